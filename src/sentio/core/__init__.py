@@ -1,0 +1,1 @@
+"""What both domains share: errors, weights, recipes, tables, training. It knows nothing of faces or points."""

@@ -1,0 +1,79 @@
+"""ONNX Runtime sessions, threads and seeds: everything about how the machine is used."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Both are read by the libraries when they load: no telemetry, and idle threads that sleep rather than spin.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def onnx_session(model: Path | bytes, *, threads: int = 1) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    One thread by default: the stages of a pipeline run side by side, and threads of their own would fight over the
+    same cores.
+
+    Args:
+        model: a file, or its bytes.
+        threads: threads inside one operator.
+
+    Returns:
+        ``onnxruntime.InferenceSession``.
+    """
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def usable_cores() -> int:
+    """Cores this process may use (its affinity, not the machine's count)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def probe_threads(run: Callable[[int], None], *, seconds: float = 0.2) -> int:
+    """The thread count at which ``run`` is quickest, by trial: containers often promise more cores than they give.
+
+    Args:
+        run: does one unit of work with the given number of threads.
+        seconds: time for each trial.
+
+    Returns:
+        1, 2, 4, ... up to the usable cores. More threads must win by a tenth, for they cost the other stages.
+    """
+    best, best_rate, threads = 1, 0.0, 1
+    while threads <= usable_cores():
+        run(threads)  # warm-up
+        runs, start = 0, time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            run(threads)
+            runs += 1
+        rate = runs / (time.perf_counter() - start)
+        if rate > 1.1 * best_rate:
+            best, best_rate = threads, rate
+        threads *= 2
+    return best
+
+
+def seed_everything(seed: int) -> np.random.Generator:
+    """Seed Python, NumPy and, when it is loaded, torch; returns a NumPy generator of the same seed."""
+    import sys
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+    return np.random.default_rng(seed)
