@@ -1,0 +1,161 @@
+"""Result tables: columns with units, a versioned schema, a header that says where every number comes from."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sentio.core.errors import InputError, OutputError
+from sentio.core.writers import WRITERS, atomic_path, write_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+HEADER_KEY = b"sentio"
+FLUSH_ROWS = 4096
+"""Rows kept in memory before they go to the writers: minutes of video, a few hundred kB."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: ``kind`` is an Arrow type name, ``unit`` is empty for names and plain counts."""
+
+    name: str
+    kind: str
+    unit: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Named, versioned list of columns; the version rises when a column changes its meaning."""
+
+    name: str
+    version: int
+    columns: tuple[Column, ...]
+
+    def arrow(self, header: dict[str, Any]) -> "pa.Schema":
+        """The Arrow schema with units in the fields' metadata and ``header`` in its own."""
+        import pyarrow as pa
+
+        fields = [
+            pa.field(c.name, pa.type_for_alias(c.kind), metadata={"unit": c.unit, "about": c.about})
+            for c in self.columns
+        ]
+        return pa.schema(fields, metadata={HEADER_KEY: json.dumps(self.describe(header))})
+
+    def describe(self, header: dict[str, Any]) -> dict[str, Any]:
+        """``header`` with the schema's name, version and columns put in front."""
+        columns = {c.name: {k: v for k, v in asdict(c).items() if k != "name"} for c in self.columns}
+        return {"schema": self.name, "schema_version": self.version, **header, "columns": columns}
+
+
+class Table:
+    """A finished result table.
+
+    Attributes:
+        arrow: the rows as a ``pyarrow.Table``.
+        header: provenance: schema, versions, models and their hashes, options, units.
+    """
+
+    def __init__(self, arrow: "pa.Table") -> None:
+        self.arrow = arrow
+        self.header: dict[str, Any] = json.loads((arrow.schema.metadata or {}).get(HEADER_KEY, b"{}"))
+
+    def __len__(self) -> int:
+        return int(self.arrow.num_rows)
+
+    def __getitem__(self, name: str) -> "np.ndarray[Any, Any]":
+        """Column ``name`` as NumPy; a null number is NaN, a null text None."""
+        if name not in self.arrow.column_names:
+            raise InputError(f"No column {name!r}.", f"There are: {', '.join(self.arrow.column_names)}.")
+        values: np.ndarray[Any, Any] = self.arrow[name].to_numpy()
+        return values
+
+    def __repr__(self) -> str:
+        return f"<{self.header.get('schema', 'table')}: {len(self)} rows, {self.arrow.num_columns} columns>"
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Table":
+        """Open a Parquet result.
+
+        Raises:
+            InputError: it is missing, damaged, or no result of this package.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        try:
+            table = cls(pyarrow.parquet.read_table(path, memory_map=True))
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"Cannot read the table {path}: {error}.") from error
+        if not table.header:
+            raise InputError(f"{path} is a Parquet file, but no table written by sentio.")
+        return table
+
+    def write(self, path: Path | str) -> None:
+        """Write to ``path`` in the format its suffix names: .parquet, .csv or .jsonl."""
+        with open_writers([Path(path)], self.arrow.schema) as write:
+            for batch in self.arrow.to_batches(max_chunksize=FLUSH_ROWS):
+                write(batch)
+
+
+@contextmanager
+def open_writers(paths: Iterable[Path], schema: "pa.Schema") -> Iterator[Any]:
+    """Give a function that writes a record batch to every path; the files appear together at the end, or none does.
+
+    CSV and JSON Lines have no place for the header: it lies beside them as ``NAME.SUFFIX.header.json``.
+
+    Raises:
+        OutputError: unknown suffix, full disk, no permission.
+    """
+    with ExitStack() as stack:
+        writers = []
+        for path in paths:
+            if path.suffix not in WRITERS:
+                raise OutputError(f"Unknown table format {path.name!r}.", f"Use one of: {', '.join(WRITERS)}.")
+            if path.suffix != ".parquet":
+                write_json(path.with_name(path.name + ".header.json"), json.loads(schema.metadata[HEADER_KEY]))
+            writer = WRITERS[path.suffix](stack.enter_context(atomic_path(path)), schema)
+            stack.callback(writer.close)
+            writers.append(writer)
+
+        def write(batch: "pa.RecordBatch") -> None:
+            for writer in writers:
+                writer.write(batch)
+
+        yield write
+
+
+class RowBuffer:
+    """Collects rows column by column and hands them on in batches, so that memory does not grow with length."""
+
+    def __init__(self, schema: "pa.Schema", write: Any) -> None:
+        self._schema = schema
+        self._write = write
+        self._columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+        self._waiting = 0
+        self.rows = 0
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one row; a column that is left out is null."""
+        for name, values in self._columns.items():
+            values.append(row.get(name))
+        self._waiting += 1
+        self.rows += 1
+        if self._waiting >= FLUSH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand the waiting rows on."""
+        import pyarrow as pa
+
+        if self._waiting:
+            self._write(pa.RecordBatch.from_pydict(self._columns, schema=self._schema))
+            for values in self._columns.values():
+                values.clear()
+            self._waiting = 0

@@ -1,0 +1,126 @@
+"""Files that appear whole or not at all, and one class for each table format."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+from sentio.core.errors import OutputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on success it is synced and renamed to it, on any failure removed.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        temporary.chmod(0o666 & ~_umask())
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise OutputError(f"Cannot write {path}: {problem}.", "Check the folder's permissions and free space.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a small text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write a JSON file atomically, indented, with a final newline."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system lets a folder be opened."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class ParquetWriter:
+    """Apache Parquet; the header lies in the schema's metadata."""
+
+    extension: ClassVar[str] = ".parquet"
+
+    def __init__(self, path: Path, schema: "pa.Schema") -> None:
+        import pyarrow.parquet
+
+        self._writer = pyarrow.parquet.ParquetWriter(path, schema, compression="zstd")
+
+    def write(self, batch: "pa.RecordBatch") -> None:
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class CsvWriter:
+    """Comma-separated values, plain: one line of names, then the rows; an empty field is a null."""
+
+    extension: ClassVar[str] = ".csv"
+
+    def __init__(self, path: Path, schema: "pa.Schema") -> None:
+        import pyarrow.csv
+
+        options = pyarrow.csv.WriteOptions(quoting_style="needed")
+        self._writer = pyarrow.csv.CSVWriter(path, schema, write_options=options)
+
+    def write(self, batch: "pa.RecordBatch") -> None:
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class JsonLinesWriter:
+    """One JSON object a row; a null field is written as null."""
+
+    extension: ClassVar[str] = ".jsonl"
+
+    def __init__(self, path: Path, schema: "pa.Schema") -> None:
+        self._file: IO[str] = path.open("w", encoding="utf-8")
+
+    def write(self, batch: "pa.RecordBatch") -> None:
+        for row in batch.to_pylist():
+            self._file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+TableWriter = ParquetWriter | CsvWriter | JsonLinesWriter
+WRITERS: dict[str, type[TableWriter]] = {
+    writer.extension: writer for writer in (ParquetWriter, CsvWriter, JsonLinesWriter)
+}
