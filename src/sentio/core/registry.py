@@ -45,6 +45,7 @@ def register(name: str, *, summary: str) -> Callable[[T], T]:
         known = _classes.setdefault(name, cls)
         if known.__qualname__ != cls.__qualname__ or known.__module__ != cls.__module__:
             raise ValueError(f"{name!r} is registered twice: by {known.__module__} and by {cls.__module__}")
+        cls.name = name  # type: ignore[attr-defined]  # saved beside the weights, so that a file describes itself
         return cls
 
     return keep

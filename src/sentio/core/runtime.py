@@ -9,10 +9,6 @@ from typing import Any
 
 import numpy as np
 
-# Both are read by the libraries when they load: no telemetry, and idle threads that sleep rather than spin.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 
 def onnx_session(model: Path | bytes, *, threads: int = 1) -> Any:
     """An ONNX Runtime session on the CPU.

@@ -25,7 +25,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".sentio-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         temporary.chmod(0o666 & ~_umask())
@@ -36,7 +36,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         _sync_folder(path.parent)
     except OSError as error:
         problem = error.strerror or str(error)
-        raise OutputError(f"Cannot write {path}: {problem}.", "Check the folder's permissions and free space.") from error
+        raise OutputError(
+            f"Cannot write {path}: {problem}.", "Check the folder's permissions and free space."
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

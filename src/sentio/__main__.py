@@ -1,0 +1,5 @@
+"""Runs the command line: ``python -m sentio``."""
+
+from sentio.cli import main
+
+main()

@@ -1,0 +1,228 @@
+"""Weights: cards, files, and the checks between them. Refuses what it cannot trust and never falls back.
+
+A card is ``sentio/weights/NAME.json``. It names the files of a model (``onnx`` for inference, ``safetensors`` for
+fine-tuning), their SHA-256, inputs and outputs, training data and licences, the command that made them and their scores.
+A file lies beside the card (embedded) or in the cache folder (fetched); only data is ever read, no pickle.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sentio.core import recipe, registry
+from sentio.core.errors import WeightsError, require
+from sentio.core.runtime import onnx_session
+from sentio.core.writers import atomic_path
+
+EMBEDDED = Path(__file__).resolve().parents[1] / "weights"
+PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b")
+"""First bytes of torch's zip files, bare pickles of protocols 2 to 5, and gzip."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of a model: ``file`` is a bare name, ``url`` is given when it has to be fetched."""
+
+    file: str
+    sha256: str
+    bytes: int
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.file) or not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ValueError(f"bad file name or hash: {self.file!r} {self.sha256!r}")
+
+    @property
+    def path(self) -> Path:
+        """Where the file is or would be."""
+        return EMBEDDED / self.file if self.url is None else cache_folder() / self.file
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a model's weights; see the module's text.
+
+    ``inputs`` and ``outputs`` map names to shapes; a string in a shape is a free dimension.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    source: str
+    files: dict[str, WeightFile]
+    inputs: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
+    outputs: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
+    system: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    preprocessing: str = ""
+    training_data: tuple[str, ...] = ()
+    command: str = ""
+    scores: tuple[str, ...] = ()
+    use: str = ""
+
+
+def cache_folder() -> Path:
+    """Folder for fetched files: ``$SENTIO_CACHE``, or the system's usual place."""
+    if chosen := os.environ.get("SENTIO_CACHE"):
+        return Path(chosen)
+    if platform.system() == "Darwin":
+        return Path.home() / "Library" / "Caches" / "sentio"
+    if platform.system() == "Windows":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "sentio"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sentio"
+
+
+@cache
+def cards() -> dict[str, Card]:
+    """All cards of the package by name."""
+    paths = sorted(EMBEDDED.glob("*.json"))
+    return {path.stem: recipe.from_dict(Card, recipe.read(path), where=f"card {path.stem}") for path in paths}
+
+
+def card(name: str) -> Card:
+    """The card ``name``.
+
+    Raises:
+        WeightsError: there is none; the message lists those there are.
+    """
+    if name not in cards():
+        raise WeightsError(f"There are no weights named {name!r}.", f"There are: {', '.join(cards())}.")
+    return cards()[name]
+
+
+def is_present(name: str, kind: str = "onnx") -> bool:
+    """Whether the file is embedded or already fetched (its hash is checked when it is opened)."""
+    file = card(name).files.get(kind)
+    return file is not None and file.path.is_file()
+
+
+def locate(name: str, kind: str = "onnx") -> Path:
+    """Path of a model's file, hash checked.
+
+    Raises:
+        WeightsError: missing (says how to fetch it) or not the bytes that the card promises.
+    """
+    file = card(name).files.get(kind)
+    if file is None:
+        raise WeightsError(f"The weights {name!r} have no {kind} file.")
+    if not file.path.is_file():
+        raise WeightsError(f"The weights {name!r} are not on this machine.", f"Run: sentio models fetch {name}")
+    if (found := sha256(file.path)) != file.sha256:
+        fix = f"Delete it and run: sentio models fetch {name}" if file.url else "Install the package again."
+        raise WeightsError(f"{file.path} is damaged: SHA-256 {found}, expected {file.sha256}.", fix)
+    return file.path
+
+
+def session(name: str, *, threads: int = 1) -> Any:
+    """Open the ONNX model ``name`` after checking its hash and that its inputs and outputs are the card's.
+
+    Returns:
+        ``onnxruntime.InferenceSession`` with ``threads`` threads.
+
+    Raises:
+        WeightsError: missing, damaged, or another model than the card describes.
+    """
+    path = locate(name, "onnx")
+    try:
+        opened = onnx_session(path.read_bytes(), threads=threads)  # bytes: no side files are followed
+    except Exception as error:  # onnxruntime raises a dozen unrelated classes
+        raise WeightsError(f"{path} cannot be opened as an ONNX model: {error}.") from error
+    for promised, nodes in (
+        (card(name).inputs, opened.get_inputs()),
+        (card(name).outputs, opened.get_outputs()),
+    ):
+        found = {node.name: tuple(node.shape) for node in nodes}
+        if promised and not _shapes_agree(promised, found):
+            raise WeightsError(f"{path} has tensors {found}, its card promises {promised}.")
+    return opened
+
+
+def _shapes_agree(promised: dict[str, tuple[int | str, ...]], found: dict[str, tuple[Any, ...]]) -> bool:
+    def same(a: tuple[int | str, ...], b: tuple[Any, ...]) -> bool:
+        free = [isinstance(x, str) or isinstance(y, str | None) or x == y for x, y in zip(a, b, strict=False)]
+        return len(a) == len(b) and all(free)
+
+    return promised.keys() == found.keys() and all(same(promised[name], found[name]) for name in promised)
+
+
+def save(path: Path | str, method: Any) -> None:
+    """Write a registered Method (a torch module) to safetensors, its name and Config in the header, atomically."""
+    torch_files = require("safetensors.torch", "train")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    described = {"system": method.name, "config": json.dumps(recipe.to_dict(method.config))}
+    with atomic_path(path) as temporary:
+        torch_files.save_file(tensors, temporary, metadata=described)
+
+
+def load(path: Path | str) -> Any:
+    """Build the Method that a safetensors file describes and fill it.
+
+    Raises:
+        WeightsError: missing, damaged, a pickle, without a description, or with other tensors than its Config makes.
+    """
+    with _open(Path(path)) as file:
+        described = file.metadata() or {}
+    if "system" not in described or "config" not in described:
+        raise WeightsError(f"{path} does not say which model it belongs to; it was not saved by sentio.")
+    method = registry.build(described["system"], json.loads(described["config"]))
+    load_into(method, path)
+    return method
+
+
+def load_into(method: Any, path: Path | str) -> None:
+    """Fill a Method from a safetensors file whose names, shapes and types must be the same, none more, none less.
+
+    Raises:
+        WeightsError: missing, damaged, a pickle, or other tensors; the message names the first difference.
+    """
+    expected = method.state_dict()
+    with _open(Path(path)) as file:
+        names = set(file.keys())
+        if different := sorted(names ^ set(expected)):
+            kind = "an unknown" if different[0] in names else "no"
+            raise WeightsError(f"{path} has {kind} tensor {different[0]!r} ({len(different)} such differences).")
+        tensors = {name: file.get_tensor(name) for name in names}
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+            found, wanted = (f"{tuple(t.shape)} {t.dtype}" for t in (tensor, expected[name]))
+            raise WeightsError(f"{path}: tensor {name!r} is {found}, the model has {wanted}.")
+    method.load_state_dict(tensors)
+
+
+def _open(path: Path) -> Any:
+    safetensors = require("safetensors", "train")
+    refuse_pickle(path)
+    try:
+        return safetensors.safe_open(path, framework="pt")
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"{path} is no safetensors file, or it is damaged: {error}.") from error
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise if the file is missing or begins like a pickle: loading one runs whatever code is in it.
+
+    Raises:
+        WeightsError: as said.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise WeightsError(f"Cannot read the weights {path}: {error.strerror}.") from error
+    if start.startswith(PICKLE_STARTS):
+        raise WeightsError(
+            f"{path} is a pickle or an archive, which can run code when it is loaded; it is refused.",
+            "Ask its author for safetensors, or convert it where its code may run.",
+        )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
