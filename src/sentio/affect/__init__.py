@@ -1,0 +1,1 @@
+"""Affect from faces and voices: valence, arousal, expression and action units, frame by frame."""
