@@ -1,7 +1,7 @@
 """Weights: cards, files, and the checks between them. Refuses what it cannot trust and never falls back.
 
 A card is ``sentio/weights/NAME.json``. It names the files of a model (``onnx`` for inference, ``safetensors`` for
-fine-tuning), their SHA-256, inputs and outputs, training data and licences, the command that made them and their scores.
+fine-tuning), their SHA-256, inputs and outputs, training data and licences, the command that made them, their scores.
 A file lies beside the card (embedded) or in the cache folder (fetched); only data is ever read, no pickle.
 """
 
@@ -160,13 +160,17 @@ def save(path: Path | str, method: Any) -> None:
         torch_files.save_file(tensors, temporary, metadata=described)
 
 
-def load(path: Path | str) -> Any:
+def load(name_or_path: Path | str) -> Any:
     """Build the Method that a safetensors file describes and fill it.
+
+    Args:
+        name_or_path: a file, or the name of a card that has one.
 
     Raises:
         WeightsError: missing, damaged, a pickle, without a description, or with other tensors than its Config makes.
     """
-    with _open(Path(path)) as file:
+    path = locate(str(name_or_path), "safetensors") if str(name_or_path) in cards() else Path(name_or_path)
+    with _open(path) as file:
         described = file.metadata() or {}
     if "system" not in described or "config" not in described:
         raise WeightsError(f"{path} does not say which model it belongs to; it was not saved by sentio.")
