@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sentio.core.errors import InputError, OutputError
 from sentio.core.writers import WRITERS, atomic_path, write_json
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 HEADER_KEY = b"sentio"

@@ -5,9 +5,10 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def onnx_session(model: Path | bytes, *, threads: int = 1) -> Any:
@@ -64,9 +65,11 @@ def probe_threads(run: Callable[[int], None], *, seconds: float = 0.2) -> int:
     return best
 
 
-def seed_everything(seed: int) -> np.random.Generator:
+def seed_everything(seed: int) -> "np.random.Generator":
     """Seed Python, NumPy and, when it is loaded, torch; returns a NumPy generator of the same seed."""
     import sys
+
+    import numpy as np
 
     random.seed(seed)
     np.random.seed(seed % 2**32)

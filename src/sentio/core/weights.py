@@ -174,7 +174,11 @@ def load(name_or_path: Path | str) -> Any:
         described = file.metadata() or {}
     if "system" not in described or "config" not in described:
         raise WeightsError(f"{path} does not say which model it belongs to; it was not saved by sentio.")
-    method = registry.build(described["system"], json.loads(described["config"]))
+    try:
+        config = json.loads(described["config"])
+    except ValueError as error:
+        raise WeightsError(f"{path}: the Config in its header is not valid JSON: {error}.") from error
+    method = registry.build(described["system"], config)
     load_into(method, path)
     return method
 
