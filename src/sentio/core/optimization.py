@@ -1,0 +1,115 @@
+"""Optimizers, learning-rate schedules and the moving average of weights, as functions of the step alone."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train.
+
+    Args:
+        epochs: passes over the data; items that do not fill the last step of a pass are left out of it.
+        steps: optimizer steps; when given it replaces ``epochs``.
+        batch_size: items in one forward pass of one process.
+        accumulate: forward passes (of ``batch_size`` each) in one optimizer step.
+        momentum: of ``sgd`` only.
+        warmup_steps: steps in which the learning rate grows linearly to ``lr``.
+        ema_decay: decay of the exponential moving average of the weights, which is then what is validated and kept;
+            it starts lower, (1 + step) / (10 + step), so that early weights are forgotten. 0 is off.
+        clip_norm: largest norm of all gradients together.
+        patience: stop after this many validations in a row without a new best.
+        validate_every: steps between validations; None validates at the end of each epoch. The end always does.
+        checkpoint_every: steps between checkpoints; there is also one at each validation.
+        log_every: steps between rows of the log.
+        workers: processes that load items; 0 loads in the training process.
+    """
+
+    epochs: int = 20
+    steps: int | None = None
+    batch_size: int = 32
+    accumulate: int = 1
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = 0
+    ema_decay: float = 0.0
+    clip_norm: float | None = None
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    patience: int | None = None
+    validate_every: int | None = None
+    checkpoint_every: int = 500
+    log_every: int = 10
+    workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "batch_size", "accumulate", "lr", "checkpoint_every", "log_every")
+        optional = ("steps", "clip_norm", "patience", "validate_every")
+        for name in (*positive, *(name for name in optional if getattr(self, name) is not None)):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above zero, found {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), found {self.ema_decay}")
+
+
+def make_optimizer(module: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+    """The optimizer of all parameters that require gradients, or of the module's own ``parameter_groups()``."""
+    groups: Any = [{"params": [value for value in module.parameters() if value.requires_grad]}]
+    if hasattr(module, "parameter_groups"):
+        groups = module.parameter_groups()  # type: ignore[operator]
+    options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
+    optimizer: torch.optim.Optimizer
+    if config.optimizer == "sgd":
+        optimizer = torch.optim.SGD(groups, momentum=config.momentum, **options)
+    else:
+        optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.optimizer](groups, **options)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
+
+
+def lr_factor(config: FitConfig, step: int, total: int) -> float:
+    """The factor on the base learning rate at a step (0-based) of ``total``."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return 1.0
+    done = (step - config.warmup_steps) / max(1, total - config.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+class MovingAverage:
+    """Exponential moving average of a module's floating-point state; other entries (counters) are copied."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def update(self, module: nn.Module, step: int) -> None:
+        """Follow the module after optimizer step ``step`` (0-based)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value, 1 - decay)
+            else:
+                self.state[name].copy_(value)
+
+    @contextlib.contextmanager
+    def applied_to(self, module: nn.Module) -> Iterator[None]:
+        """Lend the averaged weights to the module."""
+        own = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        module.load_state_dict(self.state)
+        try:
+            yield
+        finally:
+            module.load_state_dict(own)

@@ -1,0 +1,392 @@
+"""The training loop for every Method: one function, :func:`fit`, on Lightning Fabric.
+
+Fabric gives devices, precision and processes and leaves the loop to us, which is what makes a resumed run exact: the
+only clock is the number of optimizer steps. Epoch, position in the epoch, order of the items and learning rate follow
+from it; everything else (weights, moving average, optimizer, random states, best metric) is in the checkpoint.
+
+A run's folder: ``checkpoints/`` (newest two), ``best.safetensors``, ``metrics.json``, ``logs/`` (CSV, TensorBoard).
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, cast
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from sentio.core import checkpoints, weights
+from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
+from sentio.core.interrupts import leave_signals_to_the_parent, stop_requests
+from sentio.core.optimization import FitConfig, MovingAverage, lr_factor, make_optimizer
+from sentio.core.recipe import to_dict
+from sentio.core.runlog import RunLog, finite_or_none
+from sentio.core.runtime import seed_everything
+from sentio.core.writers import write_json
+
+
+class Method(Protocol):
+    """What can be trained: a torch module with these members.
+
+    Optional: ``after_step() -> None``, called after every optimizer step (a target network follows there), and
+    ``parameter_groups() -> list[dict]``, torch's parameter groups (default: all that require gradients).
+    """
+
+    name: str
+    Config: ClassVar[type]
+    config: Any
+
+    def forward(self, batch: Any) -> Any: ...
+
+    def loss(self, batch: Any, progress: float) -> dict[str, Tensor]:
+        """Named scalar terms, whose sum is minimised; ``progress`` goes from 0 to 1 over the run."""
+        ...
+
+
+class TrainingData(Protocol):
+    """What a Method is trained and validated on."""
+
+    monitor: str
+    """The key of :meth:`validate` that chooses the best weights."""
+    higher_is_better: bool
+
+    def train_dataset(self) -> Dataset[Any]:
+        """A map-style data set; an item depends on nothing but (seed, epoch, index).
+
+        Optional members: ``set_epoch(epoch: int)``, called before each epoch, and ``describe(index: int) -> str``,
+        which names an item in the message of a failed step.
+        """
+        ...
+
+    def collate(self, items: list[Any]) -> Any:
+        """Join items into a batch, which has ``.to(device)``."""
+        ...
+
+    def validate(self, method: Any) -> dict[str, float]:
+        """Score the method on the validation set; it is in eval mode, without gradients, in 32-bit precision."""
+        ...
+
+
+def fit(method: Method, data: TrainingData, config: FitConfig, out: Path | str, *, resume: bool = False) -> Path:
+    """Train ``method`` on ``data`` and keep the best weights.
+
+    Under ``torchrun`` the work is shared by its processes, else it is done by this one on the GPU or the CPU.
+    The first Ctrl-C (or SIGTERM) finishes the step, writes a checkpoint and raises KeyboardInterrupt.
+
+    Args:
+        out: the run's folder.
+        resume: go on from the newest whole checkpoint in ``out``. On the CPU the weights then become, bit for bit,
+            those of a run that was never stopped.
+
+    Returns:
+        ``out/best.safetensors``.
+
+    Raises:
+        OutputError: ``out`` already holds a run and ``resume`` is False.
+        InputError: fewer items than one optimizer step takes.
+        RecipeError: a precision that the device lacks, or a resumed run with another config.
+        SentioError: a loss or gradient that is not finite; the message names the term and the items.
+    """
+    return _Run(method, data, config, Path(out), resume).go()
+
+
+def epoch_order(items: int, epoch: int, seed: int) -> np.ndarray:
+    """The permutation of the items in an epoch; depends on nothing but the arguments."""
+    return np.random.default_rng((seed, epoch)).permutation(items)
+
+
+class _Objective(nn.Module):
+    """``method.loss`` as a forward pass, which is what Fabric wraps for autocast and DDP.
+
+    The batch comes through a function, for Fabric would cast the tensors of a plain argument, labels too, to 16 bits.
+    """
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: Callable[[], Any], progress: float) -> dict[str, Tensor]:
+        return self.method.loss(batch(), progress)
+
+
+class _Run:
+    """One run of :func:`fit`: its state and the steps that change it."""
+
+    def __init__(self, method: Method, data: TrainingData, config: FitConfig, out: Path, resume: bool) -> None:
+        self.data, self.config, self.out = data, config, out
+        self.fabric = _fabric(config)
+        self.fabric.launch()
+        seed_everything(config.seed + self.fabric.global_rank)
+        self.method, self.module = method, cast(nn.Module, method)
+        self.optimizer = make_optimizer(self.fabric.to_device(self.module), config)
+        self.objective, self.stepper = self.fabric.setup(_Objective(method), self.optimizer)
+        self.average = MovingAverage(self.module, config.ema_decay) if config.ema_decay else None
+        self.dataset = cast(Any, data.train_dataset())
+        self.items_per_step = config.batch_size * config.accumulate * self.fabric.world_size
+        self.steps_per_epoch = len(self.dataset) // self.items_per_step
+        if not self.steps_per_epoch:
+            raise InputError(
+                f"The training set has {len(self.dataset)} items, one step takes {self.items_per_step}.",
+                "Lower batch_size or accumulate, or give more data.",
+            )
+        self.total = config.steps or config.epochs * self.steps_per_epoch
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, float] | None = None
+        self.stale = 0
+        self._start(resume)
+
+    @property
+    def epoch(self) -> int:
+        return self.step // self.steps_per_epoch
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.total or bool(self.config.patience and self.stale >= self.config.patience)
+
+    def go(self) -> Path:
+        """Train until the end, a stop request or an error."""
+        first = self.fabric.is_global_zero
+        log = RunLog(self.out, step=self.step, total=self.total, active=first)
+        with stop_requests() as requests, log:
+            while not self.finished:
+                self._train_epoch(log, requests)
+        return self.out / "best.safetensors"
+
+    # --- steps
+
+    def _train_epoch(self, log: RunLog, requests: list[int]) -> None:
+        """The rest of the current epoch, or of the run."""
+        epoch = self.epoch
+        stream = self._batches(epoch)
+        self.module.train()
+        while self.epoch == epoch and not self.finished:
+            values = self._train_step(stream)
+            log.show(self.step, epoch, {"loss": values["train/loss"]})
+            if self.step % self.config.log_every == 0:
+                log.write(self.step, epoch, values)
+            validates = self._validation_is_due()
+            if validates:
+                metrics = self._validate()
+                log.write(self.step, epoch, {f"validation/{name}": value for name, value in metrics.items()})
+                log.show(self.step, epoch, {self.data.monitor: metrics[self.data.monitor]})
+            stops = self._any_process(bool(requests)) and not self.finished
+            if validates or stops or self.step % self.config.checkpoint_every == 0:
+                self._save()
+            if stops:
+                log.say(f"Stopped at step {self.step} of {self.total}; a checkpoint is in {self.out / 'checkpoints'}.")
+                log.say("To go on, give the same command with --resume (in Python: fit(..., resume=True)).")
+                raise KeyboardInterrupt
+
+    def _train_step(self, stream: Iterator[tuple[list[int], Any]]) -> dict[str, float]:
+        """One optimizer step; returns what is logged of it."""
+        factor = lr_factor(self.config, self.step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        logged: dict[str, float] = {}
+        parts = self.config.accumulate
+        for part in range(parts):
+            items, batch = next(stream)
+            hold = self.fabric.world_size > 1 and part < parts - 1
+            with self.fabric.no_backward_sync(self.objective) if hold else contextlib.nullcontext():
+                terms = self._backward(items, batch.to(self.fabric.device))
+            for name, value in terms.items():
+                logged[f"train/{name}"] = logged.get(f"train/{name}", 0.0) + value / parts
+        limit = self.config.clip_norm or math.inf
+        clipped = self.fabric.clip_gradients(self.objective, self.stepper, max_norm=limit, error_if_nonfinite=False)
+        norm = float(cast(Tensor, clipped))
+        if not math.isfinite(norm) and self.config.precision != "16-mixed":  # there the scaler skips such a step
+            self._fail("gradient norm", norm, items)
+        self.stepper.step()
+        self.optimizer.zero_grad()
+        if hasattr(self.method, "after_step"):
+            self.method.after_step()
+        if self.average:
+            self.average.update(self.module, self.step)
+        self.step += 1
+        return logged | {"train/gradient_norm": norm, "train/lr": self.optimizer.param_groups[0]["lr"]}
+
+    def _backward(self, items: list[int], batch: Any) -> dict[str, float]:
+        """Forward and backward pass of one batch; returns the terms and their sum as ``loss``."""
+        terms = self.objective(lambda: batch, self.step / self.total)
+        loss = torch.stack([term.float() for term in terms.values()]).sum()
+        values = torch.stack([term.detach().float() for term in (*terms.values(), loss)]).tolist()
+        for name, value in zip((*terms, "sum"), values, strict=True):
+            if not math.isfinite(value):
+                self._fail(f"loss term {name!r}", value, items)
+        self.fabric.backward(loss / self.config.accumulate)
+        return dict(zip((*terms, "loss"), values, strict=True))
+
+    def _fail(self, what: str, value: float, items: list[int]) -> None:
+        """Stop with the batch named: in the message the first items, in ``nonfinite.json`` all."""
+        names = [self.dataset.describe(i) if hasattr(self.dataset, "describe") else f"item {i}" for i in items]
+        path = self.out / "nonfinite.json"
+        write_json(path, {"step": self.step, "epoch": self.epoch, "what": what, "items": items, "names": names})
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        raise SentioError(
+            f"The {what} is {value} at step {self.step} (epoch {self.epoch}), in the batch of "
+            f"{', '.join(names[:8])}{more}.",
+            f"Look at these items (all are in {path}); if they are sound, lower lr or set clip_norm.",
+        )
+
+    def _batches(self, epoch: int) -> Iterator[tuple[list[int], Any]]:
+        """This process's item numbers and batches, from the current step to the end of the epoch."""
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
+        order = epoch_order(len(self.dataset), epoch, self.config.seed)[: self.steps_per_epoch * self.items_per_step]
+        shape = (self.steps_per_epoch, self.config.accumulate, self.fabric.world_size, self.config.batch_size)
+        mine = order.reshape(shape)[self.step % self.steps_per_epoch :, :, self.fabric.global_rank]
+        batches: list[list[int]] = mine.reshape(-1, self.config.batch_size).tolist()
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=batches,
+            collate_fn=self.data.collate,
+            num_workers=self.config.workers,
+            worker_init_fn=leave_signals_to_the_parent,
+            generator=torch.Generator().manual_seed(epoch),  # else each loader would draw from the global one
+        )
+        return zip(batches, loader, strict=True)
+
+    # --- validation and state
+
+    def _validation_is_due(self) -> bool:
+        every = self.config.validate_every or self.steps_per_epoch
+        return self.step % every == 0 or self.step == self.total
+
+    def _validate(self) -> dict[str, float]:
+        """Score, keep the weights if they are the best so far, and write metrics.json."""
+        metrics: dict[str, float] = {}
+        if self.fabric.is_global_zero:
+            with self.average.applied_to(self.module) if self.average else contextlib.nullcontext():
+                self.module.eval()
+                with torch.no_grad():
+                    metrics = {name: float(value) for name, value in self.data.validate(self.method).items()}
+                if self._is_best(metrics):
+                    weights.save(self.out / "best.safetensors", self.method)
+            self.module.train()
+        metrics = self.fabric.broadcast(metrics)
+        row = {"step": self.step, "epoch": (self.step - 1) // self.steps_per_epoch, **metrics}
+        is_best = self._is_best(metrics)
+        self.best, self.stale = (row, 0) if is_best else (self.best, self.stale + 1)
+        self.history.append(row)
+        if self.fabric.is_global_zero:
+            rows = [finite_or_none(row) for row in self.history]
+            best = finite_or_none(cast(dict[str, float], self.best))
+            write_json(self.out / "metrics.json", {"monitor": self.data.monitor, "best": best, "history": rows})
+        return metrics
+
+    def _is_best(self, metrics: dict[str, float]) -> bool:
+        if self.data.monitor not in metrics:
+            raise SentioError(
+                f"Validation gave {', '.join(metrics) or 'nothing'}, but {self.data.monitor!r} is monitored."
+            )
+        if self.best is None or math.isnan(self.best[self.data.monitor]):
+            return True
+        value, best = metrics[self.data.monitor], self.best[self.data.monitor]
+        return value > best if self.data.higher_is_better else value < best
+
+    def _any_process(self, here: bool) -> bool:
+        """Whether any process says so: they must save, and stop, at the same step."""
+        if self.fabric.world_size == 1:
+            return here
+        return bool(self.fabric.all_reduce(torch.tensor(float(here)), reduce_op="sum"))
+
+    def _identity(self) -> dict[str, Any]:
+        """What a resumed run must share with the run it goes on with."""
+        config = {key: value for key, value in to_dict(self.config).items() if key not in ("workers", "device")}
+        method = {"system": self.method.name, **to_dict(self.method.config)}
+        return {"fit": config, "model": method, "items": len(self.dataset), "processes": self.fabric.world_size}
+
+    def _save(self) -> None:
+        random_states = cast(dict[str, Tensor], self.fabric.all_gather(checkpoints.rng_state(self.fabric.device)))
+        if self.fabric.is_global_zero:
+            optimizer, rest = checkpoints.split_optimizer(self.optimizer)
+            tensors = checkpoints.with_prefix("model", self.module.state_dict())
+            tensors |= checkpoints.with_prefix("optimizer", optimizer)
+            tensors |= checkpoints.with_prefix("random", random_states)
+            if self.average:
+                tensors |= checkpoints.with_prefix("average", self.average.state)
+            info = {
+                "identity": self._identity(),
+                "step": self.step,
+                "optimizer": rest,
+                "scaler": self.fabric.strategy.precision.state_dict(),
+                "best": self.best,
+                "stale": self.stale,
+                "history": self.history,
+            }
+            checkpoints.save(self.out / "checkpoints", self.step, tensors, info)
+        self.fabric.barrier()
+
+    def _start(self, resume: bool) -> None:
+        """Go on from the newest checkpoint, or see that there is none to be overwritten."""
+        folder = self.out / "checkpoints"
+        if not resume:
+            if any(folder.glob("step-*")):
+                raise OutputError(f"{self.out} already holds a run.", "Resume it, or choose another folder.")
+            return
+        found = checkpoints.load_newest(folder)
+        if found is None:
+            checkpoints.log.warning("There is no checkpoint in %s: starting at the first step.", folder)
+            return
+        tensors, info = found
+        _refuse_differences(info["identity"], self._identity(), folder)
+        self.module.load_state_dict(checkpoints.under_prefix("model", tensors))
+        optimizer = checkpoints.under_prefix("optimizer", tensors)
+        checkpoints.join_optimizer(self.optimizer, optimizer, info["optimizer"])
+        if self.average:
+            self.average.state = {
+                name: value.to(self.fabric.device)
+                for name, value in checkpoints.under_prefix("average", tensors).items()
+            }
+        self.fabric.strategy.precision.load_state_dict(info["scaler"])
+        self.step, self.best, self.stale = info["step"], info["best"], info["stale"]
+        self.history = info["history"]
+        states = checkpoints.under_prefix("random", tensors)
+        if self.fabric.world_size > 1:
+            states = {name: value[self.fabric.global_rank] for name, value in states.items()}
+        checkpoints.set_rng_state(states, self.fabric.device)
+
+
+def _fabric(config: FitConfig) -> Fabric:
+    """One process, or DDP over the processes that torchrun started."""
+    accelerator = config.device
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("device: 'cuda' was asked for, but torch sees no GPU.", "Set device to 'cpu' or 'auto'.")
+    if accelerator == "cpu" and config.precision == "16-mixed":
+        raise RecipeError("precision: '16-mixed' needs a GPU.", "Use 'bf16-mixed' or '32-true' on a CPU.")
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
+    # A batch without labels for a task leaves that task's head without gradients.
+    strategy = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
+    return Fabric(
+        accelerator=accelerator,
+        devices=local,
+        num_nodes=world // local,
+        strategy=strategy,
+        precision=config.precision,
+    )
+
+
+def _refuse_differences(then: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    for section in now:
+        pairs = (then[section], now[section])
+        if pairs[0] == pairs[1]:
+            continue
+        if isinstance(pairs[1], dict):
+            keys = [key for key in {**pairs[0], **pairs[1]} if pairs[0].get(key) != pairs[1].get(key)]
+            differences = ", ".join(f"{key} {pairs[0].get(key)!r} -> {pairs[1].get(key)!r}" for key in keys)
+        else:
+            differences = f"{pairs[0]!r} -> {pairs[1]!r}"
+        raise RecipeError(
+            f"The run in {folder.parent} was started with another {section}: {differences}.",
+            "Resume with the same settings, or start a new run.",
+        )
