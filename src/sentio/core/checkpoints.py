@@ -148,6 +148,6 @@ def set_rng_state(state: Mapping[str, Tensor], device: torch.device) -> None:
     *keys, position, has_gauss = state["numpy"].tolist()
     words = np.array(keys, dtype=np.uint32)
     np.random.set_state(("MT19937", words, position, has_gauss, float(state["numpy_gauss"])))
-    torch.set_rng_state(state["torch"])
+    torch.set_rng_state(state["torch"].clone())  # torch reads from the start of the storage, also for a slice
     if device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], device)
