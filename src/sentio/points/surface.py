@@ -74,13 +74,14 @@ class Surface:
         """(F, 3) unit normals; zero for a degenerate face."""
         normal = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
         length = np.linalg.norm(normal, axis=1, keepdims=True)
-        return np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
+        np.divide(normal, length, out=normal, where=length > 0)
+        return normal
 
     @cached_property
     def face_areas(self) -> Floats:
         """(F,) areas of the faces."""
         normal = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
-        return np.linalg.norm(normal, axis=1) / 2
+        return np.asarray(np.linalg.norm(normal, axis=1) / 2)
 
     @property
     def area(self) -> float:
@@ -126,7 +127,7 @@ class Surface:
         """
         dense = self.sample(OVERSAMPLING * count, seed=seed)
         kept = eliminate(dense.points, count, radius=np.sqrt(self.area / (2 * np.sqrt(3) * count)))
-        return Samples(*(column[kept] for column in dense))
+        return Samples(dense.points[kept], dense.face[kept], dense.weights[kept])
 
 
 def eliminate(points: Floats, count: int, *, radius: float) -> Ints:
@@ -166,7 +167,7 @@ class _Boxes:
     def __init__(self, corners: Floats) -> None:
         depth = int(np.ceil(np.log2(max(len(corners) / LEAF_FACES, 1))))
         # Repeating faces until every leaf is full keeps the tree complete; a repeated face changes no distance.
-        order = np.resize(np.arange(len(corners)), LEAF_FACES << depth)
+        order: Ints = np.resize(np.arange(len(corners)), LEAF_FACES << depth)
         centres = corners.mean(axis=1)
         for level in range(depth):
             order = order.reshape(1 << level, -1)
@@ -203,7 +204,8 @@ class _Search:
         near = np.einsum("nd,nd->n", outside, outside) <= self.bound[point]
         point, node = point[near], node[near]
         if level + 1 < len(self.boxes.levels):
-            self.descend(np.repeat(point, 2), (2 * node[:, None] + [0, 1]).ravel(), level + 1)
+            children = np.stack([2 * node, 2 * node + 1], axis=1)
+            self.descend(np.repeat(point, 2), children.ravel(), level + 1)
         else:
             self.measure(np.repeat(point, LEAF_FACES), self.boxes.leaves[node].ravel())
 
@@ -223,7 +225,7 @@ def closest_on_triangles(points: Floats, corners: Floats) -> Floats:
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     candidates = np.stack([_closest_on_segments(points, *ends) for ends in ((a, b), (b, c), (c, a))], axis=1)
     squared = ((candidates - points[:, None]) ** 2).sum(axis=2)
-    result = np.take_along_axis(candidates, squared.argmin(axis=1)[:, None, None], axis=1)[:, 0]
+    result: Floats = np.take_along_axis(candidates, squared.argmin(axis=1)[:, None, None], axis=1)[:, 0]
     weights, inside = _weights_of_feet(points, a, b - a, c - a)
     feet = a + weights[:, :1] * (b - a) + weights[:, 1:] * (c - a)
     result[inside] = feet[inside]
@@ -233,9 +235,9 @@ def closest_on_triangles(points: Floats, corners: Floats) -> Floats:
 def _closest_on_segments(points: Floats, start: Floats, end: Floats) -> Floats:
     along = end - start
     length = np.einsum("nd,nd->n", along, along)
-    share = np.einsum("nd,nd->n", points - start, along)
+    share: Floats = np.einsum("nd,nd->n", points - start, along)
     share = np.clip(np.divide(share, length, out=np.zeros_like(share), where=length > 0), 0, 1)
-    return start + share[:, None] * along
+    return np.asarray(start + share[:, None] * along)
 
 
 def _weights_of_feet(points: Floats, origin: Floats, u: Floats, v: Floats) -> tuple[Floats, NDArray[np.bool_]]:

@@ -1,0 +1,99 @@
+"""LAS and LAZ by laspy: every dimension, and the scales, offsets and coordinate system of the header."""
+
+import copy
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sentio.core.errors import InputError, OutputError, require
+from sentio.points.io.cloud import COLOURS, Array, Cloud, Source, from_columns
+
+AT_ONCE = 1 << 20  # points; read in pieces so that a false count in the header claims no memory
+LARGEST_INTEGER = 2**31 - 1
+
+
+def read_las(data: bytes) -> Cloud:
+    """Read a LAS or LAZ file."""
+    laspy = require("laspy", "points")
+    require("lazrs", "points")
+    try:
+        with laspy.open(io.BytesIO(data)) as reader:
+            parts = [_columns(part) for part in reader.chunk_iterator(AT_ONCE)]
+            header = reader.header
+    except Exception as error:  # laspy and its decoder raise many kinds
+        raise InputError(f"The file is damaged or no LAS file: {error}.") from error
+    present = sum(len(part["x"]) for part in parts)
+    if present < header.point_count:
+        raise InputError(f"The file is cut short: {header.point_count} points announced, {present} present.")
+    if not parts:
+        raise InputError("There are no points.")
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return from_columns(columns, Source("las", header=header))
+
+
+def write_las(cloud: Cloud, path: Path, *, compress: bool) -> None:
+    """Write LAS or LAZ with the header of the source; attributes that are no standard dimension become extra ones."""
+    laspy = require("laspy", "points")
+    require("lazrs", "points")
+    columns = {name: values for name, values in cloud.columns().items() if name not in "xyz"}
+    header = copy.deepcopy(cloud.source.header) or _new_header(laspy, cloud)
+    columns = _settle(laspy, header, columns)
+    record = laspy.ScaleAwarePointRecord.zeros(len(cloud.points), header=header)
+    try:
+        record.x, record.y, record.z = cloud.points.T
+        for name, values in columns.items():
+            record[name] = values
+    except OverflowError as error:
+        raise OutputError(
+            f"The coordinates do not fit into LAS integers of the scale {header.scales}: {error}."
+        ) from error
+    with path.open("wb") as file:
+        laspy.LasData(header, record).write(file, do_compress=compress)
+
+
+def _columns(part: Any) -> dict[str, Array]:
+    names = [name for name in part.point_format.dimension_names if name not in ("X", "Y", "Z")]
+    scaled = {"x": part.x, "y": part.y, "z": part.z} | {name: part[name] for name in names}
+    return {name: np.array(values) for name, values in scaled.items()}
+
+
+def _new_header(laspy: Any, cloud: Cloud) -> Any:
+    """LAS 1.4 with the finest decimal scale at which 32 bits hold the extent."""
+    header = laspy.LasHeader(version="1.4", point_format=7 if "colour" in cloud.attributes else 6)
+    header.offsets = np.floor(cloud.points.min(axis=0))
+    extent = float((cloud.points.max(axis=0) - header.offsets).max())
+    header.scales = np.full(3, 10.0 ** np.ceil(np.log10(max(extent, 1e-12) / LARGEST_INTEGER)))
+    return header
+
+
+def _settle(laspy: Any, header: Any, columns: dict[str, Array]) -> dict[str, Array]:
+    """Give each column a dimension that holds its values; one that fits no standard dimension gets an extra one."""
+    standard = {info.name: info for info in header.point_format.standard_dimensions}
+    present = set(header.point_format.dimension_names)
+    settled = {}
+    for name, values in columns.items():
+        if name in COLOURS[0]:
+            values = _colour_to_16_bits(values)
+        if name in standard and not _fits(values, standard[name]):
+            name = f"{name}_value"
+        if name not in present:
+            dtype = "u1" if values.dtype.kind == "b" else values.dtype
+            dtype = np.dtype("f4") if dtype == np.float16 else dtype
+            header.add_extra_dim(laspy.ExtraBytesParams(name, dtype))
+        settled[name] = values
+    return settled
+
+
+def _fits(values: Array, info: Any) -> bool:
+    if info.kind.name == "FloatingPoint":
+        return True
+    return bool(((values >= info.min) & (values <= info.max) & (values == np.rint(values))).all())
+
+
+def _colour_to_16_bits(values: Array) -> Array:
+    if values.dtype.kind == "f":
+        values = np.rint(np.clip(values, 0, 1) * 65535)
+        return values.astype(np.uint16)
+    return np.multiply(values, 257, dtype=np.uint16) if values.dtype == np.uint8 else values
