@@ -1,6 +1,8 @@
 """Every format is read, written and read again; foreign files, damaged files and attributes on new points."""
 
+import contextlib
 import io
+import itertools
 import struct
 import sys
 from pathlib import Path
@@ -186,7 +188,7 @@ def pcd_bytes(kind: str) -> bytes:
     if kind == "binary":
         return header + b"".join(packed)
     ends = [0, 4, 8, 12, 16, 19, 23]
-    fields = b"".join(row[a:b] for a, b in zip(ends, ends[1:], strict=False) for row in packed)
+    fields = b"".join(row[a:b] for a, b in itertools.pairwise(ends) for row in packed)
     return header + struct.pack("<II", len(lzf(fields)), len(fields)) + lzf(fields)
 
 
@@ -224,10 +226,8 @@ def test_lzf_unpacks_what_was_packed(parts: list[bytes], repeats: int) -> None:
 
 @given(st.binary(max_size=60))
 def test_lzf_of_garbage_ends(data: bytes) -> None:
-    try:
+    with contextlib.suppress(InputError):
         decompress(data)
-    except InputError:
-        pass
 
 
 @pytest.mark.parametrize("kind", ["ascii", "binary", "binary_compressed"])
