@@ -1,0 +1,152 @@
+"""Sound as one unbroken line of mono samples at 16 kHz; where the file has none there is silence."""
+
+import math
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from sentio.affect.media.container import audio_stream, cut_off_end, decode, open_container, packets
+from sentio.affect.media.damage import Damage
+from sentio.affect.media.frame import AudioBlock
+
+SAMPLE_RATE = 16_000
+"""Samples per second of everything the voice models read."""
+
+BLOCK = SAMPLE_RATE
+"""Samples of a block: one second."""
+
+TOLERANCE_S = 0.01
+"""Distance from the time line at which sound is moved back onto it; below it stamps are rounded or drift."""
+
+LONGEST_GAP_S = 600.0
+"""A larger jump of the stamps is taken for a false stamp, not filled with silence."""
+
+Samples = NDArray[np.float32]
+
+
+class Line:
+    """Turns decoded sound into contiguous samples: sample n lies at `origin_s` + n / 16000.
+
+    Channels are mixed down with FFmpeg's weights, scaled so that no mixture can exceed the loudest channel: equal
+    left and right keep their level, one of two alone is halved. Float samples beyond 1 are kept, NaN becomes silence.
+    """
+
+    def __init__(self, damage: Damage) -> None:
+        self.damage = damage
+        self.origin_s = math.nan  # until the first sound
+        self.count = 0  # samples given out
+        self.skip = 0  # of the samples to come, already covered by sound before them
+        self.shift_s = 0.0  # added to stamps after a false one
+        self.expected_s = 0.0  # where the next decoded sound should begin
+        self.resampler: AudioResampler | None = None
+        self.form: tuple[str, str, int] | None = None
+
+    def time(self, sample: int) -> float:
+        """Seconds on the container's time line of a sample of the line."""
+        return self.origin_s + sample / SAMPLE_RATE
+
+    def add(self, sound: AudioFrame) -> Iterator[Samples]:
+        """Samples that a decoded frame completes, silence before them included."""
+        time_s = self._time(sound)
+        form = (sound.format.name, sound.layout.name, sound.sample_rate)
+        jump = math.isnan(self.origin_s) or abs(time_s - self.expected_s) > TOLERANCE_S
+        if jump or form != self.form:
+            yield from self.flush()
+            if jump:
+                yield from self._move_to(time_s)
+            self.form = form
+            self.resampler = AudioResampler("flt", "mono", SAMPLE_RATE, options={"rematrix_maxval": "1"})
+        assert self.resampler is not None
+        self.expected_s = (time_s if jump else self.expected_s) + sound.samples / sound.sample_rate
+        sound.pts = None  # the line keeps the time; the resampler need not
+        for piece in self.resampler.resample(sound):
+            yield from self._emit(piece)
+
+    def flush(self) -> Iterator[Samples]:
+        """The last samples of what was added."""
+        if self.resampler is not None:
+            for piece in self.resampler.resample(None):
+                yield from self._emit(piece)
+            self.resampler = None
+
+    def _time(self, sound: AudioFrame) -> float:
+        if sound.pts is None or sound.time_base is None:
+            return self.expected_s
+        time_s = float(sound.pts * sound.time_base) + self.shift_s
+        if not math.isnan(self.origin_s) and abs(time_s - self.expected_s) > LONGEST_GAP_S:
+            self.damage.stamps_repaired += 1
+            self.shift_s += self.expected_s - time_s
+            return self.expected_s
+        return time_s
+
+    def _move_to(self, time_s: float) -> Iterator[Samples]:
+        if math.isnan(self.origin_s):
+            self.origin_s = time_s
+        target = round((time_s - self.origin_s) * SAMPLE_RATE)
+        self.skip = max(0, self.count - target)
+        if target > self.count:
+            self.damage.add_gap(self.time(self.count), time_s)
+        for begin in range(self.count, target, BLOCK):
+            silence = np.zeros(min(BLOCK, target - begin), np.float32)
+            self.count += len(silence)
+            yield silence
+
+    def _emit(self, piece: AudioFrame) -> Iterator[Samples]:
+        samples = piece.to_ndarray().ravel()[self.skip :]
+        self.skip = max(0, self.skip - piece.samples)
+        if len(samples):
+            self.count += len(samples)
+            yield np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def read_audio(path: Path, damage: Damage, start_s: float, end_s: float) -> Iterator[AudioBlock]:
+    """Blocks of one second (the last one shorter) of the sound between two times, in constant memory.
+
+    Raises:
+        MediaError: the file can no longer be opened.
+    """
+    held, position, given = np.zeros(0, np.float32), 0, 0
+    with open_container(path) as container:
+        line = Line(damage)
+        for samples in _samples(container, line, damage):
+            low, high = (_sample_at(time_s, line.origin_s) for time_s in (start_s, end_s))
+            held = np.concatenate([held, samples[max(0, low - position) : max(0, high - position)]])
+            position += len(samples)
+            while len(held) >= BLOCK:
+                yield AudioBlock(line.time(low + given), held[:BLOCK])
+                held, given = held[BLOCK:], given + BLOCK
+            if position >= high:
+                break
+        if len(held):
+            yield AudioBlock(line.time(low + given), held)
+
+
+def _sample_at(time_s: float, origin_s: float) -> int:
+    """The first sample at or after a time, to within a thousandth of a sample."""
+    if math.isinf(time_s):
+        return 0 if time_s < 0 else sys.maxsize
+    return max(0, math.ceil((time_s - origin_s) * SAMPLE_RATE - 1e-3))
+
+
+def _samples(container: InputContainer, line: Line, damage: Damage) -> Iterator[Samples]:
+    stream = audio_stream(container)
+    if stream is None:
+        return
+    reached_s = -math.inf
+    for packet in chain(packets(container, damage), [None]):
+        if packet is not None and packet.pts is not None:
+            reached_s = max(reached_s, float(packet.pts * packet.time_base))
+        if packet is None or packet.stream_index == stream.index:
+            for sound in decode(stream, packet, damage) or ():
+                yield from line.add(sound)
+    yield from line.flush()
+    declared_s = cut_off_end(container, reached_s)
+    if declared_s is not None:
+        damage.add_gap(line.time(line.count), declared_s)

@@ -1,0 +1,163 @@
+"""What a media file holds, read from its header, its first picture and its first packets."""
+
+import statistics
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from sentio.affect.media.container import (
+    MAX_PIXELS,
+    MediaError,
+    audio_stream,
+    decode,
+    open_container,
+    packets,
+    stamp_of,
+    video_stream,
+)
+from sentio.affect.media.damage import Damage
+from sentio.affect.media.orientation import Orientation
+
+PROBED_PACKETS = 128
+"""Packets of the video stream from which the spacing of the pictures is measured."""
+
+DEFAULT_RATE = 25.0
+"""Pictures per second of a raw stream that states none (FFmpeg's own default)."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file or folder holds, as far as its beginning tells.
+
+    Attributes:
+        format: the container, in FFmpeg's words.
+        duration_s: length that the container declares, in seconds; None where it does not.
+        start_s: time of the first picture, or of the first sound of a file without pictures.
+        codec: of the pictures; empty without any.
+        size: (width, height) of the pictures as shown, upright; (0, 0) without any.
+        rate: pictures per second, measured over the first `PROBED_PACKETS`; 0 where there is nothing to measure.
+        variable_rate: more than one in twenty of these distances differs from the others.
+        rotation: degrees clockwise by which the stored pictures are turned to stand upright (0, 90, 180, 270).
+        mirrored: they are mirrored as well.
+        sample_aspect: width of a pixel by its height; noted here, not applied to the pictures.
+        interlaced: the pictures are made of two fields, shown woven as stored.
+        audio_rate: samples per second as stored.
+    """
+
+    format: str
+    has_video: bool
+    has_audio: bool
+    duration_s: float | None = None
+    start_s: float = 0.0
+    codec: str = ""
+    size: tuple[int, int] = (0, 0)
+    rate: float = 0.0
+    variable_rate: bool = False
+    rotation: int = 0
+    mirrored: bool = False
+    sample_aspect: float = 1.0
+    interlaced: bool = False
+    audio_codec: str = ""
+    audio_rate: int = 0
+    audio_channels: int = 0
+
+
+def probe(path: Path) -> Info:
+    """Open a file and describe it from its header, its first picture and its first packets.
+
+    Raises:
+        MediaError: the file cannot be opened, holds neither pictures nor sound, or pictures over `MAX_PIXELS`.
+    """
+    with open_container(path) as container:
+        video, audio = video_stream(container), audio_stream(container)
+        facts: dict[str, Any] = {}
+        if video is not None:
+            facts = _describe(path, container, video)
+        if not facts and audio is None:
+            raise MediaError(
+                f"{path} holds no sound and no picture that can be decoded (damaged, of an unknown codec, or "
+                f"over {MAX_PIXELS >> 20} megapixels).",
+                "Play it in a media player; if it plays, export it as MP4 with H.264 and AAC.",
+            )
+        if audio is not None:
+            facts |= {
+                "audio_codec": audio.codec_context.name,
+                "audio_rate": audio.codec_context.sample_rate,
+                "audio_channels": audio.codec_context.channels,
+            }
+            if not facts.get("codec") and container.start_time is not None:
+                facts["start_s"] = container.start_time / av.time_base
+        duration = container.duration / av.time_base if container.duration else None
+        return Info(container.format.name, bool(facts.get("codec")), audio is not None, duration, **facts)
+
+
+def _describe(path: Path, container: InputContainer, stream: VideoStream) -> dict[str, Any]:
+    """The facts of a video stream; none when it gives no picture and no size."""
+    context = stream.codec_context
+    if context.width * context.height > MAX_PIXELS:
+        raise MediaError(
+            f"{path} has pictures of {context.width} x {context.height} pixels, over the limit of "
+            f"{MAX_PIXELS >> 20} megapixels.",
+            "Export it at a smaller size.",
+        )
+    stamps, first = _sample(container, stream)
+    size = (first.width, first.height) if first else (context.width, context.height)
+    if not size[0] * size[1]:
+        return {}
+    orientation = Orientation.of(first) if first else Orientation()
+    rate, variable = _spacing(stamps, float(stream.time_base or 0))
+    ticks = first.pts if first and first.pts is not None else min(stamps, default=0)
+    aspect = stream.sample_aspect_ratio
+    return {
+        "codec": context.name,
+        "size": size[::-1] if orientation.transposed else size,
+        "rate": rate or _stated_rate(stream),
+        "variable_rate": variable,
+        "start_s": ticks * float(stream.time_base or 0),
+        "rotation": orientation.rotation,
+        "mirrored": orientation.mirrored,
+        "sample_aspect": float(aspect) if aspect else 1.0,
+        "interlaced": bool(first and first.interlaced_frame),
+    }
+
+
+def _sample(container: InputContainer, stream: VideoStream) -> tuple[list[int], VideoFrame | None]:
+    """Stamps of the first packets, and the first picture among them."""
+    stamps: list[int] = []
+    first: VideoFrame | None = None
+    ignored = Damage()
+    own = (packet for packet in packets(container, ignored) if packet.stream_index == stream.index)
+    for packet in islice(own, PROBED_PACKETS):
+        stamp = stamp_of(container, packet)
+        if stamp is not None:
+            stamps.append(stamp)
+        if first is None:
+            first = next(iter(decode(stream, packet, ignored) or ()), None)
+    if first is None:
+        first = next(iter(decode(stream, None, ignored) or ()), None)
+    return stamps, first
+
+
+def _spacing(stamps: list[int], time_base: float) -> tuple[float, bool]:
+    """Pictures per second, 0 if unknown, and whether the distances between them vary."""
+    ordered = sorted(set(stamps))
+    steps = [later - earlier for earlier, later in pairwise(ordered)]
+    if not steps or not time_base:
+        return 0.0, False
+    middle = statistics.median(steps)
+    regular = [step for step in steps if abs(step - middle) <= max(1.5, 0.2 * middle)]  # 1.5 ticks of rounding
+    return 1 / (statistics.mean(regular or steps) * time_base), len(steps) - len(regular) > max(1, 0.05 * len(steps))
+
+
+def _stated_rate(stream: VideoStream) -> float:
+    """The rate a stream without time stamps states in its own headers, if that is believable."""
+    for rate in (stream.codec_context.framerate, stream.guessed_rate):
+        if rate and 1 <= rate <= 1000:
+            return float(rate)
+    return DEFAULT_RATE

@@ -1,0 +1,193 @@
+"""Decoded pictures with strictly rising time stamps; a damaged stretch loses only itself."""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
+
+from sentio.affect.media.container import (
+    MediaError,
+    cut_off_end,
+    decode,
+    open_container,
+    packets,
+    stamp_of,
+    video_stream,
+)
+from sentio.affect.media.damage import Damage
+from sentio.affect.media.frame import Frame, Image
+from sentio.affect.media.info import Info
+from sentio.affect.media.orientation import Orientation
+
+RESTART_S = 10.0
+"""A step back by more than this is a time line that starts anew (joined recordings, a reset camera clock)."""
+
+REORDER_DEPTH = 16
+"""Most pictures a decoder may hold back to put them in order (H.264, H.265)."""
+
+
+class Clock:
+    """Strictly rising seconds from time stamps that may be missing, repeated or set back.
+
+    - A missing stamp continues at the stream's own rate.
+    - A stamp that does not rise by up to `RESTART_S` is placed a tenth of a period after the picture before it, so
+      that its neighbours keep their own stamps.
+    - A larger step back starts the time line anew: it continues at the stream's rate, later stamps keep their spacing.
+    """
+
+    def __init__(self, period: float, damage: Damage) -> None:
+        self.period = period
+        self.damage = damage
+        self.last: float | None = None
+        self.offset = 0.0
+
+    def rise(self, stamp_s: float | None) -> float:
+        """Time of the next picture in seconds."""
+        self.last = self._next(stamp_s)
+        return self.last
+
+    def is_late(self, stamp_s: float | None) -> bool:
+        """Whether a stamp lies before the picture already shown, but on the same time line."""
+        if stamp_s is None or self.last is None:
+            return False
+        return 0 < self.last - (stamp_s + self.offset) <= RESTART_S
+
+    def _next(self, stamp_s: float | None) -> float:
+        if stamp_s is None:
+            self.damage.stamps_repaired += 1
+            return 0.0 if self.last is None else self._after(self.last, self.period)
+        time = stamp_s + self.offset
+        if self.last is None or time > self.last:
+            return time
+        self.damage.stamps_repaired += 1
+        if self.last - time <= RESTART_S:
+            return self._after(self.last, self.period / 10)
+        self.offset += self.last + self.period - time
+        return self._after(self.last, self.period)
+
+    @staticmethod
+    def _after(last: float, step: float) -> float:
+        return max(last + step, math.nextafter(last, math.inf))
+
+
+class Losses:
+    """Finds the stretches without a picture and writes them into the report.
+
+    In a steady stream every hole of more than half a period counts, whether or not FFmpeg complained: several
+    containers drop damaged packets silently. In a stream of variable rate a hole may be meant, and only one around
+    packets that failed counts.
+    """
+
+    def __init__(self, info: Info, damage: Damage) -> None:
+        self.period = 1 / info.rate
+        self.steady = not info.variable_rate
+        self.damage = damage
+        self.failed_before = 0
+        self.covered_s: float | None = None
+        self.own_end_s = self.end_s = -math.inf
+
+    def saw(self, stamp_s: float, own: bool) -> None:
+        """Note a packet of the stream itself or of another one: the file reaches at least this far."""
+        self.end_s = max(self.end_s, stamp_s)
+        if own:
+            self.own_end_s = max(self.own_end_s, stamp_s + self.period)
+
+    def until(self, time_s: float) -> None:
+        """Account for the hole between the last picture and this time."""
+        failed = self.damage.packets - self.failed_before
+        if self.covered_s is not None:
+            hole = time_s - self.covered_s
+            if hole > self.period / 2 and (self.steady or failed):
+                self.damage.add_gap(
+                    self.covered_s, time_s, max(1, round(hole / self.period)) if self.steady else failed
+                )
+        self.failed_before = self.damage.packets
+        self.covered_s = time_s
+
+    def finish(self, container: InputContainer, offset: float) -> None:
+        """Account for the last packets and for the end of a file that was cut off."""
+        self.until(self.own_end_s + offset)
+        declared_s = cut_off_end(container, max(self.end_s, self.own_end_s))
+        if declared_s is not None and self.covered_s is not None:
+            declared_s += offset
+            self.damage.add_gap(self.covered_s, declared_s, round((declared_s - self.covered_s) / self.period))
+
+
+def read_frames(path: Path, info: Info, damage: Damage) -> Iterator[Frame]:
+    """All pictures of a file in the order of showing, in constant memory.
+
+    Raises:
+        MediaError: the file can no longer be opened, or a picture has no RGB form.
+    """
+    with open_container(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            return
+        clock, losses = Clock(1 / info.rate, damage), Losses(info, damage)
+        index, broken, failed = 0, False, 0
+        for picture, stamp_s in _pictures(container, stream, damage, losses):
+            broken = (broken or damage.packets > failed) and not picture.key_frame
+            failed = damage.packets
+            if broken and clock.is_late(stamp_s):  # left over by a decoder that lost its order; it counts as lost
+                continue
+            time_s = clock.rise(stamp_s)
+            losses.until(time_s)
+            losses.covered_s = time_s + losses.period
+            doubtful = broken or picture.is_corrupt
+            damage.frames_doubtful += doubtful
+            yield _frame(path, index, time_s, picture, doubtful)
+            index += 1
+        losses.finish(container, clock.offset)
+
+
+def _pictures(
+    container: InputContainer, stream: VideoStream, damage: Damage, losses: Losses
+) -> Iterator[tuple[VideoFrame, float | None]]:
+    """Decoded pictures with the time stamp of the container in seconds, None where it has none.
+
+    AVI stores the order of decoding only: there the k-th picture shown takes the k-th stamp stored.
+    """
+    stored: deque[int] | None = deque(maxlen=REORDER_DEPTH + 1) if container.format.name == "avi" else None
+    for packet in chain(packets(container, damage), [None]):
+        if packet is not None:
+            own, stamp = packet.stream_index == stream.index, stamp_of(container, packet)
+            if stamp is not None:
+                losses.saw(float(stamp * packet.time_base), own)
+            if not own:
+                continue
+            if stored is not None and stamp is not None:
+                stored.append(stamp)
+        pictures = decode(stream, packet, damage)
+        if pictures is None and stored:
+            stored.pop()
+        for picture in pictures or ():
+            ticks = picture.pts if stored is None else (stored.popleft() if stored else None)
+            yield picture, None if ticks is None else float(ticks * (stream.time_base or 0))
+
+
+def _frame(path: Path, index: int, time_s: float, picture: VideoFrame, doubtful: bool) -> Frame:
+    orientation = Orientation.of(picture)
+    stored = (picture.width, picture.height)
+    size = stored[::-1] if orientation.transposed else stored
+
+    def render(width: int) -> Image:
+        shown = (width, max(1, round(size[1] * width / size[0])))
+        target = shown[::-1] if orientation.transposed else shown
+        method = Interpolation.BILINEAR if target == stored else Interpolation.AREA
+        try:
+            pixels = picture.to_ndarray(
+                width=target[0], height=target[1], format="rgb24", interpolation=method, threads=1
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(f"Frame {index} of {path} has no RGB form: {error}.") from error
+        return orientation.apply(np.asarray(pixels, np.uint8))
+
+    return Frame(index, time_s, size, render, doubtful)
