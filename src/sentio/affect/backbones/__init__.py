@@ -1,0 +1,108 @@
+"""Encoders: faces, sound or sentences to vectors, each saying what it wants and where it is from.
+
+Faces come as (B, T, 3, H, W) RGB in [0, 1] of any size, and the encoder resizes and normalises them itself; sound comes
+as float32 in [-1, 1], mono, at ``info.rate``. Nothing about the input is left for the caller to guess.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sentio.core import weights
+from sentio.core.errors import RecipeError, WeightsError
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What an encoder wants and gives.
+
+    Args:
+        dim: D, the length of its vectors.
+        provenance: where the weights are from: a name, a file, or "random".
+        size: side of the square picture in pixels.
+        mean, std: per channel, on [0, 1] pixels.
+        interpolation: how pictures come to ``size``; shrinking is anti-aliased.
+        rate: samples per second.
+        hop_s, offset_s: the k-th vector of a sound is centred on ``offset_s + k * hop_s`` seconds.
+    """
+
+    name: str
+    dim: int
+    licence: str
+    provenance: str
+    size: int | None = None
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    rate: int | None = None
+    hop_s: float | None = None
+    offset_s: float | None = None
+
+
+class Encoder(Protocol):
+    """A torch module: faces (B, T, 3, H, W) -> (B, T, D), or sound -> (B, T, D), as its ``info`` says."""
+
+    @property
+    def info(self) -> EncoderInfo: ...
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+def encode_faces(network: Callable[[Tensor], Tensor], info: EncoderInfo, faces: Tensor) -> Tensor:
+    """Apply a network of single pictures, (N, 3, S, S) -> (N, D), to (B, T, 3, H, W) faces in [0, 1]."""
+    B, T = faces.shape[:2]
+    return network(normalise(faces.flatten(0, 1), info)).reshape(B, T, -1)
+
+
+def normalise(pictures: Tensor, info: EncoderInfo) -> Tensor:
+    """(N, 3, H, W) RGB in [0, 1] to the size, mean and deviation that the encoder was trained with."""
+    if info.size is not None and tuple(pictures.shape[-2:]) != (info.size, info.size):
+        size = (info.size, info.size)
+        pictures = functional.interpolate(pictures, size, mode=info.interpolation, antialias=True).clamp(0, 1)
+    mean, std = (pictures.new_tensor(values).view(-1, 1, 1) for values in (info.mean, info.std))
+    return (pictures - mean) / std
+
+
+def fingerprint(encoder: Encoder) -> str:
+    """64 hex digits of the encoder's description and weights: what stored features are filed under."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(encoder.info), sort_keys=True).encode())
+    for name, value in sorted(cast(nn.Module, encoder).state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:
+    """A frozen encoder, ready to use.
+
+    Args:
+        spec: ``vit``, ``clip``, ``wav2vec2`` or ``ast`` for the published weights that the papers use; the same with
+            ``:NAME`` or ``:FOLDER`` for others of that architecture; or a ``.safetensors`` file of a trained system,
+            whose own encoder is taken.
+        fetch: allow a download of published weights.
+
+    Raises:
+        WeightsError: the weights are not here (the message says how to get them), damaged, or not safetensors.
+        RecipeError: there is no such kind.
+    """
+    if spec.endswith(".safetensors"):
+        encoder = getattr(weights.load(Path(spec)), "encoder", None)
+        if encoder is None:
+            raise WeightsError(f"The system in {spec} has no encoder.")
+        encoder.info = dataclasses.replace(encoder.info, provenance=Path(spec).name)
+        return cast(Encoder, encoder.requires_grad_(False).eval())
+    from sentio.affect.backbones import pretrained
+
+    kind, _, name = spec.partition(":")
+    if kind not in pretrained.ENCODERS:
+        raise RecipeError(f"There is no encoder {kind!r}.", f"Choose one of: {', '.join(pretrained.ENCODERS)}.")
+    make, published = pretrained.ENCODERS[kind]
+    return cast(Encoder, make(name or published, fetch=fetch))
