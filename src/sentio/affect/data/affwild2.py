@@ -1,0 +1,41 @@
+"""Clips of Aff-Wild2: one text a person and video for valence-arousal, expression or action units."""
+
+from sentio.affect.data import annotations
+from sentio.affect.data.clips import Clip, open_crops
+from sentio.affect.data.tree import Tree
+from sentio.affect.problems import Problem
+from sentio.core.errors import InputError
+
+FEW = 5
+"""Frames by which labels, crops and video may differ in number: the organisers count otherwise than decoders do."""
+
+_FIELDS = {"va": "valence_arousal", "expr": "expression", "au": "action_units"}
+
+
+def read(tree: Tree, task: annotations.Task) -> tuple[list[Clip], list[Problem]]:
+    """Read all clips of a task, and what is wrong with them; an unusable file is left out and reported."""
+    clips: list[Clip] = []
+    problems: list[Problem] = []
+    for found, split, path in tree.annotations:
+        if found != task:
+            continue
+        try:
+            values, bad_lines = annotations.read(path, task)
+        except InputError as error:
+            problems.append(Problem("error", path, error.what))
+            continue
+        problems += bad_lines
+        folder = tree.crops.get(path.stem)
+        clip = Clip(
+            name=path.stem,
+            source=task,
+            split=split,
+            frames=len(values),
+            crops=open_crops(folder, len(values)) if folder else None,
+            media=tree.media_of(path.stem),
+            **{_FIELDS[task]: values},
+        )
+        if clip.crops is None:
+            problems.append(Problem("warning", path, "there is no crop folder of this name"))
+        clips.append(clip)
+    return clips, problems

@@ -1,0 +1,96 @@
+"""One person in one video: labels, crops and media of N frames. Frame k (from 0) is image ``{k + 1:05d}.jpg``."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentio.affect.labels import valid_action_units, valid_expression, valid_valence_arousal
+from sentio.core.errors import InputError
+
+Split = Literal["train", "validation", "test"]
+IMAGE = re.compile(r"(\d{5,})\.jpg")
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Aligned face images of a clip; a frame without a detection has none."""
+
+    folder: Path
+    present: NDArray[np.bool_]
+    """(N,): there is an image of this frame."""
+    names: tuple[str, ...] | None = None
+    """File names by frame, where they do not follow from its number."""
+
+    def path(self, frame: int) -> Path:
+        """The image of a frame."""
+        return self.folder / (self.names[frame] if self.names else f"{frame + 1:05d}.jpg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """N frames of one person; a label set that the clip does not have is None."""
+
+    name: str
+    """Name of the annotation: the video's, with ``_left`` or ``_right`` for one of two people."""
+    source: str
+    """The label set, one of ``labels.SOURCES``."""
+    split: Split
+    frames: int
+    """N."""
+    crops: Crops | None = None
+    media: Path | None = None
+    """The video, shared by its people."""
+    valence_arousal: NDArray[np.float32] | None = None
+    """(N, 2), NaN where missing."""
+    expression: NDArray[np.int8] | None = None
+    """(N,), 0 to 7, -1 where missing."""
+    action_units: NDArray[np.int8] | None = None
+    """(N, 12), 0 or 1, -1 where missing."""
+
+    def labels(self) -> dict[str, NDArray[Any]]:
+        """The label sets there are, by name."""
+        names = ("valence_arousal", "expression", "action_units")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def labelled(self) -> NDArray[np.bool_]:
+        """(N,): the frame has a label of any set."""
+        result = np.zeros(self.frames, np.bool_)
+        for name, values in self.labels().items():
+            result |= valid(name, values)
+        return result
+
+
+def valid(name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
+    """(N,): the frame counts for the label set ``name``; of the action units, all twelve must be there."""
+    if name == "valence_arousal":
+        return valid_valence_arousal(values)
+    if name == "expression":
+        return valid_expression(values)
+    return np.asarray(valid_action_units(values).all(axis=-1))
+
+
+def image_numbers(folder: Path) -> NDArray[np.int64]:
+    """Sorted numbers of the images in a crop folder.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = [int(match[1]) for entry in entries if (match := IMAGE.fullmatch(entry.name))]
+    except OSError as error:
+        raise InputError(f"Cannot read the folder {folder}: {error.strerror}.") from error
+    return np.sort(np.array(found, np.int64))
+
+
+def open_crops(folder: Path, frames: int) -> Crops:
+    """The crops of a clip of ``frames`` frames; images past its end are left out."""
+    numbers = image_numbers(folder)
+    present = np.zeros(frames, np.bool_)
+    present[numbers[(numbers >= 1) & (numbers <= frames)] - 1] = True
+    return Crops(folder, present)

@@ -1,0 +1,133 @@
+"""What lies in a data folder, whatever its parts are called: annotations, crops, media, LSD images.
+
+The organisers changed folder names between editions and deliver crops and videos in parts, so that parts are known
+by their content: a folder that holds ``00001.jpg`` is a clip's crops, wherever it lies.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from sentio.affect.data.annotations import Task
+from sentio.affect.data.clips import IMAGE, Split
+from sentio.affect.labels import EXPRESSIONS_LSD
+from sentio.affect.problems import Problem
+from sentio.core.errors import InputError
+
+_TASK = re.compile(r"(va|expr|au)(_(estimation|classification|recognition|detection)_challenge|_set)", re.IGNORECASE)
+_SPLIT = re.compile(r"(train|validation|val|test)(ing)?(_set)?", re.IGNORECASE)
+_MTL = re.compile(r"(train|validation)(ing)?_set(_annotations)?\.txt", re.IGNORECASE)
+_MEDIA = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
+_LSD = {"ANGRER": "ANGER"} | {name.upper(): name.upper() for name in EXPRESSIONS_LSD}
+"""Folder names of the six classes; ANGRER is how the release spells it."""
+
+
+@dataclass
+class Tree:
+    """Paths by kind; filled by :func:`scan`."""
+
+    root: Path
+    annotations: list[tuple[Task, Split, Path]] = field(default_factory=list)
+    mtl: list[tuple[Split, Path]] = field(default_factory=list)
+    crops: dict[str, Path] = field(default_factory=dict)
+    """Crop folders by clip."""
+    media: dict[str, Path] = field(default_factory=dict)
+    """Videos by name without suffix."""
+    lsd: list[tuple[Split, str, Path]] = field(default_factory=list)
+    """Split, class in capitals (empty for unlabelled images), folder."""
+    problems: list[Problem] = field(default_factory=list)
+
+    def media_of(self, clip: str) -> Path | None:
+        """The video of a clip: of its own name, or of its name without ``_left`` and ``_right``."""
+        base = re.sub(r"_(left|right)$", "", clip)
+        return self.media.get(clip) or self.media.get(base)
+
+
+def scan(root: Path) -> Tree:
+    """Find everything below ``root``; hidden files and folders are passed over.
+
+    Raises:
+        InputError: there is no such folder, or nothing in it is known.
+    """
+    if not root.is_dir():
+        raise InputError(f"There is no folder {root}.", "Give the folder with annotations and cropped_aligned.")
+    tree = Tree(root)
+    for folder, files in _folders(root):
+        _sort(tree, folder, files)
+    if not (tree.annotations or tree.mtl or tree.lsd):
+        raise InputError(
+            f"{root} holds no Aff-Wild2, s-Aff-Wild2 or LSD annotations.",
+            "Expected for instance VA_Estimation_Challenge/Train_Set/*.txt; see docs/data.md for all layouts.",
+        )
+    return tree
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder with its sorted file names; of a folder of images only the first name, for they are many."""
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        names: list[str] = []
+        below: list[Path] = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    below.append(Path(entry.path))
+                elif _is_image(folder, entry.name):
+                    names, below = [entry.name], []
+                    break
+                else:
+                    names.append(entry.name)
+        yield folder, sorted(names)
+        waiting += sorted(below, reverse=True)
+
+
+def _sort(tree: Tree, folder: Path, files: list[str]) -> None:
+    """Put the files of one folder where they belong."""
+    task = _TASK.fullmatch(folder.parent.name)
+    split = _SPLIT.fullmatch(folder.name)
+    for name in files:
+        path = folder / name
+        if _is_image(folder, name):
+            _sort_images(tree, folder)
+        elif path.suffix.lower() in _MEDIA:
+            _keep(tree, tree.media, path.stem, path, "video")
+        elif match := _MTL.fullmatch(name):
+            tree.mtl.append((_split(match[1]), path))
+        elif task and split and path.suffix == ".txt":
+            tree.annotations.append((cast(Task, task[1].lower()), _split(split[1]), path))
+
+
+def _sort_images(tree: Tree, folder: Path) -> None:
+    above = re.match(r"(training|validation)_set", folder.parent.name, re.IGNORECASE)
+    if above and folder.name.upper() in _LSD:
+        tree.lsd.append((_split(above[1]), _LSD[folder.name.upper()], folder))
+    elif _is_lsd(folder):
+        tree.lsd.append(("test", "", folder))
+    else:
+        _keep(tree, tree.crops, folder.name, folder, "crop folder")
+
+
+def _is_image(folder: Path, name: str) -> bool:
+    return bool(IMAGE.fullmatch(name)) or (name.endswith(".jpg") and _is_lsd(folder))
+
+
+def _is_lsd(folder: Path) -> bool:
+    """A class of LSD, or its images without labels."""
+    return folder.name.upper() in _LSD or folder.name.lower().startswith("test_set")
+
+
+def _keep(tree: Tree, kept: dict[str, Path], name: str, path: Path, kind: str) -> None:
+    if name in kept:
+        tree.problems.append(Problem("warning", path, f"a second {kind} of {name}, not used; the first: {kept[name]}"))
+    kept.setdefault(name, path)
+
+
+def _split(word: str) -> Split:
+    word = word.lower()
+    return "train" if word.startswith("train") else "validation" if word.startswith("val") else "test"
