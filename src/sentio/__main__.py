@@ -2,4 +2,4 @@
 
 from sentio.cli import main
 
-main()
+raise SystemExit(main())

@@ -34,9 +34,9 @@ ROWS = [
 
 
 def write_rows(paths, rows, header=None) -> None:
-    schema = SCHEMA.arrow(header or {"model": "none"})
-    with open_writers(paths, schema) as write:
-        buffer = RowBuffer(schema, write)
+    described = SCHEMA.describe(header or {"model": "none"})
+    with open_writers(paths, SCHEMA.arrow(), lambda: described) as write:
+        buffer = RowBuffer(SCHEMA.arrow(), write)
         for row in rows:
             buffer.append(row)
         buffer.flush()
@@ -104,8 +104,8 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path) -> None:
     path = tmp_path / "t.csv"
     write_rows([path], ROWS)
     before = path.read_bytes()
-    with pytest.raises(RuntimeError), open_writers([path], SCHEMA.arrow({})) as write:
-        write(pa.RecordBatch.from_pylist([{}], schema=SCHEMA.arrow({})))
+    with pytest.raises(RuntimeError), open_writers([path], SCHEMA.arrow(), dict) as write:
+        write(pa.RecordBatch.from_pylist([{}], schema=SCHEMA.arrow()))
         raise RuntimeError
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "t.csv.header.json"]

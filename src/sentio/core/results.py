@@ -1,20 +1,19 @@
 """Result tables: columns with units, a versioned schema, a header that says where every number comes from."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentio.core.errors import InputError, OutputError
-from sentio.core.writers import WRITERS, atomic_path, write_json
+from sentio.core.writers import HEADER_KEY, WRITERS, ParquetWriter, atomic_path, write_json
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-HEADER_KEY = b"sentio"
 FLUSH_ROWS = 4096
 """Rows kept in memory before they go to the writers: minutes of video, a few hundred kB."""
 
@@ -37,18 +36,17 @@ class Schema:
     version: int
     columns: tuple[Column, ...]
 
-    def arrow(self, header: dict[str, Any]) -> "pa.Schema":
-        """The Arrow schema with units in the fields' metadata and ``header`` in its own."""
+    def arrow(self) -> "pa.Schema":
+        """The Arrow schema, with units in the fields' metadata."""
         import pyarrow as pa
 
-        fields = [
+        return pa.schema(
             pa.field(c.name, pa.type_for_alias(c.kind), metadata={"unit": c.unit, "about": c.about})
             for c in self.columns
-        ]
-        return pa.schema(fields, metadata={HEADER_KEY: json.dumps(self.describe(header))})
+        )
 
     def describe(self, header: dict[str, Any]) -> dict[str, Any]:
-        """``header`` with the schema's name, version and columns put in front."""
+        """``header`` with the schema's name and version in front and the columns behind."""
         columns = {c.name: {k: v for k, v in asdict(c).items() if k != "name"} for c in self.columns}
         return {"schema": self.name, "schema_version": self.version, **header, "columns": columns}
 
@@ -61,9 +59,9 @@ class Table:
         header: provenance: schema, versions, models and their hashes, options, units.
     """
 
-    def __init__(self, arrow: "pa.Table") -> None:
+    def __init__(self, arrow: "pa.Table", header: dict[str, Any]) -> None:
         self.arrow = arrow
-        self.header: dict[str, Any] = json.loads((arrow.schema.metadata or {}).get(HEADER_KEY, b"{}"))
+        self.header = header
 
     def __len__(self) -> int:
         return int(self.arrow.num_rows)
@@ -89,36 +87,44 @@ class Table:
         import pyarrow.parquet
 
         try:
-            table = cls(pyarrow.parquet.read_table(path, memory_map=True))
+            file = pyarrow.parquet.ParquetFile(path, memory_map=True)
+            header = (file.metadata.metadata or {}).get(HEADER_KEY.encode())
+            table = file.read()
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"Cannot read the table {path}: {error}.") from error
-        if not table.header:
+        if header is None:
             raise InputError(f"{path} is a Parquet file, but no table written by sentio.")
-        return table
+        return cls(table, json.loads(header))
 
     def write(self, path: Path | str) -> None:
         """Write to ``path`` in the format its suffix names: .parquet, .csv or .jsonl."""
-        with open_writers([Path(path)], self.arrow.schema) as write:
+        with open_writers([Path(path)], self.arrow.schema, lambda: self.header) as write:
             for batch in self.arrow.to_batches(max_chunksize=FLUSH_ROWS):
                 write(batch)
 
 
 @contextmanager
-def open_writers(paths: Iterable[Path], schema: "pa.Schema") -> Iterator[Any]:
-    """Give a function that writes a record batch to every path; the files appear together at the end, or none does.
+def open_writers(
+    paths: Iterable[Path], schema: "pa.Schema", header: Callable[[], dict[str, Any]]
+) -> Iterator[Callable[["pa.RecordBatch"], None]]:
+    """Give a function that writes a record batch to every path; a file appears when all went well, or not at all.
 
     CSV and JSON Lines have no place for the header: it lies beside them as ``NAME.SUFFIX.header.json``.
+
+    Args:
+        paths: files, whose suffixes name the formats.
+        schema: of the batches.
+        header: called at the end, when all that it tells is known.
 
     Raises:
         OutputError: unknown suffix, full disk, no permission.
     """
+    paths = list(paths)
     with ExitStack() as stack:
         writers = []
         for path in paths:
             if path.suffix not in WRITERS:
                 raise OutputError(f"Unknown table format {path.name!r}.", f"Use one of: {', '.join(WRITERS)}.")
-            if path.suffix != ".parquet":
-                write_json(path.with_name(path.name + ".header.json"), json.loads(schema.metadata[HEADER_KEY]))
             writer = WRITERS[path.suffix](stack.enter_context(atomic_path(path)), schema)
             stack.callback(writer.close)
             writers.append(writer)
@@ -128,12 +134,18 @@ def open_writers(paths: Iterable[Path], schema: "pa.Schema") -> Iterator[Any]:
                 writer.write(batch)
 
         yield write
+        described = header()
+        for path, writer in zip(paths, writers, strict=True):
+            if isinstance(writer, ParquetWriter):
+                writer.describe(json.dumps(described))
+            else:
+                write_json(path.with_name(path.name + ".header.json"), described)
 
 
 class RowBuffer:
     """Collects rows column by column and hands them on in batches, so that memory does not grow with length."""
 
-    def __init__(self, schema: "pa.Schema", write: Any) -> None:
+    def __init__(self, schema: "pa.Schema", write: Callable[["pa.RecordBatch"], None]) -> None:
         self._schema = schema
         self._write = write
         self._columns: dict[str, list[Any]] = {name: [] for name in schema.names}

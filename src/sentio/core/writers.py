@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+HEADER_KEY = "sentio"
+TEMPORARY = ".sentio-"
+"""How the names of unfinished files begin; only a killed process leaves any."""
+
+
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it is synced and renamed to it, on any failure removed.
@@ -25,7 +30,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".sentio-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         temporary.chmod(0o666 & ~_umask())
@@ -72,7 +77,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class ParquetWriter:
-    """Apache Parquet; the header lies in the schema's metadata."""
+    """Apache Parquet; the header lies in the file's key-value metadata."""
 
     extension: ClassVar[str] = ".parquet"
 
@@ -83,6 +88,9 @@ class ParquetWriter:
 
     def write(self, batch: "pa.RecordBatch") -> None:
         self._writer.write_batch(batch)
+
+    def describe(self, header: str) -> None:
+        self._writer.add_key_value_metadata({HEADER_KEY: header})
 
     def close(self) -> None:
         self._writer.close()

@@ -1,0 +1,344 @@
+"""From a media file to the result table: decode | find, follow and align faces | model | table, side by side.
+
+Each stage runs in a thread of its own and hands on through a short queue, so that memory does not grow with the length
+of the video; the libraries that do the work release Python's lock.
+"""
+
+import json
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import pyarrow as pa
+
+from sentio import __version__
+from sentio.affect.faces import Detector, FaceFrame, FaceTracker, TrackedFace, TrackingConfig, default_detector
+from sentio.affect.media import Frame, Media, open_media
+from sentio.affect.table import AFFECT
+from sentio.core.bench import StageTimer
+from sentio.core.errors import RecipeError
+from sentio.core.recipe import to_dict
+from sentio.core.results import RowBuffer, Table, open_writers
+from sentio.core.writers import TEMPORARY, write_json
+
+AHEAD = 4
+"""Frames that a stage may be ahead of the next one: 100 MB of 4K pictures."""
+BATCH_FRAMES = 16
+"""Frames whose faces go to the model in one call."""
+RECORD = "run.json"
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+class AffectModel(Protocol):
+    """What fills the affect columns. One object reads one file, so it may keep state from call to call."""
+
+    def describe(self) -> dict[str, Any]:
+        """Name, weights' hash, causal or not, smoothing: goes to the table's header."""
+        ...
+
+    def score(self, faces: Sequence[tuple[float, TrackedFace]]) -> Sequence[Row]:
+        """Affect columns of each face; ``faces`` are (time in s, face) pairs in order of time, then of person."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen about reading a file.
+
+    Attributes:
+        detector: ``auto`` is YuNet when it is fetched, else the Haar cascade.
+        search_interval: seconds between two searches of the whole picture for faces; known ones are followed.
+        fps: frames a second to keep, by time; all if None.
+        start: first second to read.
+        end: last second to read.
+    """
+
+    detector: Literal["auto", "haar", "yunet"] = "auto"
+    search_interval: float = 0.2
+    fps: float | None = None
+    start: float | None = None
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.search_interval < 0:
+            raise RecipeError(f"The search interval {self.search_interval} s is negative.")
+
+
+def analyze(path: Path | str, *, options: Options | None = None, model: AffectModel | None = None) -> Table:
+    """Read one media file, picture or folder of pictures.
+
+    Args:
+        path: the file or folder.
+        options: see :class:`Options`.
+        model: what fills the affect columns; they are null without one.
+
+    Returns:
+        One row per decoded frame and person; a frame without a face has one row that says why. ``header["media"]``
+        tells what was lost on the way.
+
+    Raises:
+        InputError: the file is missing, empty, damaged beyond reading, or no media.
+    """
+    batches: list[pa.RecordBatch] = []
+    run = _Run(Path(path), options or Options(), model)
+    with closing(run.rows()) as rows:
+        _collect(rows, RowBuffer(AFFECT.arrow(), batches.append))
+    return Table(pa.Table.from_batches(batches, AFFECT.arrow()), run.header())
+
+
+def analyze_to(
+    folder: Path,
+    path: Path,
+    *,
+    options: Options,
+    formats: Sequence[str] = ("parquet", "csv"),
+    model: AffectModel | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> dict[str, Any]:
+    """Like :func:`analyze`, with the table written to ``folder`` as it grows.
+
+    ``run.json`` is written last: a folder without it is unfinished.
+
+    Args:
+        folder: gets ``affect.parquet``, ``affect.csv`` and so on, whole or not at all, and ``run.json``.
+        path: the media file.
+        options: see :class:`Options`.
+        formats: suffixes of the tables.
+        model: as in :func:`analyze`.
+        progress: called after every frame with the share that is done, 0 to 1; what it raises ends the reading.
+
+    Returns:
+        The content of ``run.json``.
+
+    Raises:
+        InputError: as in :func:`analyze`.
+        OutputError: the folder cannot be written.
+    """
+    run = _Run(path, options, model, progress)
+    schema, tables = AFFECT.arrow(), [folder / f"affect.{kind}" for kind in formats]
+    _clear(folder)
+    started = time.perf_counter()
+    with open_writers(tables, schema, run.header) as write, closing(run.rows()) as rows:
+        _collect(rows, RowBuffer(schema, write))
+    record = {
+        "file": str(path),
+        "input": _fingerprint(path),
+        "formats": list(formats),
+        "rows": run.written,
+        "frames": run.frames,
+        "persons": len(run.persons),
+        "seconds": round(time.perf_counter() - started, 3),
+        "stages": run.timer.summary(),
+        **run.header(),
+    }
+    write_json(folder / RECORD, record)
+    return record
+
+
+def _clear(folder: Path) -> None:
+    """Take away the mark of completeness, and what a killed run left."""
+    (folder / RECORD).unlink(missing_ok=True)
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        leftover.unlink()
+
+
+def is_complete(folder: Path, path: Path, options: Options, formats: Sequence[str]) -> bool:
+    """Whether ``folder`` holds the whole result of this very file (size, time of change) with these options."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        wanted = (_fingerprint(path), to_dict(options), list(formats))
+        found = (record["input"], record["options"], record["formats"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return wanted == found and all((folder / f"affect.{kind}").is_file() for kind in formats)
+
+
+def ahead(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
+    """Run an iterator in a thread of its own, at most ``depth`` items ahead of the consumer.
+
+    An exception in it comes out here; when the consumer stops early, so does the thread.
+    """
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(kind: str, value: Any) -> None:
+        while not stop.is_set():
+            try:
+                ready.put((kind, value), timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put("item", item)
+                if stop.is_set():
+                    return
+            put("end", None)
+        except BaseException as error:
+            put("error", error)
+        finally:
+            if hasattr(items, "close"):
+                items.close()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        stop.set()
+        thread.join()
+
+
+class _Run:
+    """One file on its way through the stages, and what is counted on the way."""
+
+    def __init__(
+        self,
+        path: Path,
+        options: Options,
+        model: AffectModel | None,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        self.path, self.options, self.model, self.progress = path, options, model, progress
+        self.detector = _detector(options.detector)
+        self.media: Media = open_media(path, start=options.start, end=options.end, fps=options.fps)
+        self.timer = StageTimer()
+        self.frames = self.written = 0
+        self.persons: set[int] = set()
+
+    def header(self) -> dict[str, Any]:
+        """Provenance; the report of losses is complete once all rows were read."""
+        return AFFECT.describe(self._provenance())
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "sentio": __version__,
+            "source": self.path.name,
+            "options": to_dict(self.options),
+            "detector": {
+                "name": self.detector.name,
+                "licence": self.detector.licence,
+                "provenance": self.detector.provenance,
+            },
+            "model": self.model.describe() if self.model else None,
+            "media": {
+                **asdict(self.media.info),
+                "damage": str(self.media.damage) if self.media.damage else None,
+                "losses": asdict(self.media.damage),
+            },
+        }
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in order of frame, then person."""
+        with closing(ahead(self._tracked())) as tracked:
+            for batch in _batched(tracked, BATCH_FRAMES):
+                yield from self._score(batch)
+
+    def _decoded(self) -> Iterator[Frame]:
+        with closing(iter(self.media)) as frames:  # type: ignore[type-var]
+            while True:
+                with self.timer.stage("decode"):
+                    frame = next(frames, None)
+                    if frame is not None:
+                        _ = frame.image  # made here, so that the next stage need not wait for it
+                if frame is None:
+                    return
+                yield frame
+
+    def _tracked(self) -> Iterator[tuple[int, FaceFrame]]:
+        """The numbers of the frames within the file, and their faces."""
+        tracker = FaceTracker(self.detector, TrackingConfig(search_interval_s=self.options.search_interval))
+        numbers: deque[int] = deque()
+        with closing(ahead(self._decoded())) as frames:
+            for frame in frames:
+                numbers.append(frame.index)
+                with self.timer.stage("faces"):
+                    decided = tracker.update(frame.image, frame.time_s)
+                yield from ((numbers.popleft(), faces) for faces in decided)
+        yield from ((numbers.popleft(), faces) for faces in tracker.flush())
+
+    def _score(self, batch: list[tuple[int, FaceFrame]]) -> Iterator[Row]:
+        faces = [(frame.time_s, face) for _, frame in batch for face in frame.faces]
+        with self.timer.stage("model"):
+            scores = iter(self.model.score(faces) if self.model and faces else [{}] * len(faces))
+        for number, frame in batch:
+            self.frames += 1
+            base = {"file": self.path.name, "frame": number, "time_s": frame.time_s}
+            found = [base | _face_columns(face) | next(scores) for face in frame.faces]
+            self.persons.update(face.person for face in frame.faces)
+            for row in found or [base | {"reason": str(frame.reason)}]:
+                self.written += 1
+                yield row
+            self._tell(frame.time_s)
+
+    def _tell(self, time_s: float) -> None:
+        info = self.media.info
+        end = min(info.start_s + (info.duration_s or 0), self.options.end or float("inf"))
+        start = max(info.start_s, self.options.start or 0)
+        self.progress(min(1.0, (time_s - start) / (end - start)) if end > start else 0.0)
+
+
+def _face_columns(face: TrackedFace) -> Row:
+    x, y, width, height = face.box
+    return {
+        "person": face.person,
+        "face_x": x,
+        "face_y": y,
+        "face_w": width,
+        "face_h": height,
+        "face_score": face.score,
+        "quality": face.quality.value,
+        "reason": str(face.quality.reason) or None,
+    }
+
+
+def _collect(rows: Iterator[Row], buffer: RowBuffer) -> None:
+    for row in rows:
+        buffer.append(row)
+    buffer.flush()
+
+
+def _batched(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _detector(name: str) -> Detector:
+    if name == "haar":
+        from sentio.affect.faces import Haar
+
+        return Haar()
+    if name == "yunet":
+        from sentio.affect.faces import YuNet
+
+        return YuNet()
+    return default_detector()
+
+
+def _fingerprint(path: Path) -> dict[str, int]:
+    """Size and time of change of a file; for a folder, of the files in it."""
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    stats = [file.stat() for file in files]
+    return {"bytes": sum(s.st_size for s in stats), "changed_ns": max((s.st_mtime_ns for s in stats), default=0)}
