@@ -2,7 +2,7 @@
 
 A snapshot is a folder, or a published name that is already in the local cache; nothing is downloaded unless it is
 asked for. Weights are read from safetensors only. Picture size, mean, deviation, rate and mel settings come from the
-own ``preprocessor_config.json`` of the snapshot.
+snapshot's ``preprocessor_config.json``.
 """
 
 import json
