@@ -34,14 +34,24 @@ SHORTFALL_S = 0.5
 DECLARING = ("mov", "matroska", "flv", "avi", "asf")
 """Containers whose header declares the length; elsewhere FFmpeg estimates it from what is there."""
 
-LARGEST_TAIL = 0.1
-"""Share of a file that may follow its last packet (indexes, tags) in a container that declares no length."""
-
 MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
 class MediaError(InputError):
     """A file or folder that gives neither pictures nor sound."""
+
+
+@contextmanager
+def accessing(path: Path) -> Iterator[None]:
+    """Turn a refusal of the file system into a sentence about the path."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MediaError(f"There is no file or folder {path}.", "Check the path.") from error
+    except PermissionError as error:
+        raise MediaError(f"{path} may not be read.", "Give yourself the right to read it, or copy it.") from error
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{path} cannot be opened: {error}.", "Check the path.") from error
 
 
 @contextmanager
@@ -51,16 +61,10 @@ def open_container(path: Path) -> Iterator[InputContainer]:
     Raises:
         MediaError: missing, unreadable, empty, cut off, or not media.
     """
-    try:
+    with accessing(path):
         if not S_ISREG(path.stat().st_mode):
             raise MediaError(f"{path} is not a regular file.", "Give a file or a folder of images.")
         file = path.open("rb")
-    except FileNotFoundError as error:
-        raise MediaError(f"There is no file {path}.", "Check the path.") from error
-    except PermissionError as error:
-        raise MediaError(f"{path} may not be read.", "Give yourself the right to read it, or copy it.") from error
-    except (OSError, ValueError) as error:
-        raise MediaError(f"{path} cannot be opened: {error}.", "Check the path.") from error
     with file:
         head = file.read(8)
         file.seek(0)
@@ -112,21 +116,17 @@ def _ready(stream: Any) -> Any:
 
 def packets(container: InputContainer, damage: Damage) -> "Iterator[Packet[Any]]":
     """Packets of all streams in file order; a read that fails is counted and passed over."""
-    failures = read = 0
+    failures = 0
     while failures < READ_FAILURES:
         try:
             for packet in container.demux():
                 failures = 0
                 if packet.size:  # an empty packet would tell the decoder that the stream is over
-                    read = max(read, (packet.pos or 0) + packet.size)
                     yield packet
-            break
+            return
         except av.FFmpegError:
             failures += 1
             damage.packets += 1
-    unread = container.size - read
-    if read and unread > LARGEST_TAIL * container.size and not container.format.name.startswith(DECLARING):
-        damage.bytes_unread = unread
 
 
 def decode(stream: Any, packet: "Packet[Any] | None", damage: Damage) -> list[Any] | None:

@@ -23,7 +23,6 @@ class Damage:
         frames_lost: estimate of the pictures missing in the gaps, from the stream's own spacing.
         seconds_lost: total length of the gaps. Missing sound is replaced by silence of the same length.
         frames_doubtful: pictures that were shown although the decoder knew that data of theirs was missing or wrong.
-        bytes_unread: bytes at the end of the file that FFmpeg gave up, where the container declares no length.
         stamps_repaired: pictures or sounds without a usable time stamp of their own.
         gaps: where the loss is; the first `GAPS_KEPT` of them.
     """
@@ -32,7 +31,6 @@ class Damage:
     frames_lost: int = 0
     seconds_lost: float = 0.0
     frames_doubtful: int = 0
-    bytes_unread: int = 0
     stamps_repaired: int = 0
     gaps: list[Gap] = field(default_factory=list)
 
@@ -46,7 +44,7 @@ class Damage:
             self.gaps.append(Gap(start_s, end_s))
 
     def __bool__(self) -> bool:
-        return bool(self.packets or self.gaps or self.frames_doubtful or self.bytes_unread or self.stamps_repaired)
+        return bool(self.packets or self.gaps or self.frames_doubtful or self.stamps_repaired)
 
     def __str__(self) -> str:
         parts = []
@@ -59,8 +57,6 @@ class Damage:
             parts.append(f"{frames}{self.seconds_lost:.3f} s missing ({where}{more})")
         if self.frames_doubtful:
             parts.append(f"{self.frames_doubtful} frames shown from damaged data")
-        if self.bytes_unread:
-            parts.append(f"the last {self.bytes_unread} bytes given up")
         if self.stamps_repaired:
             parts.append(f"{self.stamps_repaired} time stamps repaired")
         return "; ".join(parts) or "no damage"

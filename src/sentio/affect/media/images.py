@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 
-from sentio.affect.media.container import MAX_PIXELS, MediaError, open_container
+from sentio.affect.media.container import MAX_PIXELS, MediaError, accessing, open_container
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.frame import Frame, Image
 from sentio.affect.media.info import Info
@@ -33,12 +33,8 @@ def list_images(folder: Path) -> list[Path]:
     Raises:
         MediaError: the folder cannot be read or has none.
     """
-    try:
+    with accessing(folder):
         paths = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
-    except OSError as error:
-        raise MediaError(
-            f"The folder {folder} cannot be read: {error}.", "Give yourself the right to read it."
-        ) from error
     if not paths:
         raise MediaError(f"The folder {folder} holds no images.", f"Images are files ending in {', '.join(SUFFIXES)}.")
     return sorted(paths, key=_natural)

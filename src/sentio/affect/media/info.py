@@ -76,10 +76,8 @@ def probe(path: Path) -> Info:
     """
     with open_container(path) as container:
         video, audio = video_stream(container), audio_stream(container)
-        facts: dict[str, Any] = {}
-        if video is not None:
-            facts = _describe(path, container, video)
-        if not facts and audio is None:
+        facts: dict[str, Any] = _describe(path, container, video) if video is not None else {}
+        if not all(facts.get("size", (0, 0))) and audio is None:
             raise MediaError(
                 f"{path} holds no sound and no picture that can be decoded (damaged, of an unknown codec, or "
                 f"over {MAX_PIXELS >> 20} megapixels).",
@@ -91,14 +89,14 @@ def probe(path: Path) -> Info:
                 "audio_rate": audio.codec_context.sample_rate,
                 "audio_channels": audio.codec_context.channels,
             }
-            if not facts.get("codec") and container.start_time is not None:
+            if video is None and container.start_time is not None:
                 facts["start_s"] = container.start_time / av.time_base
         duration = container.duration / av.time_base if container.duration else None
-        return Info(container.format.name, bool(facts.get("codec")), audio is not None, duration, **facts)
+        return Info(container.format.name, video is not None, audio is not None, duration, **facts)
 
 
 def _describe(path: Path, container: InputContainer, stream: VideoStream) -> dict[str, Any]:
-    """The facts of a video stream; none when it gives no picture and no size."""
+    """The facts of a video stream; its size is (0, 0) when its beginning tells none."""
     context = stream.codec_context
     if context.width * context.height > MAX_PIXELS:
         raise MediaError(
@@ -108,8 +106,6 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream) -> dic
         )
     stamps, first = _sample(container, stream)
     size = (first.width, first.height) if first else (context.width, context.height)
-    if not size[0] * size[1]:
-        return {}
     orientation = Orientation.of(first) if first else Orientation()
     rate, variable = _spacing(stamps, float(stream.time_base or 0))
     ticks = first.pts if first and first.pts is not None else min(stamps, default=0)
@@ -151,7 +147,8 @@ def _spacing(stamps: list[int], time_base: float) -> tuple[float, bool]:
     if not steps or not time_base:
         return 0.0, False
     middle = statistics.median(steps)
-    regular = [step for step in steps if abs(step - middle) <= max(1.5, 0.2 * middle)]  # 1.5 ticks of rounding
+    slack = min(max(1.0, 0.2 * middle), 0.5 * middle)  # stamps are rounded to whole ticks
+    regular = [step for step in steps if abs(step - middle) <= slack]
     return 1 / (statistics.mean(regular or steps) * time_base), len(steps) - len(regular) > max(1, 0.05 * len(steps))
 
 

@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
+from stat import S_ISDIR
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from sentio.affect.labels import FRAME_RATE
 from sentio.affect.media.audio import read_audio
+from sentio.affect.media.container import accessing
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.frame import AudioBlock, Frame
 from sentio.affect.media.images import describe_images, is_image, list_images, read_images
@@ -74,7 +76,9 @@ class Media:
         self.audio_damage = Damage()
         self._start, self._end, self._fps, self._image_rate = start, end, fps, image_rate
         self._readings: weakref.WeakSet[Generator[Any, None, None]] = weakref.WeakSet()
-        self._images = list_images(path) if path.is_dir() else [path] if is_image(path) else []
+        with accessing(path):
+            is_folder = S_ISDIR(path.stat().st_mode)
+        self._images = list_images(path) if is_folder else [path] if is_image(path) else []
         self.info = describe_images(self._images, image_rate) if self._images else probe(path)
 
     def __iter__(self) -> Iterator[Frame]:

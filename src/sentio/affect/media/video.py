@@ -82,17 +82,18 @@ class Losses:
     """Finds the stretches without a picture and writes them into the report.
 
     In a steady stream every hole of more than half a period counts, whether or not FFmpeg complained: several
-    containers drop damaged packets silently. In a stream of variable rate a hole may be meant, and only one around
-    packets that failed counts.
+    containers drop damaged packets silently. Where a hole may be meant (variable rate, AVI, before the first picture)
+    only one with packets that failed counts.
     """
 
-    def __init__(self, info: Info, damage: Damage) -> None:
+    def __init__(self, info: Info, damage: Damage, start_s: float) -> None:
         self.period = 1 / info.rate
-        self.steady = not info.variable_rate
+        self.steady = not info.variable_rate and info.format != "avi"  # AVI leaves a place empty to repeat a picture
         self.damage = damage
+        self.shown = False
+        self.covered_s = start_s
         self.failed_before = 0
-        self.covered_s: float | None = None
-        self.own_end_s = self.end_s = -math.inf
+        self.end_s = self.own_end_s = -math.inf
 
     def saw(self, stamp_s: float, own: bool) -> None:
         """Note a packet of the stream itself or of another one: the file reaches at least this far."""
@@ -100,25 +101,30 @@ class Losses:
         if own:
             self.own_end_s = max(self.own_end_s, stamp_s + self.period)
 
-    def until(self, time_s: float) -> None:
-        """Account for the hole between the last picture and this time."""
-        failed = self.damage.packets - self.failed_before
-        if self.covered_s is not None:
-            hole = time_s - self.covered_s
-            if hole > self.period / 2 and (self.steady or failed):
-                self.damage.add_gap(
-                    self.covered_s, time_s, max(1, round(hole / self.period)) if self.steady else failed
-                )
+    def show(self, time_s: float) -> None:
+        """Account for the hole before a picture."""
+        self._close_hole(time_s)
         self.failed_before = self.damage.packets
-        self.covered_s = time_s
+        self.covered_s = time_s + self.period
+        self.shown = True
 
     def finish(self, container: InputContainer, offset: float) -> None:
         """Account for the last packets and for the end of a file that was cut off."""
-        self.until(self.own_end_s + offset)
+        self._close_hole(self.own_end_s + offset)
         declared_s = cut_off_end(container, max(self.end_s, self.own_end_s))
-        if declared_s is not None and self.covered_s is not None:
-            declared_s += offset
-            self.damage.add_gap(self.covered_s, declared_s, round((declared_s - self.covered_s) / self.period))
+        if declared_s is not None:
+            self._add(declared_s + offset)
+
+    def _close_hole(self, time_s: float) -> None:
+        failed = self.damage.packets > self.failed_before
+        if time_s - self.covered_s > self.period / 2 and (failed or (self.steady and self.shown)):
+            self._add(time_s)
+
+    def _add(self, time_s: float) -> None:
+        failed = self.damage.packets - self.failed_before
+        frames = failed if failed and not self.steady else max(1, round((time_s - self.covered_s) / self.period))
+        self.damage.add_gap(self.covered_s, time_s, frames)
+        self.covered_s = time_s
 
 
 def read_frames(path: Path, info: Info, damage: Damage) -> Iterator[Frame]:
@@ -131,7 +137,7 @@ def read_frames(path: Path, info: Info, damage: Damage) -> Iterator[Frame]:
         stream = video_stream(container)
         if stream is None:
             return
-        clock, losses = Clock(1 / info.rate, damage), Losses(info, damage)
+        clock, losses = Clock(1 / info.rate, damage), Losses(info, damage, info.start_s)
         index, broken, failed = 0, False, 0
         for picture, stamp_s in _pictures(container, stream, damage, losses):
             broken = (broken or damage.packets > failed) and not picture.key_frame
@@ -139,8 +145,7 @@ def read_frames(path: Path, info: Info, damage: Damage) -> Iterator[Frame]:
             if broken and clock.is_late(stamp_s):  # left over by a decoder that lost its order; it counts as lost
                 continue
             time_s = clock.rise(stamp_s)
-            losses.until(time_s)
-            losses.covered_s = time_s + losses.period
+            losses.show(time_s)
             doubtful = broken or picture.is_corrupt
             damage.frames_doubtful += doubtful
             yield _frame(path, index, time_s, picture, doubtful)
