@@ -5,15 +5,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.data import affwild2, lsd, mtl
-from sentio.affect.data.annotations import Task
+from sentio.affect.data import affwild2
 from sentio.affect.data.clips import Clip, image_numbers, valid
+from sentio.affect.data.images import read_image
+from sentio.affect.data.sets import ALL, read_sets
 from sentio.affect.data.tree import Tree, scan
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SOURCES
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media.info import probe
 from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
@@ -79,27 +79,20 @@ def check(root: Path, *, images: int | None = 1000) -> Report:
         InputError: there is no such folder, or nothing in it is known.
     """
     tree = scan(root)
-    clips, problems = read_all(tree)
+    clips, problems = read_sets(tree)
     problems = tree.problems + problems
     sets = [
-        _summary(source, split, chosen)
-        for source in SOURCES
+        _summary(source, split, part)
+        for source in ALL
         for split in ("train", "validation", "test")
-        if (chosen := [clip for clip in clips if (clip.source, clip.split) == (source, split)])
+        if (part := [clip for clip in clips if (clip.source, clip.split) == (source, split)])
     ]
     files = _crop_files(tree, clips)
     problems += _count_problems(tree, clips) + _orphans(tree, clips) + _media_problems(tree, clips)
-    chosen = files if images is None else files[:: max(1, -(-len(files) // max(images, 1)))]
+    spacing = 1 if images is None else -(-len(files) // max(images, 1))
     if images != 0:
-        problems += _damaged(chosen)
+        problems += _damaged(files[:: max(spacing, 1)])
     return Report(str(root), sets, len(tree.crops) + len(tree.lsd), len(files), len(tree.media), problems)
-
-
-def read_all(tree: Tree) -> tuple[list[Clip], list[Problem]]:
-    """The clips of every label set, and what is wrong with their files."""
-    parts = [affwild2.read(tree, cast(Task, task)) for task in ("va", "expr", "au")]
-    parts += [mtl.read(tree), lsd.read(tree)]
-    return [clip for clips, _ in parts for clip in clips], [item for _, problems in parts for item in problems]
 
 
 def balance(name: str, values: NDArray[Any]) -> dict[str, float]:
@@ -194,11 +187,5 @@ def _media_problems(tree: Tree, clips: list[Clip]) -> list[Problem]:
 
 
 def _damaged(files: list[Path]) -> list[Problem]:
-    return [
-        Problem("warning", path, "the image cannot be decoded") for path in track(files, "images") if not _decodes(path)
-    ]
-
-
-def _decodes(path: Path) -> bool:
-    data = np.fromfile(path, np.uint8)
-    return bool(len(data)) and cv2.imdecode(data, cv2.IMREAD_COLOR) is not None
+    damaged = [path for path in track(files, "images") if read_image(path) is None]
+    return [Problem("warning", path, "the image cannot be decoded") for path in damaged]

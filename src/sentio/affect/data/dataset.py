@@ -1,0 +1,137 @@
+"""A folder in any published layout as training data, with the official score as its validation."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sentio.affect.batch import AffectBatch
+from sentio.affect.data.clips import Clip, Split
+from sentio.affect.data.features import CROP_SIZE, FeatureStore
+from sentio.affect.data.items import Item, WindowDataset, collate
+from sentio.affect.data.sets import Source, read_sets
+from sentio.affect.data.tree import scan
+from sentio.affect.data.windows import Windows
+from sentio.affect.problems import Problem
+from sentio.affect.protocol import Protocol
+from sentio.affect.scoring import predict, tally
+from sentio.core.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 10
+"""Unusable files that an error message lists."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The ``data`` section of a recipe.
+
+    Attributes:
+        sets: label sets to train and validate on, together.
+        windows: how clips are cut.
+        validation_hop: frames between the windows of the validation during training; evaluation takes every frame.
+        face_size: side of the face images in pixels; not used with stored features.
+        sound_s: seconds of stored sound features before the window's newest frame; 0 for none.
+    """
+
+    sets: tuple[Source, ...] = ("va",)
+    windows: Windows = field(default_factory=Windows)
+    validation_hop: int = 1
+    face_size: int = CROP_SIZE
+    sound_s: float = 0.0
+
+
+class AffectData:
+    """Training and validation clips of a folder, as ``core.training`` wants them.
+
+    Args:
+        root: a folder in any published layout.
+        config: the recipe's ``data`` section.
+        faces: stored features instead of face images.
+        sound: stored sound features, needed if ``config.sound_s`` is above 0.
+
+    Attributes:
+        problems: what is wrong with single lines and clips; these are left out, and their number is logged.
+
+    Raises:
+        InputError: files are unusable (the message names them), or no clip of the sets has crops.
+    """
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        root: Path,
+        config: DataConfig | None = None,
+        *,
+        faces: FeatureStore | None = None,
+        sound: FeatureStore | None = None,
+    ) -> None:
+        self.root, self.config = root, config or DataConfig()
+        self.faces, self.sound = faces, sound
+        if (self.config.sound_s > 0) != (sound is not None):
+            raise InputError("sound_s and stored sound features go together.")
+        self.tree = scan(root)
+        self.clips, self.problems = read_sets(self.tree, self.config.sets)
+        _refuse_errors(root, self.tree.problems + self.problems)
+        if not any(clip.crops for clip in self.clips):
+            sets = ", ".join(self.config.sets)
+            raise InputError(f"{root} has no clip with labels of {sets} and crops.", "Run `sentio data check` on it.")
+        self.kinds = list(dict.fromkeys(kind for clip in self.clips for kind in clip.labels()))
+        self.protocol: Protocol = "lsd" if self.config.sets == ("lsd",) else "abaw"
+        self.monitor = self._monitor()
+
+    def split(self, name: Split) -> list[Clip]:
+        """The clips of a split; one without crops gives no window."""
+        return [clip for clip in self.clips if clip.split == name]
+
+    def train_dataset(self) -> WindowDataset:
+        """All windows of the training clips that answer for a labelled frame."""
+        return self.windows(self.split("train"), self.config.windows)
+
+    @cached_property
+    def validation(self) -> WindowDataset:
+        """The labelled windows of the validation clips, ``validation_hop`` frames apart."""
+        rule = self.config.windows
+        hop = rule.hop if rule.answers == "all" else self.config.validation_hop
+        return self.windows(self.split("validation"), replace(rule, hop=hop))
+
+    def windows(self, clips: Sequence[Clip], rule: Windows, *, labelled: bool = True) -> WindowDataset:
+        """Windows of any clips with this data's faces and sound; see :class:`WindowDataset`."""
+        return WindowDataset(
+            clips,
+            rule,
+            self.kinds,
+            faces=self.faces,
+            face_size=self.config.face_size,
+            sound=self.sound,
+            sound_s=self.config.sound_s,
+            labelled=labelled,
+        )
+
+    def collate(self, items: list[Item]) -> AffectBatch:
+        """Join windows into a batch."""
+        return collate(items)
+
+    def validate(self, method: Any) -> dict[str, float]:
+        """The official scores, pooled over the labelled frames that the validation windows answer for."""
+        predictions = predict(method, self.validation)
+        return tally(self.validation.clips, predictions, protocol=self.protocol).scores()
+
+    def _monitor(self) -> str:
+        if self.protocol == "lsd":
+            return "p_lsd"
+        names = {"valence_arousal": "p_va", "expression": "p_expr", "action_units": "p_au"}
+        return "p_mtl" if len(self.kinds) > 1 else names[self.kinds[0]]
+
+
+def _refuse_errors(root: Path, problems: list[Problem]) -> None:
+    errors = [problem for problem in problems if problem.level == "error"]
+    if errors:
+        shown = "\n".join(map(str, errors[:_SHOWN]))
+        raise InputError(f"{len(errors)} unusable files in {root}:\n{shown}", "Mend them, or take them away.")
+    if problems:
+        log.warning("%d problems in %s, the first: %s", len(problems), root, problems[0])

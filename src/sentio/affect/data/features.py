@@ -1,0 +1,161 @@
+"""The feature store: frozen encoders run once, one file a clip.
+
+A file is filed under a hash of the encoder and of how it was led, and it notes what it was made from: features of two
+encoders never mix, and a crop folder that was changed since is noticed. Each file appears whole or not at all, so
+that an interrupted extraction is resumed by running it again.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from sentio.affect.backbones import Encoder, fingerprint
+from sentio.core.errors import InputError
+from sentio.core.writers import atomic_path
+
+FORMAT = "sentio.features.1"
+CROP_SIZE = 112
+"""Aff-Wild2's crops; others are brought to this size."""
+
+
+@dataclass(frozen=True)
+class SoundSteps:
+    """How an encoder is led over a long sound.
+
+    An encoder that gives a sequence gets ``chunk_s`` seconds at a time with ``context_s`` more on both sides, whose
+    vectors are dropped. One that gives a vector for a stretch gets the last ``stretch_s`` seconds every ``hop_s``.
+    """
+
+    chunk_s: float = 20.0
+    context_s: float = 1.0
+    stretch_s: float = 4.0
+    hop_s: float = 0.5
+
+
+@dataclass(frozen=True)
+class Features:
+    """Stored vectors of one clip, read from disk as they are asked for."""
+
+    values: NDArray[np.float32]
+    """(M, D)."""
+    times: NDArray[np.float64]
+    """(M,): of faces the frame (from 0), of sound the second that the vector stands for."""
+    start_s: float
+    """Sound: time of the video's first picture."""
+    rate: float
+    """Sound: pictures per second of the video."""
+
+
+class FeatureStore:
+    """The features of one encoder below ``folder``.
+
+    Args:
+        folder: holds a folder for each encoder.
+        encoder: what makes the features.
+        steps: for sound.
+    """
+
+    def __init__(self, folder: Path, encoder: Encoder, steps: SoundSteps | None = None) -> None:
+        self.encoder = encoder
+        self.steps = steps
+        led = json.dumps(asdict(steps) if steps else {"crop": CROP_SIZE}, sort_keys=True)
+        self.key = hashlib.sha256(f"{fingerprint(encoder)} {led}".encode()).hexdigest()
+        self.folder = folder / f"{encoder.info.name}-{self.key[:16]}"
+
+    @property
+    def hop_s(self) -> float:
+        """Sound: seconds from one vector to the next."""
+        return self.encoder.info.hop_s or (self.steps or SoundSteps()).hop_s
+
+    def path(self, name: str) -> Path:
+        """The file of a clip (faces) or video (sound)."""
+        return self.folder / f"{name}.safetensors"
+
+    def is_current(self, name: str, source: Path) -> bool:
+        """The features are there and made from what ``source`` holds now."""
+        try:
+            self.open(name, source)
+        except InputError:
+            return False
+        return True
+
+    def open(self, name: str, source: Path | None = None) -> Features:
+        """The features of a clip or video.
+
+        Args:
+            source: the crop folder or the video, to see that it was not changed; that takes a look at every file.
+
+        Raises:
+            InputError: they are missing, damaged, of another encoder, or older than a change of ``source``.
+        """
+        path = self.path(name)
+        again = "Run `sentio features` (again) with this encoder."
+        if not path.is_file():
+            raise InputError(f"There are no {self.encoder.info.name} features of {name} in {self.folder}.", again)
+        meta, features = _read(path, path.stat().st_mtime_ns)
+        if meta.get("key") != self.key:
+            raise InputError(f"{path} is of another encoder.", again)
+        if source is not None and meta.get("source") != describe_source(source):
+            raise InputError(f"{source} was changed since its features were extracted.", again)
+        return features
+
+    def save(self, name: str, values: NDArray[np.float32], times: NDArray[np.float64], **meta: str) -> None:
+        """Write the features of a clip; ``meta`` needs ``source``, see :func:`describe_source`."""
+        tensors: dict[str, NDArray[Any]] = {
+            "values": np.ascontiguousarray(values, np.float32),
+            "times": np.asarray(times, np.float64),
+        }
+        header = {"format": FORMAT, "key": self.key, "encoder": json.dumps(asdict(self.encoder.info)), **meta}
+        with atomic_path(self.path(name)) as temporary:
+            save_file(tensors, temporary, header)
+
+
+def describe_source(path: Path) -> str:
+    """A hash of names and sizes of the files in a crop folder, or of a video."""
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            files = sorted((entry.name, entry.stat().st_size) for entry in entries)
+    else:
+        files = [(path.name, path.stat().st_size)]
+    return hashlib.sha256(repr(files).encode()).hexdigest()
+
+
+@lru_cache(maxsize=512)  # each keeps a file open; the second argument tells a rewritten file
+def _read(path: Path, _: int) -> tuple[dict[str, str], Features]:
+    """Header and mapped tensors of a store's file.
+
+    Raises:
+        InputError: it is no such file, or cut off.
+    """
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 1 << 20)))
+        meta = header["__metadata__"]
+        if meta["format"] != FORMAT:
+            raise ValueError(f"format {meta['format']}")
+        values, times = (_map(path, 8 + length, header[name], kind) for name, kind in _KINDS.items())
+        return meta, Features(values, np.array(times), float(meta["start_s"]), float(meta["rate"]))
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise InputError(f"{path} is no feature file, or damaged: {error}.", "Delete it and extract again.") from error
+
+
+_KINDS = {"values": ("F32", np.float32), "times": ("F64", np.float64)}
+
+
+def _map(path: Path, base: int, entry: dict[str, Any], kind: tuple[str, type]) -> NDArray[Any]:
+    if entry["dtype"] != kind[0]:
+        raise ValueError(f"dtype {entry['dtype']}")
+    shape = tuple(entry["shape"])
+    if 0 in shape:
+        return np.empty(shape, kind[1])
+    return np.memmap(path, kind[1], "r", base + entry["data_offsets"][0], shape)

@@ -1,0 +1,176 @@
+"""Windows of clips as the items of a data set, and items as batches.
+
+Frames are timed at 30 a second, as the label files and all published systems assume; with sound they are timed by
+the video's own rate, so that face and voice agree.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from sentio.affect.batch import AffectBatch
+from sentio.affect.data.clips import Clip
+from sentio.affect.data.features import CROP_SIZE, FeatureStore
+from sentio.affect.data.images import read_image
+from sentio.affect.data.windows import Windows
+from sentio.affect.labels import (
+    ACTION_UNITS,
+    FILE_INVALID,
+    FRAME_RATE,
+    SOURCES,
+    VALENCE_AROUSAL,
+    valid_action_units,
+    valid_expression,
+    valid_valence_arousal,
+)
+from sentio.core.errors import InputError
+
+Item = dict[str, NDArray[Any]]
+KINDS: dict[str, tuple[tuple[int, ...], Any]] = {
+    "valence_arousal": ((len(VALENCE_AROUSAL),), valid_valence_arousal),
+    "expression": ((), valid_expression),
+    "action_units": ((len(ACTION_UNITS),), valid_action_units),
+}
+"""Kinds of label: the shape of one frame's, and what tells the valid ones."""
+
+
+class WindowDataset(Dataset[Item]):
+    """The windows of some clips; an item depends on nothing but its index.
+
+    Args:
+        clips: what to cut; a clip without crops gives no window.
+        windows: how.
+        kinds: kinds of label that every item has; those a clip lacks are masked.
+        faces: stored face features instead of images.
+        face_size: side of the images in pixels.
+        sound: stored sound features.
+        sound_s: seconds of them before the newest frame.
+        labelled: leave out windows that answer for no frame with a label.
+
+    Raises:
+        InputError: stored features are missing or out of date.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        windows: Windows,
+        kinds: Sequence[str],
+        *,
+        faces: FeatureStore | None = None,
+        face_size: int = CROP_SIZE,
+        sound: FeatureStore | None = None,
+        sound_s: float = 0.0,
+        labelled: bool = True,
+    ) -> None:
+        self.clips, self.rule, self.kinds = list(clips), windows, list(kinds)
+        self.faces, self.face_size, self.sound, self.sound_s = faces, face_size, sound, sound_s
+        self.present = [self._present(clip) for clip in self.clips]
+        self.anchors = [
+            windows.select(present, clip.labelled() if labelled else None)
+            for clip, present in zip(self.clips, self.present, strict=True)
+        ]
+        self.ends = np.cumsum([len(anchors) for anchors in self.anchors], dtype=np.int64)
+        if sound is not None:
+            for clip in self.clips:
+                if clip.media is not None:
+                    sound.open(clip.media.stem, clip.media)
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Number of the clip and anchor frame of a window."""
+        clip = int(np.searchsorted(self.ends, index, side="right"))
+        return clip, int(self.anchors[clip][index - self.ends[clip]])  # negative: from the end of the clip's anchors
+
+    def describe(self, index: int) -> str:
+        """A window in words, for error messages."""
+        number, anchor = self.locate(index)
+        clip = self.clips[number]
+        return f"{clip.name} frame {anchor + 1} ({clip.source} {clip.split})"
+
+    def __getitem__(self, index: int) -> Item:
+        number, anchor = self.locate(index)
+        clip, anchors = self.clips[number], np.array([anchor])
+        entries = self.rule.entries(anchors)
+        sources = self.rule.sources(entries, self.present[number])[0]
+        item = {"face_valid": sources >= 0, "source": np.array(SOURCES.index(clip.source))}
+        item |= self._faces(clip, sources)
+        item |= self._sound(clip, entries[0])
+        for kind in self.kinds:
+            item |= _labels(clip, kind, self.rule.targets(anchors)[0])
+        return item
+
+    def _present(self, clip: Clip) -> NDArray[np.bool_]:
+        """(N,): the frames whose face can be had; sees that stored features are those of the crops."""
+        if clip.crops is None or self.faces is None:
+            return np.zeros(clip.frames, np.bool_) if clip.crops is None else clip.crops.present
+        frames = self.faces.open(clip.name, clip.crops.folder).times.astype(np.int64)
+        present = np.zeros(clip.frames, np.bool_)
+        present[frames[frames < clip.frames]] = True
+        return present
+
+    def _faces(self, clip: Clip, sources: NDArray[np.int64]) -> Item:
+        """(T, D) features or (T, H, W, 3) bytes; zero where there is no face."""
+        valid = sources >= 0
+        if self.faces is not None:
+            features = self.faces.open(clip.name)
+            result = np.zeros((len(sources), features.values.shape[1]), np.float32)
+            result[valid] = features.values[np.searchsorted(features.times, sources[valid])]
+            return {"face_feature": result}
+        faces = np.zeros((len(sources), self.face_size, self.face_size, 3), np.uint8)
+        for row in np.flatnonzero(valid):
+            assert clip.crops is not None
+            path = clip.crops.path(int(sources[row]))
+            picture = read_image(path, self.face_size)
+            if picture is None:
+                raise InputError(f"The image {path} cannot be decoded.", "Delete it: its frame then counts as missing.")
+            faces[row] = picture
+        return {"face": faces}
+
+    def _sound(self, clip: Clip, entries: NDArray[np.int64]) -> Item:
+        """Times of the frames, and the stored steps of the ``sound_s`` seconds before the newest of them."""
+        if self.sound is None or clip.media is None:
+            time_s = entries / FRAME_RATE
+            features = None
+        else:
+            features = self.sound.open(clip.media.stem)
+            time_s = features.start_s + entries / (features.rate or FRAME_RATE)
+        item: Item = {"time_s": time_s.astype(np.float32)}
+        if self.sound is None:
+            return item
+        hop = self.sound.hop_s
+        wanted = time_s[-1] - hop * np.arange(max(round(self.sound_s / hop), 1))[::-1]
+        values, valid = np.zeros((len(wanted), self.sound.encoder.info.dim), np.float32), np.zeros(len(wanted), bool)
+        if features is not None and len(features.times):
+            rows = np.searchsorted(features.times, wanted + 1e-6, side="right") - 1  # never a later one
+            valid = (rows >= 0) & (wanted - features.times[np.maximum(rows, 0)] < 1.5 * hop)
+            values[valid] = features.values[rows[valid]]
+        return item | {"audio_feature": values, "audio_valid": valid, "audio_time_s": wanted.astype(np.float32)}
+
+
+def collate(items: list[Item]) -> AffectBatch:
+    """Stack items; face bytes become (B, T, 3, H, W) floats in [0, 1]."""
+    fields = {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}
+    if "face" in fields:
+        fields["face"] = fields["face"].permute(0, 1, 4, 2, 3).float() / 255
+    return AffectBatch(**fields)
+
+
+def _labels(clip: Clip, kind: str, targets: NDArray[np.int64]) -> Item:
+    """Labels and mask of L frames; a frame beyond the clip has none."""
+    shape, validity = KINDS[kind]
+    missing, dtype = (FILE_INVALID, np.int64) if kind == "expression" else (np.nan, np.float32)
+    values: NDArray[Any] = np.full((len(targets), *shape), missing, dtype)
+    known = clip.labels().get(kind)
+    if known is not None:
+        inside = (targets >= 0) & (targets < clip.frames)
+        values[inside] = known[targets[inside]]
+    valid = validity(values)
+    values[~valid] = missing
+    return {kind: values, f"{kind}_valid": valid}

@@ -1,0 +1,197 @@
+"""A trained model against the official protocol: every frame predicted, post-processed, scored, submitted."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sentio.affect import submission, thresholds
+from sentio.affect.data.clips import Clip, Split
+from sentio.affect.data.dataset import AffectData
+from sentio.affect.data.windows import Windows
+from sentio.affect.labels import expression_to_lsd
+from sentio.affect.predictions import Fill, Prediction
+from sentio.affect.protocol import Protocol, Scores
+from sentio.affect.scoring import predict, tally
+from sentio.affect.smoothing import Smoothing
+from sentio.core.errors import InputError, OutputError
+from sentio.core.runlog import finite_or_none
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The ``evaluation`` section of a recipe.
+
+    Attributes:
+        fill: where a frame without a prediction takes one from.
+        valence_arousal, expression, action_units: smoothing of each.
+        thresholds: of the twelve action units.
+        search_thresholds: choose them anew on the frames that are scored; validation only, and the score is optimistic.
+        abaw2: seven classes and the mixed scores of ABAW2.
+        resamples: draws of the bootstrap; 0 for no intervals.
+    """
+
+    fill: Fill = "nearest"
+    valence_arousal: Smoothing = field(default_factory=Smoothing)
+    expression: Smoothing = field(default_factory=Smoothing)
+    action_units: Smoothing = field(default_factory=Smoothing)
+    thresholds: tuple[float, ...] = thresholds.DEFAULT
+    search_thresholds: bool = False
+    abaw2: bool = False
+    resamples: int = 1000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores with all that they depend on."""
+
+    header: dict[str, Any]
+    """Split, protocol, windows, smoothing, filling, thresholds, counts."""
+    scores: Scores
+    intervals: dict[str, tuple[float, float]]
+    """95 %, by bootstrap over videos."""
+    by_video: dict[str, Scores]
+    clips: list[Clip]
+    predictions: list[Prediction]
+    """Of every frame of ``clips``, as scored."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; an undefined score is None."""
+        return {
+            "header": self.header,
+            "scores": finite_or_none(self.scores),
+            "intervals": {
+                name: list(finite_or_none({"low": low, "high": high}).values())
+                for name, (low, high) in self.intervals.items()
+            },
+            "by_video": {video: finite_or_none(scores) for video, scores in self.by_video.items()},
+        }
+
+    def to_text(self) -> str:
+        """Header and pooled scores for people."""
+        lines = [f"{name}: {value}" for name, value in self.header.items()]
+        for name, value in self.scores.items():
+            low, high = self.intervals.get(name, (np.nan, np.nan))
+            lines.append(f"{name:>16} {value:7.4f}" + ("" if np.isnan(low) else f"  [{low:.4f}, {high:.4f}]"))
+        return "\n".join(lines) + "\n"
+
+
+def evaluate(
+    method: Any,
+    data: AffectData,
+    config: EvaluationConfig | None = None,
+    *,
+    split: Split = "validation",
+    fallback: tuple[Any, AffectData] | None = None,
+) -> Evaluation:
+    """Score a method on all labelled frames of a split, those without a face too.
+
+    Args:
+        method: in eval mode.
+        fallback: another method, with its own data, for the frames that the first one says nothing of.
+
+    Raises:
+        InputError: the split has no clip, or thresholds are to be searched on another split than validation.
+    """
+    config = config or EvaluationConfig()
+    clips = data.split(split)
+    if not clips:
+        raise InputError(f"{data.root} has no {split} clip of {', '.join(data.config.sets)}.")
+    raw = predict_clips(method, data, clips, fallback=fallback)
+    predictions = [postprocess(prediction, config) for prediction in raw]
+    decided = _search(clips, predictions, split) if config.search_thresholds else config.thresholds
+    protocol: Protocol = "abaw2" if config.abaw2 else data.protocol
+    pool = tally(clips, predictions, protocol=protocol, thresholds=decided)
+    header = {
+        "split": split,
+        "protocol": f"{protocol}, pooled over all labelled frames",
+        "sets": list(data.config.sets),
+        "clips": len(clips),
+        "frames": sum(clip.frames for clip in clips),
+        "labelled_frames": int(sum(clip.labelled().sum() for clip in clips)),
+        "frames_filled": int(sum(prediction.missing().sum() for prediction in raw)),
+        "fill": config.fill,
+        "smoothing": {name: getattr(config, name).stamp() for name in predictions[0].fields()},
+        "thresholds": list(decided),
+        "thresholds_from": "searched on these frames" if config.search_thresholds else "given",
+        "windows": asdict(data.config.windows),
+    }
+    intervals = pool.intervals(resamples=config.resamples) if config.resamples else {}
+    return Evaluation(header, pool.scores(), intervals, pool.by_video(), clips, predictions)
+
+
+def predict_clips(
+    method: Any, data: AffectData, clips: Sequence[Clip], *, fallback: tuple[Any, AffectData] | None = None
+) -> list[Prediction]:
+    """Predictions of every frame that the method, or else the fallback, has an answer for; NaN elsewhere."""
+    answers = predict(method, data.windows(clips, _every_frame(data.config.windows), labelled=False))
+    if fallback is not None:
+        other, its_data = fallback
+        others = predict(other, its_data.windows(clips, _every_frame(its_data.config.windows), labelled=False))
+        answers = [first.merged(second) for first, second in zip(answers, others, strict=True)]
+    return answers
+
+
+def postprocess(prediction: Prediction, config: EvaluationConfig) -> Prediction:
+    """Fill gaps, then smooth."""
+    fields = prediction.filled(config.fill).fields()
+    return Prediction(**{name: getattr(config, name)(values) for name, values in fields.items()})
+
+
+def submit(
+    folder: Path,
+    track: submission.Track,
+    edition: int,
+    clips: Sequence[Clip],
+    predictions: Sequence[Prediction],
+    *,
+    frames: submission.Frames | None = None,
+    decided: Sequence[float] = thresholds.DEFAULT,
+) -> list[Path]:
+    """Write a submission and read it back.
+
+    Args:
+        clips: of the split, in the order of ``predictions``.
+        frames: images to answer for, by clip; default: every frame of every clip.
+        decided: thresholds of the action units.
+
+    Raises:
+        OutputError: what was written is not valid (the first faults are named).
+    """
+    expected: submission.Frames | list[str]
+    if track == "lsd":
+        expected = [name for clip in clips if clip.crops for name in clip.crops.names or ()]
+        classes = [values[:, 1:7].argmax(axis=1) + 1 for p in predictions if (values := p.expression) is not None]
+        files = [submission.write_lsd(folder, expected, expression_to_lsd(np.concatenate(classes)))]
+    else:
+        expected = frames or {clip.name: np.arange(1, clip.frames + 1) for clip in clips}
+        by_name = {clip.name: prediction for clip, prediction in zip(clips, predictions, strict=True)}
+        files = submission.write(folder, track, edition, by_name, expected, decided)
+    place = files[0] if files[0].name == f"{track}.txt" else folder
+    faults = submission.validate(place, track, edition, expected)
+    if faults:
+        raise OutputError("The submission is not valid:\n" + "\n".join(map(str, faults)))
+    return files
+
+
+def _every_frame(rule: Windows) -> Windows:
+    """The rule for prediction: a window for each frame, also where some of its entries have no face."""
+    return replace(
+        rule,
+        hop=rule.hop if rule.answers == "all" else 1,
+        padding="mask" if rule.padding == "drop" else rule.padding,
+    )
+
+
+def _search(clips: Sequence[Clip], predictions: Sequence[Prediction], split: Split) -> tuple[float, ...]:
+    pairs = [
+        (prediction.action_units, clip.action_units)
+        for clip, prediction in zip(clips, predictions, strict=True)
+        if prediction.action_units is not None and clip.action_units is not None
+    ]
+    if not pairs:
+        raise InputError("There are no action units to search thresholds for.")
+    probability, label = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    return thresholds.search(probability, label, split=split)
