@@ -6,7 +6,8 @@ snapshot's ``preprocessor_config.json``.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -191,12 +192,28 @@ def load(kind: Any, folder: Path, **options: Any) -> Any:
 
 def _guard(folder: Path, read: Callable[[], Any]) -> Any:
     try:
-        return read()
+        with _quiet():
+            return read()
     except Exception as error:  # transformers, tokenizers and safetensors raise a dozen unrelated classes
         raise WeightsError(
             f"The snapshot {folder} cannot be read: {str(error).splitlines()[0]}",
             "It needs config.json, preprocessor_config.json and safetensors weights of that architecture.",
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' tables and bars: that a CLIP snapshot holds two networks is no news."""
+    messages: Any = transformers.logging
+    verbosity, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
+    messages.set_verbosity_error()
+    messages.disable_progress_bar()
+    try:
+        yield
+    finally:
+        messages.set_verbosity(verbosity)
+        if bars:
+            messages.enable_progress_bar()
 
 
 def _preprocessor(folder: Path) -> dict[str, Any]:

@@ -89,9 +89,9 @@ class SameConv2d(nn.Conv2d):
     ) -> None:
         super().__init__(channels, width, kernel, stride=stride, groups=groups)
         if he:
-            deviation = math.sqrt(2 / (channels // groups * kernel**2))
             # Keras cuts the normal at two deviations and widens it so that the variance is as asked
-            init.trunc_normal_(self.weight, 0.0, deviation / 0.87962566, -2 * deviation, 2 * deviation)
+            deviation = math.sqrt(2 / (channels // groups * kernel**2)) / 0.87962566
+            init.trunc_normal_(self.weight, 0.0, deviation, -2 * deviation, 2 * deviation)
         else:
             init.xavier_uniform_(self.weight)
         init.zeros_(self.bias)  # type: ignore[arg-type]
