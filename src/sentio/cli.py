@@ -3,7 +3,8 @@
 import inspect
 import json as json_format
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -83,8 +84,9 @@ def list_or_fetch_models(
         if not names:
             raise InputError("Nothing to fetch.", "Name weights: sentio models lists them.")
         for name in names:
-            for path in _with_progress(f"fetching {name}", lambda tell, name=name: fetch.fetch(name, progress=tell)):
-                print(path)
+            with _progress(f"fetching {name}") as tell:
+                paths = fetch.fetch(name, progress=tell)
+            print(*paths, sep="\n")
     elif json:
         print(json_format.dumps([asdict(model) for model in catalogue.models()], indent=2))
     else:
@@ -105,13 +107,15 @@ def examine_installation(*, json: bool = False) -> int:
     return 1 if report["problems"] else 0
 
 
-def _with_progress(title: str, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, nothing elsewhere; gives a function to be told of (done, total)."""
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(title, total=None)
-        return work(lambda done, total: bar.update(task, completed=done, total=total))
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print_models(found: list[Any]) -> None:
@@ -169,7 +173,7 @@ def build_parser() -> ArgumentParser:
         for argument, how in positional.items():
             verb.add_argument(argument, **how)
         switches = {p.name for p in inspect.signature(function).parameters.values() if p.annotation is bool}
-        verb.add_function_arguments(function, skip=set(positional) | switches, as_group=False)
+        verb.add_function_arguments(function, skip={*positional, *switches}, as_group=False)
         for switch in sorted(switches):
             verb.add_argument(f"--{switch}", action="store_true", help=_help_of(function, switch))
         verbs.add_subcommand(name, verb, help=summary)

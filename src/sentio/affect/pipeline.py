@@ -5,11 +5,12 @@ of the video; the libraries that do the work release Python's lock.
 """
 
 import json
+import math
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,8 +69,8 @@ class Options:
     end: float | None = None
 
     def __post_init__(self) -> None:
-        if self.search_interval < 0:
-            raise RecipeError(f"The search interval {self.search_interval} s is negative.")
+        if not 0 <= self.search_interval < math.inf:
+            raise RecipeError(f"The search interval {self.search_interval} s is no length of time.")
 
 
 def analyze(path: Path | str, *, options: Options | None = None, model: AffectModel | None = None) -> Table:
@@ -161,7 +162,7 @@ def is_complete(folder: Path, path: Path, options: Options, formats: Sequence[st
     return wanted == found and all((folder / f"affect.{kind}").is_file() for kind in formats)
 
 
-def ahead(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
+def ahead(items: Iterator[T], depth: int = AHEAD) -> Generator[T, None, None]:
     """Run an iterator in a thread of its own, at most ``depth`` items ahead of the consumer.
 
     An exception in it comes out here; when the consumer stops early, so does the thread.
@@ -244,7 +245,7 @@ class _Run:
             },
         }
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row, None, None]:
         """All rows in order of frame, then person."""
         with closing(ahead(self._tracked())) as tracked:
             for batch in _batched(tracked, BATCH_FRAMES):
@@ -289,7 +290,7 @@ class _Run:
 
     def _tell(self, time_s: float) -> None:
         info = self.media.info
-        end = min(info.start_s + (info.duration_s or 0), self.options.end or float("inf"))
+        end = min(info.start_s + (info.duration_s or 0), self.options.end or math.inf)
         start = max(info.start_s, self.options.start or 0)
         self.progress(min(1.0, (time_s - start) / (end - start)) if end > start else 0.0)
 

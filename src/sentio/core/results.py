@@ -48,7 +48,9 @@ class Schema:
     def describe(self, header: dict[str, Any]) -> dict[str, Any]:
         """``header`` with the schema's name and version in front and the columns behind."""
         columns = {c.name: {k: v for k, v in asdict(c).items() if k != "name"} for c in self.columns}
-        return {"schema": self.name, "schema_version": self.version, **header, "columns": columns}
+        described = {"schema": self.name, "schema_version": self.version, **header, "columns": columns}
+        plain: dict[str, Any] = json.loads(json.dumps(described, allow_nan=False))  # as it will be read back
+        return plain
 
 
 class Table:
