@@ -217,7 +217,7 @@ class _Run:
         progress: Callable[[float], None] = lambda share: None,
     ) -> None:
         self.path, self.options, self.model, self.progress = path, options, model, progress
-        self.detector = _detector(options.detector)
+        self.detector = make_detector(options.detector)
         self.media: Media = open_media(path, start=options.start, end=options.end, fps=options.fps)
         self.timer = StageTimer()
         self.frames = self.written = 0
@@ -326,7 +326,8 @@ def _batched(items: Iterator[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _detector(name: str) -> Detector:
+def make_detector(name: str) -> Detector:
+    """The detector of that name: ``haar``, ``yunet`` or ``auto``."""
     if name == "haar":
         from sentio.affect.faces import Haar
 

@@ -1,0 +1,163 @@
+"""Speed and memory of ``sentio analyze``.
+
+    python bench/analyze.py speed [--detector yunet]    frames a second, per stage and end to end, 720p30
+    python bench/analyze.py memory [--minutes 10]       resident memory over a long clip
+    python bench/analyze.py start                       import and help times
+
+The clip is the demo clip's face, enlarged to 1280x720 at 30 frames a second, H.264.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import psutil
+
+from sentio.affect import pipeline
+from sentio.affect.faces import FaceTracker
+from sentio.affect.jobs import DEMO_CLIP
+from sentio.affect.media import open_media
+from sentio.core.bench import report
+
+RATE = 30
+
+
+def make_clip(path: Path, seconds: float) -> Path:
+    """The stretches of the demo clip with a face, there and back, enlarged to 720p."""
+    with open_media(DEMO_CLIP) as media:
+        frames = [cv2.resize(frame.image, (960, 720)) for frame in media if frame.index < 100]
+    frames = [cv2.copyMakeBorder(frame, 0, 0, 160, 160, cv2.BORDER_REPLICATE) for frame in frames]
+    cycle = frames + frames[::-1]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE, options={"preset": "veryfast", "crf": "23"})
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for number in range(round(seconds * RATE)):
+            frame = av.VideoFrame.from_ndarray(cycle[number % len(cycle)], format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def stages_alone(path: Path, options: pipeline.Options) -> dict[str, float]:
+    """Milliseconds per frame of each stage by itself, in one thread."""
+    with open_media(path) as media:
+        start = time.perf_counter()
+        frames = [frame for frame in media if frame.image is not None]
+        decode = time.perf_counter() - start
+    tracker = FaceTracker(pipeline.make_detector(options.detector))
+    start = time.perf_counter()
+    decided = [faces for frame in frames for faces in tracker.update(frame.image, frame.time_s)] + tracker.flush()
+    faces = time.perf_counter() - start
+    found = sum(bool(frame.faces) for frame in decided)
+    return {
+        "decode": 1e3 * decode / len(frames),
+        "faces": 1e3 * faces / len(frames),
+        "share_with_face": found / len(frames),
+    }
+
+
+def speed(detector: str, repeats: int) -> None:
+    options = pipeline.Options(detector=detector)
+    with tempfile.TemporaryDirectory() as folder:
+        clip = make_clip(Path(folder) / "720p30.mp4", 10)
+        pipeline.analyze_to(Path(folder) / "warm", clip, options=options)
+        alone = [stages_alone(clip, options) for _ in range(repeats)]
+        whole = []
+        for number in range(repeats):
+            record = pipeline.analyze_to(Path(folder) / f"run{number}", clip, options=options)
+            whole.append(1e3 * record["seconds"] / record["frames"])
+    median = {name: statistics.median(run[name] for run in alone) for name in alone[0]}
+    end_to_end = statistics.median(whole)
+    work = median["decode"] + median["faces"]
+    figures = {
+        "detector": detector,
+        "repeats": repeats,
+        "ms_per_frame_alone": {name: round(value, 3) for name, value in median.items()},
+        "ms_per_frame_end_to_end": round(end_to_end, 3),
+        "frames_per_second": round(1e3 / end_to_end, 1),
+        "times_real_time": round(1e3 / end_to_end / RATE, 2),
+        "share_of_the_slowest_stage_alone": round(max(median["decode"], median["faces"]) / end_to_end, 3),
+        "share_of_the_sum_on_one_core": round(work / end_to_end, 3),
+    }
+    report("analyze speed, 720p30, one face", figures)
+
+
+def memory(detector: str, minutes: float) -> None:
+    """Resident memory of this process while it reads a long clip, by quarter."""
+    with tempfile.TemporaryDirectory() as folder:
+        clip = make_clip(Path(folder) / "long.mp4", 60 * minutes)
+        sizes: list[tuple[float, float]] = []
+        done = threading.Event()
+        watcher = threading.Thread(target=lambda: sizes.extend(_watch(done)))
+        watcher.start()
+        record = pipeline.analyze_to(Path(folder) / "out", clip, options=pipeline.Options(detector=detector))
+        done.set()
+        watcher.join()
+    warm = [(moment, size) for moment, size in sizes if moment > sizes[-1][0] / 10]
+    quarters = [float(np.median([size for _, size in part])) for part in _quarters(warm)]
+    moments, values = np.array(warm).T
+    figures = {
+        "detector": detector,
+        "minutes_of_video": minutes,
+        "frames": record["frames"],
+        "seconds": record["seconds"],
+        "resident_mb_by_quarter": [round(value, 1) for value in quarters],
+        "growth_last_over_first_quarter": round(quarters[-1] / quarters[0] - 1, 4),
+        "mb_per_minute_of_video": round(float(np.polyfit(moments, values, 1)[0]) * record["seconds"] / minutes, 4),
+    }
+    report("analyze memory", figures)
+
+
+def _watch(done: threading.Event) -> Iterator[tuple[float, float]]:
+    process, start = psutil.Process(), time.perf_counter()
+    while not done.wait(0.25):
+        yield time.perf_counter() - start, process.memory_info().rss / 2**20
+
+
+def _quarters(items: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    edges = np.linspace(0, len(items), 5).astype(int)
+    return [items[low:high] for low, high in pairwise(edges)]
+
+
+def start() -> None:
+    commands = {"import sentio": ["-c", "import sentio"], "sentio --help": ["-m", "sentio", "--help"]}
+    figures = {}
+    for name, command in commands.items():
+        times = []
+        for _ in range(11):
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, capture_output=True)
+            times.append(time.perf_counter() - begin)
+        figures[f"{name}, median of 11, s"] = round(statistics.median(times), 3)
+    report("start", figures)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "memory", "start"])
+    parser.add_argument("--detector", choices=["auto", "haar", "yunet"], default="auto")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=10)
+    chosen = parser.parse_args()
+    if chosen.what == "speed":
+        speed(chosen.detector, chosen.repeats)
+    elif chosen.what == "memory":
+        memory(chosen.detector, chosen.minutes)
+    else:
+        start()
+
+
+if __name__ == "__main__":
+    main()
