@@ -23,7 +23,7 @@ from torch import nn
 from sentio.core import checkpoints
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError, WeightsError
 from sentio.core.optimization import FitConfig, MovingAverage, lr_factor
-from sentio.core.training import epoch_order, fit
+from sentio.core.training import epoch_order, fit, start_from
 
 PROGRAM = Path(__file__).with_name("fitting.py")
 
@@ -305,6 +305,22 @@ def test_wrong_values_are_named():
         FitConfig(batch_size=0)
     with pytest.raises(ValueError, match="ema_decay"):
         FitConfig(ema_decay=1.0)
+
+
+def test_a_part_starts_from_trained_weights(whole):
+    class Larger(Net):
+        def __init__(self):
+            super().__init__()
+            self.inner = Net()
+
+    larger = Larger()
+    start_from(larger, {"inner": whole / "best.safetensors"})
+    best = load_file(whole / "best.safetensors")
+    assert all(torch.equal(value, best[name]) for name, value in larger.inner.state_dict().items())
+    with pytest.raises(RecipeError, match="test-net has no part 'outer'"):
+        start_from(larger, {"outer": whole / "best.safetensors"})
+    with pytest.raises(WeightsError, match="Cannot read"):
+        start_from(larger, {"inner": whole / "none.safetensors"})
 
 
 def test_random_states_come_back():

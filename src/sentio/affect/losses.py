@@ -33,7 +33,7 @@ def ccc_loss(prediction: Tensor, label: Tensor, valid: Tensor) -> Tensor:
         valid: (B, L) bool.
     """
     if not valid.any():
-        return prediction.sum() * 0
+        return prediction[valid].sum()
     return 1 - ccc(prediction[valid], label[valid]).mean()
 
 

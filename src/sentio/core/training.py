@@ -10,7 +10,7 @@ A run's folder: ``checkpoints/`` (newest two), ``best.safetensors``, ``metrics.j
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
@@ -99,6 +99,23 @@ def fit(method: Method, data: TrainingData, config: FitConfig, out: Path | str, 
 def epoch_order(items: int, epoch: int, seed: int) -> np.ndarray:
     """The permutation of the items in an epoch; depends on nothing but the arguments."""
     return np.random.default_rng((seed, epoch)).permutation(items)
+
+
+def start_from(method: Method, parts: Mapping[str, Path | str]) -> None:
+    """Fill parts of a new method from trained ones: the ``start`` section of a recipe.
+
+    Args:
+        parts: the name of a member of ``method`` that is a Method itself, and the weights file for it.
+
+    Raises:
+        RecipeError: there is no such member.
+        WeightsError: the file is missing, damaged or of another model.
+    """
+    for name, path in parts.items():
+        part = getattr(method, name, None)
+        if not isinstance(part, nn.Module):
+            raise RecipeError(f"start: {method.name} has no part {name!r}.")
+        weights.load_into(part, path)
 
 
 class _Objective(nn.Module):

@@ -7,6 +7,7 @@ docs/papers/capnet.md.
 
 import dataclasses
 from dataclasses import dataclass
+from math import nan
 from typing import Literal, Self, cast
 
 import torch
@@ -49,10 +50,12 @@ class FerTuned(nn.Module):
         self.head = _dense(self.encoder.info.dim, 2)
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
-        """(B, L, 2) for the newest L frames, L being that of the labels; all T frames if there are none."""
+        """(B, L, 2) for the newest L frames, L being that of the labels, or T if there are none; NaN without a face."""
         answered = batch.face_valid if batch.valence_arousal is None else batch.valence_arousal
-        features = self.features(batch, slice(-answered.shape[1], None))
-        return AffectOutput(valence_arousal=self.answer(features), features=features)
+        part = slice(-answered.shape[1], None)
+        features = self.features(batch, part)
+        answer = self.answer(features).masked_fill(~batch.face_valid[:, part, None], nan)
+        return AffectOutput(valence_arousal=answer, features=features)
 
     def features(self, batch: AffectBatch, part: slice) -> Tensor:
         """(B, part of T, D), encoded from the faces or taken as stored."""
@@ -140,7 +143,7 @@ class CapNet(nn.Module):
         return self
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
-        """(B, 1, 2) for the last of T >= n + 1 entries one GAP apart, from the n entries before it."""
+        """(B, 1, 2) for the last of T >= n + 1 entries one GAP apart, from the n before it; NaN where all are empty."""
         n, steps = self.config.faces, batch.face_valid.shape[1]
         if steps <= n:
             raise InputError(f"CAPNet of {self.config.seconds} s needs windows of {n + 1} entries, found {steps}.")
@@ -148,7 +151,8 @@ class CapNet(nn.Module):
         part = slice(steps - 1 - n, end)
         features, valid = self.fer.features(batch, part), batch.face_valid[:, part]
         newest = (valid * torch.arange(1, end - part.start + 1, device=valid.device)).argmax(1)
-        filling = self.fer.answer(features[torch.arange(len(features)), newest]) * valid.any(1, keepdim=True)
+        filling = self.fer.answer(features[torch.arange(len(features)), newest])
+        filling = filling.masked_fill(~valid.any(1, keepdim=True), nan)
         answer = torch.where(valid[:, :n].all(1, keepdim=True), self.predict(features[:, :n]), filling)
         return AffectOutput(valence_arousal=answer[:, None])
 
