@@ -1,6 +1,7 @@
 """Pictures: stamps, orientation, colours, selections, images, errors."""
 
 import errno
+import gc
 import math
 import os
 import struct
@@ -218,6 +219,24 @@ def test_frames_are_lazy_and_outlive_the_file(tmp_path):
     assert number_in(frames[7].scaled(96)) == 7
     assert frames[7].image is frames[7].image
     assert frames[7].scaled(1000).shape == (64, 96, 3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="needs /proc to weigh the process")
+def test_memory_is_constant_even_without_the_garbage_collector(tmp_path):
+    path = write_media(tmp_path / "clip.mp4", times=steady(400), size=(640, 480), options={"preset": "ultrafast"})
+
+    def megabytes() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    gc.disable()
+    try:
+        for frame in open_media(path):
+            assert frame.image.size
+            if frame.index == 50:
+                early = megabytes()
+    finally:
+        gc.enable()
+    assert megabytes() - early < 50  # 350 pictures are 470 MB
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to list open files")

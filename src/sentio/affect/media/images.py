@@ -1,7 +1,7 @@
 """Single images and folders of images."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import av
@@ -16,15 +16,8 @@ from sentio.affect.media.info import Info
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Files of a folder that are taken for images; a single image is known by its content."""
 
-
-def is_image(path: Path) -> bool:
-    """Whether a file holds one still image; FFmpeg calls such formats pipes ("png_pipe").
-
-    Raises:
-        MediaError: the file cannot be opened.
-    """
-    with open_container(path) as container:
-        return container.format.name.endswith("_pipe")
+STILL = "_pipe"
+"""End of the names that FFmpeg gives to formats of one still image ("png_pipe")."""
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -102,7 +95,7 @@ def describe_images(paths: list[Path], rate: float) -> Info:
     raise MediaError(f"None of the {len(paths)} images of {paths[0].parent} can be read.", refusal.fix)
 
 
-def read_images(paths: list[Path], rate: float, damage: Damage) -> Iterator[Frame]:
+def read_images(paths: list[Path], rate: float, damage: Damage) -> Generator[Frame, None, None]:
     """One frame per image, at position / rate seconds; an unreadable one leaves its place empty."""
     for index, path in enumerate(paths):
         try:

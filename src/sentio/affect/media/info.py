@@ -41,7 +41,7 @@ class Info:
         start_s: time of the first picture, or of the first sound of a file without pictures.
         codec: of the pictures; empty without any.
         size: (width, height) of the pictures as shown, upright; (0, 0) without any.
-        rate: pictures per second, measured over the first `PROBED_PACKETS`; 0 where there is nothing to measure.
+        rate: pictures per second, measured over the first `PROBED_PACKETS`; without time stamps what the stream states.
         variable_rate: more than one in twenty of these distances differs from the others.
         rotation: degrees clockwise by which the stored pictures are turned to stand upright (0, 90, 180, 270).
         mirrored: they are mirrored as well.
@@ -108,7 +108,8 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream) -> dic
     size = (first.width, first.height) if first else (context.width, context.height)
     orientation = Orientation.of(first) if first else Orientation()
     rate, variable = _spacing(stamps, float(stream.time_base or 0))
-    ticks = first.pts if first and first.pts is not None else min(stamps, default=0)
+    shown = first.pts if first and container.format.name != "avi" else None  # AVI: see stamp_of
+    ticks = min(stamps, default=0) if shown is None else shown
     aspect = stream.sample_aspect_ratio
     return {
         "codec": context.name,

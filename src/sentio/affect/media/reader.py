@@ -17,7 +17,7 @@ from sentio.affect.media.audio import read_audio
 from sentio.affect.media.container import accessing
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.frame import AudioBlock, Frame
-from sentio.affect.media.images import describe_images, is_image, list_images, read_images
+from sentio.affect.media.images import STILL, describe_images, list_images, read_images
 from sentio.affect.media.info import probe
 from sentio.affect.media.video import read_frames
 from sentio.core.errors import InputError
@@ -78,8 +78,13 @@ class Media:
         self._readings: weakref.WeakSet[Generator[Any, None, None]] = weakref.WeakSet()
         with accessing(path):
             is_folder = S_ISDIR(path.stat().st_mode)
-        self._images = list_images(path) if is_folder else [path] if is_image(path) else []
-        self.info = describe_images(self._images, image_rate) if self._images else probe(path)
+        if is_folder:
+            self._images = list_images(path)
+        else:
+            self.info = probe(path)
+            self._images = [path] if self.info.format.endswith(STILL) else []
+        if self._images:
+            self.info = describe_images(self._images, image_rate)
 
     def __iter__(self) -> Iterator[Frame]:
         self.damage = Damage()
@@ -119,7 +124,7 @@ class Media:
             frames = read_images(self._images, self._image_rate, damage)
         else:
             frames = read_frames(self.path, self.info, damage)
-        with closing(frames):  # type: ignore[type-var]
+        with closing(frames):
             yield from self._selected(frames)
 
     def _selected(self, frames: Iterator[Frame]) -> Iterator[Frame]:

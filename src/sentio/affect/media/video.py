@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -127,7 +127,7 @@ class Losses:
         self.covered_s = time_s
 
 
-def read_frames(path: Path, info: Info, damage: Damage) -> Iterator[Frame]:
+def read_frames(path: Path, info: Info, damage: Damage) -> Generator[Frame, None, None]:
     """All pictures of a file in the order of showing, in constant memory.
 
     Raises:
@@ -138,6 +138,7 @@ def read_frames(path: Path, info: Info, damage: Damage) -> Iterator[Frame]:
         if stream is None:
             return
         clock, losses = Clock(1 / info.rate, damage), Losses(info, damage, info.start_s)
+        orientations: dict[int, Orientation] = {}
         index, broken, failed = 0, False, 0
         for picture, stamp_s in _pictures(container, stream, damage, losses):
             broken = (broken or damage.packets > failed) and not picture.key_frame
@@ -148,7 +149,10 @@ def read_frames(path: Path, info: Info, damage: Damage) -> Iterator[Frame]:
             losses.show(time_s)
             doubtful = broken or picture.is_corrupt
             damage.frames_doubtful += doubtful
-            yield _frame(path, index, time_s, picture, doubtful)
+            # Side data and picture hold each other, so asking each picture for it would keep hundreds of them alive.
+            if picture.rotation not in orientations:
+                orientations[picture.rotation] = Orientation.of(picture)
+            yield _frame(path, index, time_s, picture, orientations[picture.rotation], doubtful)
             index += 1
         losses.finish(container, clock.offset)
 
@@ -178,8 +182,9 @@ def _pictures(
             yield picture, None if ticks is None else float(ticks * (stream.time_base or 0))
 
 
-def _frame(path: Path, index: int, time_s: float, picture: VideoFrame, doubtful: bool) -> Frame:
-    orientation = Orientation.of(picture)
+def _frame(
+    path: Path, index: int, time_s: float, picture: VideoFrame, orientation: Orientation, doubtful: bool
+) -> Frame:
     stored = (picture.width, picture.height)
     size = stored[::-1] if orientation.transposed else stored
 
