@@ -1,0 +1,76 @@
+"""Bring a face to a standard place: a similarity transform from five landmarks to a 112x112 crop."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sentio.affect.faces.detector import Image, Landmarks
+
+Matrix = NDArray[np.float64]
+"""(2, 3) affine transform: ``target = matrix[:, :2] @ source + matrix[:, 2]``."""
+
+SIZE = 112
+TEMPLATE: Landmarks = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+"""Where the five landmarks lie in a crop of 112x112: the convention of ArcFace (Deng et al., CVPR 2019), which
+Aff-Wild2's cropped_aligned images share."""
+
+
+def similarity(source: Landmarks, target: Landmarks) -> Matrix:
+    """Rotation, one scale and a shift that bring ``source`` nearest to ``target`` in the least-squares sense.
+
+    The closed form of Umeyama (PAMI 1991) in two dimensions, without mirroring: with points as complex numbers it is
+    one division.
+
+    Args:
+        source: (N, 2) points.
+        target: (N, 2) points.
+
+    Returns:
+        An invertible transform, even for points that all coincide.
+    """
+    a, b = (points @ np.array([1, 1j]) for points in (source, target))
+    centred = a - a.mean()
+    turn = np.vdot(centred, b - b.mean()) / max(float(np.vdot(centred, centred).real), 1e-12)
+    turn = turn if abs(turn) > 1e-9 else 1e-9
+    shift = b.mean() - turn * a.mean()
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def invert(matrix: Matrix) -> Matrix:
+    """The transform back, (2, 3)."""
+    back = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([back, -back @ matrix[:, 2:]], axis=1)
+
+
+def apply(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Transformed points, (N, 2)."""
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+
+
+def align(image: Image, landmarks: Landmarks, size: int = SIZE) -> Image:
+    """Aligned crop of a face, uint8 (size, size, 3); black where it reaches over the border of the image."""
+    scale = size / SIZE
+    template = (TEMPLATE + 0.5) * scale - 0.5  # scaled about the corner of the crop, not the first pixel's centre
+    return warp(image, similarity(landmarks, template), size)
+
+
+def warp(image: Image, matrix: Matrix, size: int) -> Image:
+    """Image under a similarity transform, cut to (size, size, 3), without aliasing when it shrinks."""
+    step = min(int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))), *image.shape[:2])
+    if step > 1:  # bilinear sampling would skip pixels: average whole blocks first
+        image, matrix = _shrink(image, matrix, size, step)
+    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def _shrink(image: Image, matrix: Matrix, size: int, step: int) -> tuple[Image, Matrix]:
+    """Means of step x step blocks of the part of the image that the crop needs, and the transform from there."""
+    corners = apply(invert(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)) / step
+    limits = np.array(image.shape[1::-1]) // step
+    low = np.clip(np.floor(corners.min(0)) - 1, 0, limits - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(0)) + 1, low + 1, limits).astype(int)
+    (left, top), (right, bottom) = low * step, high * step
+    blocks = cv2.resize(image[top:bottom, left:right], tuple(high - low), interpolation=cv2.INTER_AREA)
+    first_centre = low * step + (step - 1) / 2
+    return np.asarray(blocks, np.uint8), np.column_stack([matrix[:, :2] * step, apply(matrix, first_centre)])

@@ -1,0 +1,78 @@
+"""Find faces in one image: the detector protocol, and which detector there is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentio.core import weights
+
+Image = NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+Box = tuple[float, float, float, float]
+"""x, y of the upper left corner, width, height, in pixels; may reach over the border of the image."""
+Landmarks = NDArray[np.float64]
+"""(5, 2) x, y in pixels, whole numbers at pixel centres: left eye, right eye, nose tip, left and right mouth corner.
+Left and right are the viewer's, the field's usual order: the left eye in the image is the person's right one."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One face in one image; ``score`` in [0, 1]."""
+
+    box: Box
+    score: float
+    landmarks: Landmarks
+
+
+class Detector(Protocol):
+    """Anything that finds faces. ``name``, ``licence`` and ``provenance`` go to the header of the results."""
+
+    name: str
+    licence: str
+    provenance: str
+
+    def __call__(self, image: Image, *, smallest: float = 0) -> list[Detection]:
+        """Faces in an RGB image, best first; those narrower than ``smallest`` pixels need not be found."""
+
+
+def default_detector() -> Detector:
+    """YuNet when ``sentio models fetch yunet`` has brought it, else the Haar cascades that come with OpenCV."""
+    if weights.is_present("yunet"):
+        from sentio.affect.faces.yunet import YuNet
+
+        return YuNet()
+    from sentio.affect.faces.haar import Haar
+
+    return Haar()
+
+
+def overlap(a: Sequence[Box], b: Sequence[Box]) -> NDArray[np.float64]:
+    """Intersection over union of every box in ``a`` with every box in ``b``: (len(a), len(b))."""
+    first, second = _corners(a)[:, None], _corners(b)[None]
+    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    either = _area(first) + _area(second) - shared
+    return np.asarray(shared / np.maximum(either, 1e-9))
+
+
+def suppress(found: Sequence[Detection], limit: float) -> list[Detection]:
+    """Greedy non-maximum suppression: best first, without those that overlap a better one by more than ``limit``."""
+    ranked = sorted(found, key=lambda detection: -detection.score)
+    shared = overlap([d.box for d in ranked], [d.box for d in ranked])
+    kept: list[int] = []
+    for index in range(len(ranked)):
+        if not kept or shared[index, kept].max() <= limit:
+            kept.append(index)
+    return [ranked[index] for index in kept]
+
+
+def _corners(boxes: Sequence[Box]) -> NDArray[np.float64]:
+    array = np.array(boxes, np.float64).reshape(-1, 4)
+    return np.concatenate([array[:, :2], array[:, :2] + array[:, 2:]], axis=1)
+
+
+def _area(corners: NDArray[np.float64]) -> Any:
+    return (corners[..., 2:] - corners[..., :2]).prod(-1)

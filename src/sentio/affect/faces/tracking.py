@@ -1,0 +1,357 @@
+"""Follow faces through a video: one stable id for each person, online, from images and their times alone.
+
+Every frame, each known face is sought again by the detector in a small window at its predicted place, where it always
+has the same size; that costs little and gives fresh landmarks. The whole frame is searched on a reduced copy: at
+intervals, after a cut, when nobody is in sight and when a face was not found again; what it finds is measured in a
+window too. Found and known faces are matched by the Hungarian method on box overlap and appearance (as in DeepSORT,
+Wojke et al. 2017), with a lower score to go on than to begin (as in ByteTrack, Zhang et al. 2022). A face becomes a
+person after some sightings, and is then compared with the persons not in sight, to give back an id.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from sentio.affect.faces.alignment import align, apply, invert, warp
+from sentio.affect.faces.appearance import Appearance, blend, describe, distance
+from sentio.affect.faces.detector import Box, Detection, Detector, Image, Landmarks, default_detector, overlap, suppress
+from sentio.affect.faces.quality import CROPPED, Quality, Reason, assess, outside
+from sentio.affect.faces.scene import Scene
+from sentio.core.errors import InputError
+
+WINDOW = 160
+"""Side of the window in which a face is sought again, in pixels; the face fills half of it."""
+SAME = 0.4
+"""Boxes from different windows that overlap by more are one face."""
+VELOCITY_S, APPEARANCE_S = 0.1, 0.5
+"""Time constants of the running means, in seconds."""
+HORIZON_S = 0.5
+"""Beyond this a constant velocity foretells nothing."""
+CROPPED_COUNTS = 0.334
+"""Share of a sighting that a face cropped by the border counts."""
+LOOKS, NEW_LOOK = 5, 0.45
+"""A person is remembered by up to five appearances (poses, expressions) at least this far apart."""
+DENIED = 1e6
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Attributes:
+    search_side: the whole frame is searched on a copy reduced by a whole factor to at most this long side.
+    search_interval_s: seconds between two searches of the whole frame while all is well.
+    smallest: narrower faces are left out, in full-frame pixels.
+    start_score: detection score that a face needs until it is a person.
+    keep_score: detection score that a person's face needs.
+    sightings: frames in a row that make a new face a person; one cropped by the border counts a third.
+    lookahead: hold frames back until their new faces are decided, so that a person's first frames count: two frames
+        for a new face, eight while the border crops it, none at other times. Without it every frame is answered at
+        once and a new face is left out until it is a person.
+    lost_s: seconds during which a face out of sight is still sought at its predicted place.
+    reach: how far from the predicted place a face may be, in box sizes; grows by as much again every second.
+    same: appearance distance up to which a face after a cut, or a new face, is a person seen before.
+    memory: persons remembered; beyond, those longest out of sight are forgotten.
+    """
+
+    search_side: int = 480
+    search_interval_s: float = 0.2
+    smallest: float = 16.0
+    start_score: float = 0.7
+    keep_score: float = 0.4
+    sightings: int = 3
+    lookahead: bool = True
+    lost_s: float = 1.0
+    reach: float = 0.8
+    same: float = 0.57
+    memory: int = 256
+
+
+@dataclass(frozen=True)
+class TrackedFace:
+    """One person's face in one frame.
+
+    Attributes:
+        person: id, 0, 1, ... in order of appearance.
+        box: in full-frame pixels.
+        score: detection score, [0, 1].
+        landmarks: (5, 2) in full-frame pixels.
+        quality: fitness, with the reason when the face is no use.
+        crop: aligned, uint8 (112, 112, 3) RGB.
+    """
+
+    person: int
+    box: Box
+    score: float
+    landmarks: Landmarks
+    quality: Quality
+    crop: Image
+
+
+@dataclass(frozen=True)
+class FaceFrame:
+    """The faces of one frame: ``index`` counts the calls of `FaceTracker.update` from 0."""
+
+    index: int
+    time_s: float
+    faces: tuple[TrackedFace, ...]
+
+    @property
+    def reason(self) -> Reason:
+        """`Reason.NO_FACE` when there is none, else empty: each face has its own."""
+        return Reason.NONE if self.faces else Reason.NO_FACE
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A detection with what is measured on it."""
+
+    detection: Detection
+    crop: Image
+    appearance: Appearance
+    whole: bool
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        return _centre(self.detection.box)
+
+
+@dataclass
+class Track:
+    """A face followed from frame to frame; ``person`` is None until it is confirmed.
+
+    ``appearance`` is a mean over the sightings not cropped by the border, of which there is one if ``whole``.
+    """
+
+    last: Sighting
+    seen_s: float
+    appearance: Appearance
+    person: int | None = None
+    sightings: float = 0.0
+    whole: bool = False
+    missed: bool = False
+    velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+
+    def predict(self, time_s: float) -> Box:
+        """Box at a time: moved on at constant velocity, for a while."""
+        x, y, width, height = self.last.detection.box
+        dx, dy = self.velocity * min(time_s - self.seen_s, HORIZON_S)
+        return x + float(dx), y + float(dy), width, height
+
+    def distance(self, sighting: Sighting) -> float:
+        """Appearance distance to the mean or to the last sighting, whichever is nearer."""
+        return min(distance(sighting.appearance, known) for known in (self.appearance, self.last.appearance))
+
+    def take(self, sighting: Sighting, time_s: float) -> None:
+        """Add a sighting; velocity and appearance are exponential means over time."""
+        elapsed = time_s - self.seen_s
+        if elapsed > 0:
+            share = 1 - np.exp(-elapsed / VELOCITY_S)
+            self.velocity += share * ((sighting.centre - self.last.centre) / elapsed - self.velocity)
+        if sighting.whole:  # what the border crops looks like nobody
+            share = 1 - np.exp(-elapsed / APPEARANCE_S) if self.whole else 1.0
+            self.appearance = blend(self.appearance, sighting.appearance, share)
+            self.whole = True
+        self.last, self.seen_s, self.missed = sighting, time_s, False
+        self.sightings += 1 if sighting.whole else CROPPED_COUNTS
+
+
+@dataclass
+class Pending:
+    """A frame whose new faces are not all decided."""
+
+    index: int
+    time_s: float
+    size: tuple[int, int]
+    seen: list[tuple[Track, Sighting]]
+
+
+class FaceTracker:
+    """Faces and ids, frame by frame; see the module's text. Memory does not grow with the length of the video.
+
+    Args:
+        detector: any `Detector`; by default YuNet if it is there, else Haar.
+        config: see `TrackingConfig`.
+    """
+
+    def __init__(self, detector: Detector | None = None, config: TrackingConfig | None = None) -> None:
+        self.detector = detector or default_detector()
+        self.config = config or TrackingConfig()
+        self._tracks: list[Track] = []
+        self._persons: dict[int, list[Appearance]] = {}  # longest unseen first
+        self._next_person = 0
+        self._frames = 0
+        self._searched_s = -np.inf
+        self._time_s = -np.inf
+        self._scene = Scene()
+        self._cut = False
+        self._pending: deque[Pending] = deque()
+
+    def update(self, image: Image, time_s: float) -> list[FaceFrame]:
+        """Take the next frame.
+
+        Args:
+            image: (H, W, 3) RGB uint8, of any size.
+            time_s: its time, not before that of the last frame.
+
+        Returns:
+            The frames that are decided by now, in order: usually this one. With ``lookahead``, none while it has a
+            new face, and those held back together with the frame that decides.
+
+        Raises:
+            InputError: time runs backwards, or this is no RGB image.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise InputError(f"A frame must be uint8 (height, width, 3), not {image.dtype} {image.shape}.")
+        if not self._time_s <= time_s < np.inf:
+            raise InputError(f"A frame at {time_s} s came after one at {self._time_s} s.")
+        self._time_s = time_s
+        gone = self.config.lost_s
+        self._tracks = [t for t in self._tracks if not t.missed or time_s - t.seen_s <= gone]
+        self._cut = self._scene.cut(image)
+        seen = self._match(self._look(image, time_s), time_s)
+        self._confirm(self.config.sightings)
+        self._pending.append(Pending(self._frames, time_s, image.shape[:2], seen))
+        self._frames += 1
+        return list(self._decided())
+
+    def flush(self) -> list[FaceFrame]:
+        """The frames still held back at the end. A video too short to confirm anybody keeps the faces it has."""
+        if self._frames < self.config.sightings:
+            self._confirm(0)
+        self._tracks = [track for track in self._tracks if track.person is not None]
+        return list(self._decided())
+
+    def _look(self, image: Image, time_s: float) -> list[Sighting]:
+        """All faces in sight, each measured in a window of its own."""
+        places = [track.predict(time_s) for track in self._tracks]
+        visible = any(track.person is not None and not track.missed for track in self._tracks)
+        lost = any(track.missed for track in self._tracks)
+        if lost or not visible or self._cut or time_s - self._searched_s >= self.config.search_interval_s:
+            self._searched_s = time_s
+            found = self._search(image)
+            known = overlap(places, found).max(1, initial=0) > 0.5
+            places = found + [place for place, is_known in zip(places, known, strict=True) if not is_known]
+        faces = [face for place in places for face in self._seek(image, place)]
+        sightings = []
+        for face in suppress(faces, SAME):
+            crop = align(image, face.landmarks)
+            whole = outside(face.landmarks, image.shape[:2]) <= CROPPED
+            sightings.append(Sighting(face, crop, describe(crop), whole))
+        return sightings
+
+    def _search(self, image: Image) -> list[Box]:
+        """Boxes of the faces in the whole frame, found on the reduced copy."""
+        height, width = image.shape[:2]
+        step = max(1, min(-(-max(height, width) // self.config.search_side), height, width))
+        size = (width // step, height // step)
+        part = image[: size[1] * step, : size[0] * step]  # whole blocks: many times quicker to average
+        reduced = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+        found = self.detector(reduced, smallest=self.config.smallest / step)
+        boxes = [tuple(step * edge for edge in face.box) for face in found if face.score >= self.config.keep_score]
+        return [(x, y, w, h) for x, y, w, h in boxes]
+
+    def _seek(self, image: Image, place: Box) -> list[Detection]:
+        """Faces in the window around a place, of about its size."""
+        side = 2 * max(place[2:])
+        scale = WINDOW / side
+        left, top = (float(edge) for edge in _centre(place) - side / 2)
+        matrix = np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
+        back = invert(matrix)
+        found = []
+        for face in self.detector(warp(image, matrix, WINDOW), smallest=0.3 * WINDOW):
+            if face.score >= self.config.keep_score and face.box[2] / scale >= self.config.smallest:
+                x, y, width, height = face.box
+                box = (x / scale + left, y / scale + top, width / scale, height / scale)
+                found.append(Detection(box, face.score, apply(back, face.landmarks)))
+        return found
+
+    def _match(self, sightings: list[Sighting], time_s: float) -> list[tuple[Track, Sighting]]:
+        """Give every sighting to its track; the others begin new ones, tentative tracks without one end."""
+        cost = self._costs(sightings, time_s)
+        pairs = [(row, column) for row, column in zip(*linear_sum_assignment(cost), strict=True)]
+        matched = {row: column for row, column in pairs if cost[row, column] < DENIED}
+        seen = []
+        for row, track in enumerate(self._tracks):
+            track.missed = row not in matched
+            if not track.missed:
+                track.take(sightings[matched[row]], time_s)
+                seen.append((track, track.last))
+        self._tracks = [track for track in self._tracks if track.person is not None or not track.missed]
+        for column in set(range(len(sightings))) - set(matched.values()):
+            sighting = sightings[column]
+            if sighting.detection.score >= self.config.start_score:
+                track = Track(sighting, time_s, sighting.appearance)
+                track.take(sighting, time_s)
+                self._tracks.append(track)
+                seen.append((track, sighting))
+        return seen
+
+    def _costs(self, sightings: list[Sighting], time_s: float) -> NDArray[np.float64]:
+        """(tracks, sightings): one minus overlap plus appearance distance, or `DENIED`."""
+        places = [track.predict(time_s) for track in self._tracks]
+        cost = 1 - overlap(places, [sighting.detection.box for sighting in sightings])
+        for row, (track, place) in enumerate(zip(self._tracks, places, strict=True)):
+            needed = self.config.start_score if track.person is None else self.config.keep_score
+            reach = self.config.reach * (1 + time_s - track.seen_s) * max(place[2:])
+            for column, sighting in enumerate(sightings):
+                near = np.linalg.norm(sighting.centre - _centre(place)) <= reach
+                apart = track.distance(sighting)
+                strange = self._cut and apart > self.config.same
+                fits = near and not strange and sighting.detection.score >= needed
+                cost[row, column] = cost[row, column] + apart if fits else DENIED
+        return np.asarray(cost)
+
+    def _confirm(self, sightings: float) -> None:
+        """Make persons of the tracks that were seen often enough, and remember how persons look."""
+        for track in list(self._tracks):
+            if track.person is None and track.sightings >= sightings:
+                track.person = self._identify(track)
+                self._tracks = [t for t in self._tracks if t is track or t.person != track.person]
+            if track.person is not None and not track.missed:
+                looks = self._persons.pop(track.person, [])
+                if len(looks) < LOOKS and all(distance(track.appearance, look) > NEW_LOOK for look in looks):
+                    looks.append(track.appearance)
+                self._persons[track.person] = looks
+        while len(self._persons) > self.config.memory:
+            del self._persons[next(iter(self._persons))]
+
+    def _identify(self, track: Track) -> int:
+        """The person out of sight who looks like this, or a new one."""
+        in_sight = {other.person for other in self._tracks if not other.missed}
+        away = {
+            person: min(distance(track.appearance, look) for look in looks)
+            for person, looks in self._persons.items()
+            if person not in in_sight
+        }
+        nearest = min(away, key=lambda person: away[person], default=None)
+        if nearest is not None and away[nearest] <= self.config.same:
+            return nearest
+        self._next_person += 1
+        return self._next_person - 1
+
+    def _decided(self) -> Iterable[FaceFrame]:
+        """Frames from the front of the queue until one has a face that may still become a person."""
+        open_tracks = {id(track) for track in self._tracks if track.person is None}
+        while self._pending:
+            frame = self._pending[0]
+            if self.config.lookahead and any(id(track) in open_tracks for track, _ in frame.seen):
+                return
+            self._pending.popleft()
+            persons = [(t.person, sighting) for t, sighting in frame.seen if t.person is not None]
+            faces = [_face(person, sighting, frame.size) for person, sighting in persons]
+            yield FaceFrame(frame.index, frame.time_s, tuple(sorted(faces, key=lambda face: face.person)))
+
+
+def _face(person: int, sighting: Sighting, size: tuple[int, int]) -> TrackedFace:
+    found, crop = sighting.detection, sighting.crop
+    quality = assess(crop, found.landmarks, found.score, size)
+    return TrackedFace(person, found.box, found.score, found.landmarks, quality, crop)
+
+
+def _centre(box: Box) -> NDArray[np.float64]:
+    x, y, width, height = box
+    return np.array([x + width / 2, y + height / 2])
