@@ -34,12 +34,7 @@ def write_npy(cloud: Cloud, path: Path) -> None:
 
 def read_npz(data: bytes) -> Cloud:
     """Read the points under ``points``, ``xyz``, ``pos`` or ``vertices``, or the only array; others are attributes."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [item for item in archive.infolist() if item.filename.endswith(".npy")]
-            arrays = {m.filename.removesuffix(".npy"): _load(archive.open(m), m.file_size) for m in members}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
-        raise InputError(f"This is no complete npz archive: {error}.") from error
+    arrays = _load_all(data)
     key = next((key for key in (*POINT_KEYS, *(arrays if len(arrays) == 1 else ())) if key in arrays), None)
     if key is None:
         raise InputError(f"None of the arrays {', '.join(arrays) or '(none)'} is called 'points'.")
@@ -47,6 +42,20 @@ def read_npz(data: bytes) -> Cloud:
     count = len(columns["x"]) if "x" in columns else -1
     columns |= {name: values for name, values in arrays.items() if values.ndim in (1, 2) and len(values) == count}
     return from_columns(columns, Source("npz"))
+
+
+def read_arrays(path: Path | str) -> dict[str, Array]:
+    """Every array of an npz file by its name.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds Python objects.
+    """
+    try:
+        return _load_all(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+    except InputError as error:
+        raise InputError(f"Cannot use {path}: {error.what}", error.fix) from error
 
 
 def write_npz(cloud: Cloud, path: Path) -> None:
@@ -93,6 +102,15 @@ def write_records(cloud: Cloud, path: Path, format: str) -> None:
 
 def _is_ring(values: Array) -> bool:
     return bool(((values >= 0) & (values <= LARGEST_RING) & (values == np.rint(values))).all())
+
+
+def _load_all(data: bytes) -> dict[str, Array]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [item for item in archive.infolist() if item.filename.endswith(".npy")]
+            return {m.filename.removesuffix(".npy"): _load(archive.open(m), m.file_size) for m in members}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+        raise InputError(f"This is no complete npz archive: {error}.") from error
 
 
 def _load(file: Any, size: int) -> Array:

@@ -1,0 +1,122 @@
+"""The table on meshes made here: its reference rows, its repeatability, what it refuses, and real shapes."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sentio.core.errors import InputError
+from sentio.points.evaluate import evaluate_shapes, midpoints
+from sentio.points.io import read_mesh
+from sentio.points.metrics import METRICS, compare
+
+
+@pytest.fixture(scope="module")
+def meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    trimesh = pytest.importorskip("trimesh")
+    folder = tmp_path_factory.mktemp("meshes")
+    trimesh.creation.icosphere(subdivisions=3, radius=7).apply_translation([5, 5, 5]).export(folder / "ball.off")
+    trimesh.creation.box().export(folder / "box.ply")
+    (folder / "notes.txt").write_text("no mesh")
+    return folder
+
+
+def repeat(points: np.ndarray, ratio: float) -> np.ndarray:
+    return np.resize(points, (round(ratio * len(points)), 3))
+
+
+def test_reference_rows_frame_the_methods(meshes: Path) -> None:
+    result = evaluate_shapes(meshes, {"repeat": repeat}, points=300, ratio=4)
+    assert [(row.shape, row.method) for row in result.rows] == [
+        (shape, method) for shape in ("ball", "box") for method in ("floor", "midpoint", "repeat")
+    ]
+    floor, midpoint, repeated = (row.scores for row in result.means())
+    assert floor["p2f_mean"] == pytest.approx(0, abs=1e-12) and repeated["p2f_mean"] == pytest.approx(0, abs=1e-12)
+    assert 0 < floor["cd_sum"] < midpoint["cd_sum"] < repeated["cd_sum"]
+    assert floor["hd_sq_sum"] < midpoint["hd_sq_sum"] < repeated["hd_sq_sum"]
+    assert floor["coverage_max"] < repeated["coverage_max"]
+    first, second = (row.scores["cd_sum"] for row in result.rows if row.method == "floor")
+    assert floor["cd_sum"] == pytest.approx((first + second) / 2)
+
+
+def test_a_shape_scores_the_same_whatever_else_is_in_the_folder(meshes: Path, tmp_path: Path) -> None:
+    (tmp_path / "ball.off").write_bytes((meshes / "ball.off").read_bytes())
+    alone, together = (evaluate_shapes(folder, {}, points=200, noise=0.01).rows[:2] for folder in (tmp_path, meshes))
+    assert [row.scores for row in alone] == [row.scores for row in together]
+    other = evaluate_shapes(tmp_path, {}, points=200, noise=0.01, seed=1).rows
+    assert other[0].scores["cd_sum"] != alone[0].scores["cd_sum"]
+
+
+def test_noise_is_in_units_of_the_radius_and_reaches_the_method(meshes: Path) -> None:
+    seen = []
+
+    def look(points: np.ndarray, ratio: float) -> np.ndarray:
+        seen.append(points)
+        return repeat(points, ratio)
+
+    clean = evaluate_shapes(meshes, {"look": look}, points=1000, ratio=1)
+    noisy = evaluate_shapes(meshes, {"look": look}, points=1000, ratio=1, noise=0.05)
+    assert (seen[2] - seen[0]).std() == pytest.approx(0.05, rel=0.05)
+    assert noisy.means()[2].scores["p2f_mean"] > 0.02 > clean.means()[2].scores["p2f_mean"]
+    assert noisy.means()[0].scores["p2f_mean"] == pytest.approx(0, abs=1e-12)
+
+
+def test_given_clouds_are_used_as_they_are(meshes: Path, tmp_path: Path) -> None:
+    arrays = {}
+    for path in (meshes / "ball.off", meshes / "box.ply"):
+        samples = read_mesh(path).sample(900, seed=1).points.astype(np.float32)
+        arrays |= {f"{path.stem}|in100": samples[:100], f"{path.stem}|gt800": samples[100:]}
+    np.savez(tmp_path / "clouds.npz", **arrays)
+    result = evaluate_shapes(meshes, {"repeat": repeat}, points=100, ratio=8, clouds=tmp_path / "clouds.npz")
+    expected = compare(repeat(arrays["box|in100"].astype(float), 8), arrays["box|gt800"].astype(float))
+    assert {name: result.rows[-1].scores[name] for name in expected} == pytest.approx(expected)
+    with pytest.raises(InputError, match=r"ball\|gt400"):
+        evaluate_shapes(meshes, {}, points=100, ratio=4, clouds=tmp_path / "clouds.npz")
+
+
+def test_the_result_is_written_whole_and_printed(meshes: Path, tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    result = evaluate_shapes(meshes, {}, points=100, ratio=2.5, progress=lambda *step: steps.append(step))
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    result.write(tmp_path / "result.json")
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["protocol"]["seed"] == 0 and written["protocol"]["ratio"] == 2.5
+    assert written["protocol"]["meshes"] == ["ball", "box"]
+    assert set(written["rows"][0]["scores"]) == set(written["columns"]) == set(METRICS)
+    assert written["means"][1]["method"] == "midpoint"
+    console = Console(width=200, record=True, quiet=False, file=(tmp_path / "out.txt").open("w"))
+    console.print(result.table())
+    text = console.export_text()
+    assert "x2.5 from 100 points" in text and text.count("midpoint") == 3
+    assert f"{1000 * result.rows[0].scores['cd_sum']:.3f}" in text
+
+
+def test_what_cannot_be_evaluated_is_refused(meshes: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no meshes"):
+        evaluate_shapes(tmp_path, {})
+    with pytest.raises(InputError, match="lazy gave 50 points for ball, 200"):
+        evaluate_shapes(meshes, {"lazy": lambda points, ratio: points}, points=50)
+    with pytest.raises(InputError, match="No such file"):
+        evaluate_shapes(meshes, {}, clouds=tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("ratio", [1.5, 4.0, 16.0])
+def test_midpoints_are_exact_in_number_and_lie_halfway(ratio: float) -> None:
+    points = np.random.default_rng(0).normal(size=(40, 3))
+    dense = midpoints(points, ratio)
+    assert len(np.unique(dense, axis=0)) == len(dense) == round(40 * ratio)
+    if ratio <= 4:
+        allowed = np.array([*points, *((a + b) / 2 for a, b in combinations(points, 2))])
+        assert np.abs(dense[:, None] - allowed).max(axis=2).min(axis=1).max() < 1e-12
+
+
+def test_known_figures_on_a_real_shape(shared: Path, tmp_path: Path) -> None:
+    """A second even sample is as far from the given truth as two samples of another program are from each other."""
+    (tmp_path / "horse.off").write_bytes((shared / "data/cloud/eval-meshes/horse.off").read_bytes())
+    floor, midpoint = evaluate_shapes(tmp_path, {}, clouds=shared / "data/cloud/eval_poisson.npz").means()
+    assert 1000 * floor.scores["cd_sum"] == pytest.approx(0.137, abs=0.01)
+    assert 1.3 < midpoint.scores["cd_sum"] / floor.scores["cd_sum"] < 1.7
+    assert 1000 * midpoint.scores["p2f_mean"] == pytest.approx(2.0, abs=0.7)
