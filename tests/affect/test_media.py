@@ -400,6 +400,13 @@ def test_files_that_are_no_media(tmp_path):
         assert words in failing(path).what, name
 
 
+def test_a_header_without_pictures(tmp_path):
+    path = write_media(tmp_path / "clip.mp4", times=steady(30), container={"movflags": "frag_keyframe+empty_moov"})
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"moof") - 4])
+    assert "no picture" in failing(path).what
+
+
 def test_paths_that_cannot_be_read(tmp_path):
     assert "no file" in failing(tmp_path / "missing.mp4").what
     assert "no images" in failing(tmp_path).what

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
@@ -46,7 +47,7 @@ class Line:
         self.shift_s = 0.0  # added to stamps after a false one
         self.expected_s = 0.0  # where the next decoded sound should begin
         self.resampler: AudioResampler | None = None
-        self.form: tuple[str, str, int] | None = None
+        self.form: tuple[str, str, int] | None = None  # format, layout and rate of what is being added
 
     def time(self, sample: int) -> float:
         """Seconds on the container's time line of a sample of the line."""
@@ -56,7 +57,7 @@ class Line:
         """Samples that a decoded frame completes, silence before them included."""
         time_s = self._time(sound)
         form = (sound.format.name, sound.layout.name, sound.sample_rate)
-        jump = math.isnan(self.origin_s) or abs(time_s - self.expected_s) > TOLERANCE_S
+        jump = self.form is None or abs(time_s - self.expected_s) > TOLERANCE_S
         if jump or form != self.form:
             yield from self.flush()
             if jump:
@@ -145,8 +146,13 @@ def _samples(container: InputContainer, line: Line, damage: Damage) -> Iterator[
             reached_s = max(reached_s, float(packet.pts * packet.time_base))
         if packet is None or packet.stream_index == stream.index:
             for sound in decode(stream, packet, damage) or ():
-                yield from line.add(sound)
+                try:
+                    yield from line.add(sound)
+                except av.FFmpegError:  # a damaged header may claim a form that cannot be resampled
+                    damage.packets += 1
+                    line.resampler = line.form = None
     yield from line.flush()
     declared_s = cut_off_end(container, reached_s)
-    if declared_s is not None:
-        damage.add_gap(line.time(line.count), declared_s)
+    reached_s = line.time(line.count) if line.count else (container.start_time or 0) / av.time_base
+    if declared_s is not None and declared_s > reached_s:
+        damage.add_gap(reached_s, declared_s)

@@ -25,6 +25,8 @@ from sentio.core.errors import InputError
 MAX_PIXELS = 1 << 27
 """Largest picture that is decoded (134 megapixels, 16 times 4K): beyond it a few bytes could fill the memory."""
 
+MEGAPIXELS = MAX_PIXELS // 10**6
+
 READ_FAILURES = 64
 """Failed reads in a row after which the rest of a file is given up; each one moves on by at least a packet."""
 
@@ -73,7 +75,7 @@ def open_container(path: Path) -> Iterator[InputContainer]:
         nameless = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
         try:
             container = av.open(nameless, "r", options={"max_pixels": str(MAX_PIXELS)}, metadata_errors="replace")
-        except av.FFmpegError as error:
+        except (av.FFmpegError, OSError) as error:
             raise _unreadable(path, head) from error
         with container:
             yield container
@@ -124,7 +126,7 @@ def packets(container: InputContainer, damage: Damage) -> "Iterator[Packet[Any]]
                 if packet.size:  # an empty packet would tell the decoder that the stream is over
                     yield packet
             return
-        except av.FFmpegError:
+        except (av.FFmpegError, OSError):
             failures += 1
             damage.packets += 1
 

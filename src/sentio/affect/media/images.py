@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 
-from sentio.affect.media.container import MAX_PIXELS, MediaError, accessing, open_container
+from sentio.affect.media.container import MAX_PIXELS, MEGAPIXELS, MediaError, accessing, open_container
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.frame import Frame, Image
 from sentio.affect.media.info import Info
@@ -48,8 +48,10 @@ def read_image(path: Path) -> tuple[Image, bool]:
         MediaError: not an image, cut off, damaged beyond showing, or over `MAX_PIXELS`.
     """
     doubtful = _is_damaged(path)
+    with accessing(path):
+        data = np.fromfile(path, np.uint8)
     try:
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     except cv2.error:
         pixels = None
     if pixels is None:
@@ -62,11 +64,11 @@ def _is_damaged(path: Path) -> bool:
         context = container.streams.video[0].codec_context if container.streams.video else None
         if context is None or not 0 < context.width * context.height <= MAX_PIXELS:
             raise MediaError(
-                f"The image {path} is damaged or larger than {MAX_PIXELS >> 20} megapixels.",
+                f"The image {path} is damaged or larger than {MEGAPIXELS} megapixels.",
                 "Export it again, at a smaller size.",
             )
         context.thread_count = 1
-        strict = {"err_detect": "explode"} if context.name == "mjpeg" else {}  # strict TIFF refuses sound files
+        strict = {"err_detect": "explode"} if context.name == "mjpeg" else {}  # strict TIFF refuses healthy files
         context.options = {"max_pixels": str(MAX_PIXELS), **strict}
         try:
             return next(container.decode(video=0), None) is None

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from sentio.affect.media.container import (
     MAX_PIXELS,
+    MEGAPIXELS,
     MediaError,
     audio_stream,
     decode,
@@ -80,7 +81,7 @@ def probe(path: Path) -> Info:
         if not all(facts.get("size", (0, 0))) and audio is None:
             raise MediaError(
                 f"{path} holds no sound and no picture that can be decoded (damaged, of an unknown codec, or "
-                f"over {MAX_PIXELS >> 20} megapixels).",
+                f"over {MEGAPIXELS} megapixels).",
                 "Play it in a media player; if it plays, export it as MP4 with H.264 and AAC.",
             )
         if audio is not None:
@@ -101,11 +102,14 @@ def _describe(path: Path, container: InputContainer, stream: VideoStream) -> dic
     if context.width * context.height > MAX_PIXELS:
         raise MediaError(
             f"{path} has pictures of {context.width} x {context.height} pixels, over the limit of "
-            f"{MAX_PIXELS >> 20} megapixels.",
+            f"{MEGAPIXELS} megapixels.",
             "Export it at a smaller size.",
         )
     stamps, first = _sample(container, stream)
-    size = (first.width, first.height) if first else (context.width, context.height)
+    if first:
+        size = (first.width, first.height)
+    else:
+        size = (context.width, context.height) if stamps else (0, 0)  # a header without any packet holds no pictures
     orientation = Orientation.of(first) if first else Orientation()
     rate, variable = _spacing(stamps, float(stream.time_base or 0))
     shown = first.pts if first and container.format.name != "avi" else None  # AVI: see stamp_of

@@ -112,7 +112,7 @@ class Losses:
         """Account for the last packets and for the end of a file that was cut off."""
         self._close_hole(self.own_end_s + offset)
         declared_s = cut_off_end(container, max(self.end_s, self.own_end_s))
-        if declared_s is not None:
+        if declared_s is not None and declared_s + offset > self.covered_s:
             self._add(declared_s + offset)
 
     def _close_hole(self, time_s: float) -> None:
