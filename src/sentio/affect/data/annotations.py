@@ -50,15 +50,14 @@ def read(path: Path, task: Task) -> tuple[NDArray[Any], list[Problem]]:
         expected = " or ".join(repr(",".join(names)) for names in _HEADERS[task])
         raise InputError(f"{path}:1: the header is {lines[0]!r}, expected {expected}.")
     numbers, problems = parse(path, lines[1:], columns=1 if task == "expr" else len(header))
+    values: NDArray[Any]
     if task == "va":
-        return valence_arousal(path, numbers, problems), problems
-    if task == "expr":
-        return expression(path, numbers[:, 0], problems, classes=len(header)), problems
-    units = np.full((len(numbers), len(ACTION_UNITS)), float(FILE_INVALID))
-    for name, column in zip(header, numbers.T, strict=True):
-        if name in ACTION_UNITS:
-            units[:, ACTION_UNITS.index(name)] = column
-    return action_units(path, units, problems), problems
+        values = valence_arousal(path, numbers, problems)
+    elif task == "expr":
+        values = expression(path, numbers[:, 0], problems, classes=len(header))
+    else:
+        values = action_units(path, _twelve(header, numbers), problems)
+    return values, shortened(path, problems)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -97,14 +96,14 @@ def parse(path: Path, lines: list[str], columns: int) -> tuple[NDArray[np.float6
             numbers[row] = [float(field) for field in fields]
         except ValueError:
             problems.append(Problem("warning", path, f"{line!r} is not made of numbers", row + 2))
-    return numbers, _shortened(path, problems)
+    return numbers, problems
 
 
 def valence_arousal(path: Path, numbers: NDArray[np.float64], problems: list[Problem]) -> NDArray[np.float32]:
     """(N, 2) labels; either value missing drops the frame. Adds values out of range to ``problems``."""
     missing = (numbers == FILE_INVALID_VALENCE_AROUSAL).any(axis=1)
     usable = valid_valence_arousal(numbers)
-    report_values(path, numbers, missing | usable, problems, "valence and arousal lie in [-1, 1] or are -5")
+    _report(path, numbers, missing | usable, problems, "valence and arousal lie in [-1, 1] or are -5")
     return np.where(usable[:, None], numbers, np.nan).astype(np.float32)
 
 
@@ -112,7 +111,7 @@ def expression(path: Path, numbers: NDArray[np.float64], problems: list[Problem]
     """(N,) labels. Adds values out of range to ``problems``."""
     usable = np.isin(numbers, np.arange(classes))
     fine = usable | (numbers == FILE_INVALID)
-    report_values(path, numbers[:, None], fine, problems, f"an expression is an integer from 0 to {classes - 1} or -1")
+    _report(path, numbers[:, None], fine, problems, f"an expression is an integer from 0 to {classes - 1} or -1")
     return np.where(usable, numbers, FILE_INVALID).astype(np.int8)
 
 
@@ -120,24 +119,34 @@ def action_units(path: Path, numbers: NDArray[np.float64], problems: list[Proble
     """(N, 12) labels. Adds values out of range to ``problems``."""
     usable = valid_action_units(numbers)
     fine = (usable | (numbers == FILE_INVALID)).all(axis=1)
-    report_values(path, numbers, fine, problems, "an action unit is 0, 1 or -1")
+    _report(path, numbers, fine, problems, "an action unit is 0, 1 or -1")
     return np.where(usable, numbers, FILE_INVALID).astype(np.int8)
 
 
-def report_values(
+def _twelve(header: tuple[str, ...], numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The columns of a file in the places of the twelve action units; those it lacks are missing."""
+    units = np.full((len(numbers), len(ACTION_UNITS)), float(FILE_INVALID))
+    for name, column in zip(header, numbers.T, strict=True):
+        if name in ACTION_UNITS:
+            units[:, ACTION_UNITS.index(name)] = column
+    return units
+
+
+def _report(
     path: Path, numbers: NDArray[np.float64], fine: NDArray[np.bool_], problems: list[Problem], rule: str
 ) -> None:
     """Add the rows that are not ``fine`` to ``problems``, but for those that are there already."""
     known = {problem.line for problem in problems}
-    found = [
+    problems += [
         Problem("warning", path, f"{', '.join(f'{value:g}' for value in numbers[row])}: {rule}", int(row) + 2)
         for row in np.flatnonzero(~fine)
         if row + 2 not in known
     ]
-    problems += _shortened(path, found)
 
 
-def _shortened(path: Path, problems: list[Problem]) -> list[Problem]:
+def shortened(path: Path, problems: list[Problem]) -> list[Problem]:
+    """The first problems of a file, in the order of its lines, and how many more there are."""
+    problems = sorted(problems, key=lambda problem: problem.line or 0)
     rest = len(problems) - _SHOWN
     if rest <= 0:
         return problems

@@ -53,7 +53,7 @@ def read_split(path: Path, split: Split, tree: Tree) -> tuple[list[Clip], list[P
     problems += [
         Problem("warning", path, f"there is no crop folder of {clip.name}") for clip in clips if clip.crops is None
     ]
-    return clips, problems
+    return clips, annotations.shortened(path, problems)
 
 
 def _by_clip(path: Path, images: list[str], problems: list[Problem]) -> dict[str, dict[int, int]]:
