@@ -91,7 +91,8 @@ def test_shown_and_lost_add_up(tmp_path, suffix):
     frames, damage = read(path)
     assert COUNT // 2 < len(frames) < COUNT
     assert len(frames) + damage.frames_lost == pytest.approx(COUNT, abs=2)
-    assert damage
+    if suffix != "ts":  # its stamps lie among the damaged bytes
+        assert damage.stamps_repaired == 0  # a picture that comes late is dropped, not moved to another time
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "flv"])
