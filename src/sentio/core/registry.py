@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import Any, Never, TypeVar
 
 from sentio.core import recipe
 from sentio.core.errors import RecipeError
@@ -80,11 +81,19 @@ def method(name: str) -> type[Any]:
     Raises:
         RecipeError: there is no such name; the message lists those there are.
     """
-    entry = entries().get(name)
-    if entry is None:
-        raise RecipeError(f"There is no model named {name!r}.", f"Choose one of: {', '.join(entries())}.")
+    entry = entries().get(name) or _unknown(name)
     importlib.import_module(entry.module)
     return _classes[name]
+
+
+def data_module(name: str) -> ModuleType:
+    """The module of the model's domain whose ``open_data(method, folder, section)`` makes its training data."""
+    entry = entries().get(name) or _unknown(name)
+    return importlib.import_module(f"sentio.{entry.domain}.data")
+
+
+def _unknown(name: str) -> Never:
+    raise RecipeError(f"There is no model named {name!r}.", f"Choose one of: {', '.join(entries())}.")
 
 
 def build(name: str, config: dict[str, Any] | None = None) -> Any:
