@@ -18,6 +18,7 @@ from sentio.core.training import FitConfig, fit
 @dataclass(frozen=True)
 class NetConfig:
     width: int = 16
+    inputs: tuple[int, ...] = (4,)
     dropout: float = 0.3
 
 
@@ -32,7 +33,7 @@ class Net(nn.Module):
         self.config = config or NetConfig()
         width = self.config.width
         self.body = nn.Sequential(
-            nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(self.config.dropout)
+            nn.Linear(*self.config.inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(self.config.dropout)
         )
         self.head = nn.Linear(width, 1)
         self.register_buffer("target", torch.zeros(1))

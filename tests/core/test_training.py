@@ -203,7 +203,7 @@ def test_best_weights_are_those_of_the_best_validation(tmp_path, whole):
     assert metrics["best"] == min(metrics["history"], key=lambda row: row["mse"])
     assert [row["step"] for row in metrics["history"]] == [5, 10, 15, 20, 25, 30]
     with safe_open(whole / "best.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["config"]) == {"width": 16, "dropout": 0.3}
+        assert json.loads(file.metadata()["config"]) == {"width": 16, "inputs": [4], "dropout": 0.3}
     net = Net()
     net.load_state_dict(load_file(whole / "best.safetensors"))
     with torch.no_grad():
@@ -263,6 +263,25 @@ def test_bf16_trains_and_keeps_32_bit_weights_and_labels(tmp_path):
     history = json.loads((tmp_path / "metrics.json").read_text())["history"]
     assert history[-1]["mse"] < 0.9 * history[0]["mse"]
     assert net.head.weight.dtype == torch.float32
+
+
+def test_two_threads_give_the_same_bits_twice(tmp_path):
+    class Lookup(Plain):
+        """The gradient of a lookup is a sum of many parts, which threads would add up in any order."""
+
+        def loss(self, batch, progress):
+            rows = torch.arange(300_000) % 8
+            return {"lookup": (self.head.weight[0, rows] * torch.linspace(0, 1, 300_000)).sum() * batch.x.mean()}
+
+    torch.set_num_threads(2)
+    try:
+        runs = [Lookup(), Lookup()]
+        for number, net in enumerate(runs):
+            fit(net, Data(), dataclasses.replace(CONFIG, epochs=1), tmp_path / str(number))
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(runs[0].head.weight, runs[1].head.weight)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_16_bit_floats_need_a_gpu(tmp_path):

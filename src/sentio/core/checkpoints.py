@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sentio.core.errors import WeightsError
+from sentio.core.errors import RecipeError, WeightsError
 from sentio.core.writers import atomic_path
 
 KEEP = 2
@@ -56,7 +56,7 @@ def load_newest(folder: Path) -> tuple[Tensors, dict[str, Any]] | None:
         WeightsError: there are checkpoints and every one is damaged.
     """
     for leftover in folder.glob(".step-*.part"):
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)  # the other processes do the same
     paths = _files(folder)
     for path in paths:
         try:
@@ -90,6 +90,30 @@ def _digest(tensors: Tensors, state: str) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def refuse_differences(then: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    """Raise if a run is to be resumed with other settings than it was started with.
+
+    Args:
+        then, now: sections of JSON values.
+
+    Raises:
+        RecipeError: the message names the section, the keys, and both values.
+    """
+    for section in now:
+        pairs = (then[section], now[section])
+        if pairs[0] == pairs[1]:
+            continue
+        if isinstance(pairs[1], dict):
+            keys = [key for key in {**pairs[0], **pairs[1]} if pairs[0].get(key) != pairs[1].get(key)]
+            differences = ", ".join(f"{key} {pairs[0].get(key)!r} -> {pairs[1].get(key)!r}" for key in keys)
+        else:
+            differences = f"{pairs[0]!r} -> {pairs[1]!r}"
+        raise RecipeError(
+            f"The run in {folder.parent} was started with another {section}: {differences}.",
+            "Resume with the same settings, or start a new run.",
+        )
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:

@@ -8,20 +8,19 @@ A run's folder: ``checkpoints/`` (newest two), ``best.safetensors``, ``metrics.j
 """
 
 import contextlib
+import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from sentio.core import checkpoints, weights
+from sentio.core.devices import deterministic, make_fabric
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import leave_signals_to_the_parent, stop_requests
 from sentio.core.optimization import FitConfig, MovingAverage, lr_factor, make_optimizer
@@ -137,7 +136,7 @@ class _Run:
 
     def __init__(self, method: Method, data: TrainingData, config: FitConfig, out: Path, resume: bool) -> None:
         self.data, self.config, self.out = data, config, out
-        self.fabric = _fabric(config)
+        self.fabric = make_fabric(config)
         self.fabric.launch()
         seed_everything(config.seed + self.fabric.global_rank)
         self.method, self.module = method, cast(nn.Module, method)
@@ -171,7 +170,7 @@ class _Run:
         """Train until the end, a stop request or an error."""
         first = self.fabric.is_global_zero
         log = RunLog(self.out, step=self.step, total=self.total, active=first)
-        with stop_requests() as requests, log:
+        with deterministic(self.fabric.device), stop_requests() as requests, log:
             while not self.finished:
                 self._train_epoch(log, requests)
         return self.out / "best.safetensors"
@@ -318,7 +317,8 @@ class _Run:
         """What a resumed run must share with the run it goes on with."""
         config = {key: value for key, value in to_dict(self.config).items() if key not in ("workers", "device")}
         method = {"system": self.method.name, **to_dict(self.method.config)}
-        return {"fit": config, "model": method, "items": len(self.dataset), "processes": self.fabric.world_size}
+        identity = {"fit": config, "model": method, "items": len(self.dataset), "processes": self.fabric.world_size}
+        return cast(dict[str, Any], json.loads(json.dumps(identity)))  # tuples become lists, as in the file
 
     def _save(self) -> None:
         random_states = cast(dict[str, Tensor], self.fabric.all_gather(checkpoints.rng_state(self.fabric.device)))
@@ -353,7 +353,7 @@ class _Run:
             checkpoints.log.warning("There is no checkpoint in %s: starting at the first step.", folder)
             return
         tensors, info = found
-        _refuse_differences(info["identity"], self._identity(), folder)
+        checkpoints.refuse_differences(info["identity"], self._identity(), folder)
         self.module.load_state_dict(checkpoints.under_prefix("model", tensors))
         optimizer = checkpoints.under_prefix("optimizer", tensors)
         checkpoints.join_optimizer(self.optimizer, optimizer, info["optimizer"])
@@ -369,41 +369,3 @@ class _Run:
         if self.fabric.world_size > 1:
             states = {name: value[self.fabric.global_rank] for name, value in states.items()}
         checkpoints.set_rng_state(states, self.fabric.device)
-
-
-def _fabric(config: FitConfig) -> Fabric:
-    """One process, or DDP over the processes that torchrun started."""
-    accelerator = config.device
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    if accelerator == "cuda" and not torch.cuda.is_available():
-        raise RecipeError("device: 'cuda' was asked for, but torch sees no GPU.", "Set device to 'cpu' or 'auto'.")
-    if accelerator == "cpu" and config.precision == "16-mixed":
-        raise RecipeError("precision: '16-mixed' needs a GPU.", "Use 'bf16-mixed' or '32-true' on a CPU.")
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
-    # A batch without labels for a task leaves that task's head without gradients.
-    strategy = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
-    return Fabric(
-        accelerator=accelerator,
-        devices=local,
-        num_nodes=world // local,
-        strategy=strategy,
-        precision=config.precision,
-    )
-
-
-def _refuse_differences(then: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
-    for section in now:
-        pairs = (then[section], now[section])
-        if pairs[0] == pairs[1]:
-            continue
-        if isinstance(pairs[1], dict):
-            keys = [key for key in {**pairs[0], **pairs[1]} if pairs[0].get(key) != pairs[1].get(key)]
-            differences = ", ".join(f"{key} {pairs[0].get(key)!r} -> {pairs[1].get(key)!r}" for key in keys)
-        else:
-            differences = f"{pairs[0]!r} -> {pairs[1]!r}"
-        raise RecipeError(
-            f"The run in {folder.parent} was started with another {section}: {differences}.",
-            "Resume with the same settings, or start a new run.",
-        )
