@@ -6,15 +6,13 @@ of the video; the libraries that do the work release Python's lock.
 
 import json
 import math
-import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -22,17 +20,18 @@ from sentio import __version__
 from sentio.affect.faces import Detector, FaceFrame, FaceTracker, TrackedFace, TrackingConfig, default_detector
 from sentio.affect.media import Frame, Media, open_media
 from sentio.affect.table import AFFECT
+from sentio.core.ahead import ahead
 from sentio.core.bench import StageTimer
 from sentio.core.errors import RecipeError
 from sentio.core.recipe import to_dict
 from sentio.core.results import RowBuffer, Table, open_writers
 from sentio.core.writers import TEMPORARY, write_json
 
-AHEAD = 4
-"""Frames that a stage may be ahead of the next one: 100 MB of 4K pictures."""
 BATCH_FRAMES = 16
 """Frames whose faces go to the model in one call."""
 RECORD = "run.json"
+DOUBTFUL = "damaged picture"
+"""Reason of a face that is fit but seen in a picture whose data was damaged."""
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -162,48 +161,12 @@ def is_complete(folder: Path, path: Path, options: Options, formats: Sequence[st
     return wanted == found and all((folder / f"affect.{kind}").is_file() for kind in formats)
 
 
-def ahead(items: Iterator[T], depth: int = AHEAD) -> Generator[T, None, None]:
-    """Run an iterator in a thread of its own, at most ``depth`` items ahead of the consumer.
+class Found(NamedTuple):
+    """The faces of one frame; ``number`` is the frame's within the file, ``doubtful`` that its data was damaged."""
 
-    An exception in it comes out here; when the consumer stops early, so does the thread.
-    """
-    ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(kind: str, value: Any) -> None:
-        while not stop.is_set():
-            try:
-                ready.put((kind, value), timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for item in items:
-                put("item", item)
-                if stop.is_set():
-                    return
-            put("end", None)
-        except BaseException as error:
-            put("error", error)
-        finally:
-            if hasattr(items, "close"):
-                items.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = ready.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                raise value
-            yield value
-    finally:
-        stop.set()
-        thread.join()
+    number: int
+    doubtful: bool
+    faces: FaceFrame
 
 
 class _Run:
@@ -262,31 +225,34 @@ class _Run:
                     return
                 yield frame
 
-    def _tracked(self) -> Iterator[tuple[int, FaceFrame]]:
-        """The numbers of the frames within the file, and their faces."""
+    def _tracked(self) -> Iterator[Found]:
+        """The frames and their faces, in order."""
         tracker = FaceTracker(self.detector, TrackingConfig(search_interval_s=self.options.search_interval))
-        numbers: deque[int] = deque()
+        waiting: deque[tuple[int, bool]] = deque()
         with closing(ahead(self._decoded())) as frames:
             for frame in frames:
-                numbers.append(frame.index)
+                waiting.append((frame.index, frame.doubtful))
                 with self.timer.stage("faces"):
                     decided = tracker.update(frame.image, frame.time_s)
-                yield from ((numbers.popleft(), faces) for faces in decided)
-        yield from ((numbers.popleft(), faces) for faces in tracker.flush())
+                yield from (Found(*waiting.popleft(), faces) for faces in decided)
+        yield from (Found(*waiting.popleft(), faces) for faces in tracker.flush())
 
-    def _score(self, batch: list[tuple[int, FaceFrame]]) -> Iterator[Row]:
-        faces = [(frame.time_s, face) for _, frame in batch for face in frame.faces]
+    def _score(self, batch: list[Found]) -> Iterator[Row]:
+        faces = [(found.faces.time_s, face) for found in batch for face in found.faces.faces]
         with self.timer.stage("model"):
             scores = iter(self.model.score(faces) if self.model and faces else [{}] * len(faces))
-        for number, frame in batch:
+        for found in batch:
             self.frames += 1
-            base = {"file": self.path.name, "frame": number, "time_s": frame.time_s}
-            found = [base | _face_columns(face) | next(scores) for face in frame.faces]
-            self.persons.update(face.person for face in frame.faces)
-            for row in found or [base | {"reason": str(frame.reason)}]:
+            time_s = found.faces.time_s
+            base = {"file": self.path.name, "frame": found.number, "time_s": time_s}
+            rows = [base | _face_columns(face) | next(scores) for face in found.faces.faces]
+            self.persons.update(face.person for face in found.faces.faces)
+            for row in rows or [base | {"reason": str(found.faces.reason)}]:
+                if found.doubtful:
+                    row["reason"] = row["reason"] or DOUBTFUL
                 self.written += 1
                 yield row
-            self._tell(frame.time_s)
+            self._tell(time_s)
 
     def _tell(self, time_s: float) -> None:
         info = self.media.info
