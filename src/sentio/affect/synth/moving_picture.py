@@ -52,7 +52,7 @@ class MovingPicture:
 
     videos: int = 16
     seconds: float = 10.0
-    tremor: float = 0.15
+    tremor: float = 0.3
     gaps: float = 0.06
     seed: int = 0
 
@@ -114,7 +114,7 @@ def _write_video(folder: Path, config: MovingPicture, index: int, split: str) ->
 def _wander(rng: np.random.Generator, count: int) -> Floats:
     """(count, 2) smooth values in (-1, 1): a few slow waves each."""
     time = np.arange(count)[:, None, None] / FPS
-    period = rng.uniform(2, 9, (1, 2, 4))
+    period = rng.uniform(3, 10, (1, 2, 4))
     waves = np.sin(2 * np.pi * (time / period + rng.random((1, 2, 4))))
     return np.asarray(np.tanh(rng.uniform(-0.3, 0.3, 2) + 0.6 * waves.sum(axis=2)))
 
