@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sentio.affect.faces import Detection, Haar, YuNet, default_detector
 from sentio.affect.faces.detector import overlap, suppress
-from sentio.affect.faces.yunet import FLOOR, LIMIT, decode
+from sentio.affect.faces.yunet import FLOOR, LIMIT, blend, decode
 from sentio.core.errors import WeightsError
 
 boxes = st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.floats(0.5, 60), st.floats(0.5, 60))
@@ -83,8 +83,30 @@ def test_yunet_equals_opencv_on_the_same_weights(shared, yunet, tmp_path):
     ort.InferenceSession(model.SerializeToString(), options)
     reference = cv2.FaceDetectorYN.create(str(tmp_path / "fixed.onnx"), "", (288, 160), FLOOR, LIMIT)
     expected = reference.detect(image)[1]
-    found = [(*face.box, *face.landmarks.ravel(), face.score) for face in yunet(image[..., ::-1].copy())]
+    faces = suppress(yunet.candidates(image[..., ::-1].copy()), LIMIT)
+    found = [(*face.box, *face.landmarks.ravel(), face.score) for face in faces]
     assert len(found) == 2 and np.allclose(found, expected, atol=2e-3)
+
+
+def test_blending_is_the_mean_of_close_candidates_weighted_by_score():
+    def detection(x, score):
+        return Detection((x, 0.0, 10.0, 10.0), score, np.full((5, 2), x))
+
+    near, best, far = detection(2.0, 0.3), detection(0.0, 0.9), detection(6.0, 0.5)
+    face = blend(best, [near, best, far])
+    assert face.box == pytest.approx((0.5, 0, 10, 10)) and face.score == 0.9
+    assert np.allclose(face.landmarks, 0.5)
+
+
+def test_blending_steadies_the_landmarks(yunet, shared):
+    image, _ = next(photographs(shared))
+    blended, single = [], []
+    for seed in range(12):
+        x, y = np.random.default_rng(seed).integers(0, 40, 2)
+        part = np.ascontiguousarray(image[y : y + 280, x : x + 280])
+        blended.append(yunet(part)[0].landmarks + (x, y))
+        single.append(suppress(yunet.candidates(part), LIMIT)[0].landmarks + (x, y))
+    assert np.std(blended, axis=0).mean() < 0.8 * np.std(single, axis=0).mean()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (20, 300), (33, 31), (240, 320)])

@@ -253,6 +253,19 @@ def test_in_the_demo_clip_one_person_leaves_and_returns(detector):
             assert x < eyes[0] < x + width and y < eyes[1] < y + height < image.shape[0]
 
 
+def test_the_demo_clip_is_what_the_tool_draws(monkeypatch):
+    monkeypatch.syspath_prepend(DEMO.parents[3] / "tools")
+    drawing = pytest.importorskip("draw_demo")
+    for index in (65, 165):  # smiling, astonished
+        image, time = decode(DEMO)[index]
+        drawn = drawing.frame(drawing.act(time), drawing.backdrop())
+        assert np.abs(drawn.astype(int) - image).mean() < 3
+    with av.open(str(DEMO)) as media:
+        sound = np.concatenate([block.to_ndarray()[0] for block in media.decode(audio=0)])
+    loud = np.abs(sound[: 8 * drawing.SOUND_RATE]).reshape(8, -1).max(1) > 0.05
+    assert loud.tolist() == [True, True, False, False, False, False, False, True]
+
+
 def test_landmarks_lie_on_the_drawn_eyes(detector, monkeypatch):
     monkeypatch.syspath_prepend(DEMO.parents[3] / "tools")
     drawing = pytest.importorskip("draw_demo")

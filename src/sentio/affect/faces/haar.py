@@ -18,7 +18,7 @@ EYE_SIDE, EYE_SMALLEST, EYE_STEP = 48, 29, 1.2
 """Eye regions are searched at this side, for eyes from this size up."""
 PROPORTIONS: Landmarks = np.array([[0.31, 0.393], [0.69, 0.393], [0.5, 0.623], [0.333, 0.791], [0.667, 0.791]])
 """Mean place of the five landmarks in a box of side 1, as YuNet puts them."""
-SCORE_MIDDLE, SCORE_SLOPE = 54.9, 1.3
+SCORE_MIDDLE, SCORE_SLOPE = 54.7, 1.3
 """Logistic curve from the last stage's sum to a score. Pictures without faces reach sums of 53.8 to 55.5, frontal
 faces 55.5 to 58.9, which gives the latter scores from 0.7 up."""
 

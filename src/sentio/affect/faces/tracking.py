@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from sentio.affect.faces.alignment import align, apply, invert, warp
+from sentio.affect.faces.alignment import align, apply, halve, halvings, invert, warp
 from sentio.affect.faces.appearance import Appearance, blend, describe, distance
 from sentio.affect.faces.detector import Box, Detection, Detector, Image, Landmarks, default_detector, overlap, suppress
 from sentio.affect.faces.quality import CROPPED, Quality, Reason, assess, outside
@@ -42,7 +42,7 @@ DENIED = 1e6
 @dataclass(frozen=True)
 class TrackingConfig:
     """Attributes:
-    search_side: the whole frame is searched on a copy reduced by a whole factor to at most this long side.
+    search_side: the whole frame is searched on a copy reduced to this long side.
     search_interval_s: seconds between two searches of the whole frame while all is well.
     smallest: narrower faces are left out, in full-frame pixels.
     start_score: detection score that a face needs until it is a person.
@@ -57,7 +57,7 @@ class TrackingConfig:
     memory: persons remembered; beyond, those longest out of sight are forgotten.
     """
 
-    search_side: int = 480
+    search_side: int = 384
     search_interval_s: float = 0.2
     smallest: float = 16.0
     start_score: float = 0.7
@@ -245,13 +245,12 @@ class FaceTracker:
 
     def _search(self, image: Image) -> list[Box]:
         """Boxes of the faces in the whole frame, found on the reduced copy."""
-        height, width = image.shape[:2]
-        step = max(1, min(-(-max(height, width) // self.config.search_side), height, width))
-        size = (width // step, height // step)
-        part = image[: size[1] * step, : size[0] * step]  # whole blocks: many times quicker to average
-        reduced = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
-        found = self.detector(reduced, smallest=self.config.smallest / step)
-        boxes = [tuple(step * edge for edge in face.box) for face in found if face.score >= self.config.keep_score]
+        scale = min(1.0, self.config.search_side / max(image.shape[:2]))
+        width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
+        halved = halve(image, halvings(image, scale))
+        reduced = np.asarray(cv2.resize(halved, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+        found = self.detector(reduced, smallest=self.config.smallest * scale)
+        boxes = [[edge / scale for edge in face.box] for face in found if face.score >= self.config.keep_score]
         return [(x, y, w, h) for x, y, w, h in boxes]
 
     def _seek(self, image: Image, place: Box) -> list[Detection]:
