@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentio.affect.data.windows import Windows, latest, nearest_before
+from sentio.affect.data.windows import Windows, latest
 
 CAPNET = Windows(length=10, step=10, search=9)
 masks = st.lists(st.booleans(), min_size=1, max_size=160).map(lambda bits: np.array(bits, bool))
@@ -28,7 +28,7 @@ def test_capnet_sequences_equal_a_naive_loop(seed, frames, missing):
     rng = np.random.default_rng(seed)
     present, labelled = rng.random(frames) >= missing, rng.random(frames) < 0.9
     anchors = CAPNET.select(present, labelled)
-    sources = CAPNET.sources(CAPNET.entries(anchors), present)
+    sources = CAPNET.sources(CAPNET.entries(anchors), CAPNET.lookup(present))
     assert dict(zip(anchors.tolist(), sources.tolist(), strict=True)) == capnet_by_loop(present, labelled)
 
 
@@ -44,7 +44,7 @@ def test_the_entries_before_the_current_one_end_a_third_of_a_second_earlier():
 def test_a_gap_of_nine_frames_is_bridged_and_one_of_ten_is_not():
     present = np.ones(101, bool)
     present[2:11] = False  # nine: entry 10 of anchor 100 is frame 1
-    assert CAPNET.sources(CAPNET.entries(np.array([100])), present)[0, 0] == 1
+    assert CAPNET.sources(CAPNET.entries(np.array([100])), CAPNET.lookup(present))[0, 0] == 1
     present[1] = False
     assert 100 not in CAPNET.select(present)
 
@@ -59,10 +59,10 @@ def test_latest_equals_a_naive_loop(present, search):
 
 
 @given(masks.filter(any))
-def test_nearest_before_equals_a_naive_loop(present):
+def test_repeat_equals_a_naive_loop(present):
     where = np.flatnonzero(present)
     expected = [max([j for j in where if j <= k], default=where[0]) for k in range(len(present))]
-    assert nearest_before(present).tolist() == expected
+    assert Windows(padding="repeat").lookup(present).tolist() == expected
 
 
 def test_padding_of_a_beginning():
@@ -71,17 +71,17 @@ def test_padding_of_a_beginning():
     start = np.array([1])
     for padding, expected in (("mask", [-1, -1, 0, 1]), ("repeat", [0, 0, 0, 1])):
         windows = Windows(length=4, padding=padding)
-        assert windows.sources(windows.entries(start), present).tolist() == [expected]
+        assert windows.sources(windows.entries(start), windows.lookup(present)).tolist() == [expected]
     assert Windows(length=4, padding="drop").select(present).tolist() == []
     assert Windows(length=4, padding="mask").select(present).tolist() == [0, 1, 2, 3, 4]
     gap = Windows(length=2, padding="repeat")
-    assert gap.sources(gap.entries(np.array([3])), present).tolist() == [[1, 3]]
+    assert gap.sources(gap.entries(np.array([3])), gap.lookup(present)).tolist() == [[1, 3]]
 
 
 def test_repeat_never_takes_a_later_frame_once_there_was_one():
     present = np.array([0, 1, 0, 0, 1, 0], bool)
     windows = Windows(length=1, padding="repeat")
-    assert windows.sources(windows.entries(np.arange(6)), present)[:, 0].tolist() == [1, 1, 1, 1, 4, 4]
+    assert windows.sources(windows.entries(np.arange(6)), windows.lookup(present))[:, 0].tolist() == [1, 1, 1, 1, 4, 4]
 
 
 def test_a_middle_answer_sees_as_much_future_as_past():

@@ -69,10 +69,11 @@ class WindowDataset(Dataset[Item]):
     ) -> None:
         self.clips, self.rule, self.kinds = list(clips), windows, list(kinds)
         self.faces, self.face_size, self.sound, self.sound_s = faces, face_size, sound, sound_s
-        self.present = [self._present(clip) for clip in self.clips]
+        present = [self._present(clip) for clip in self.clips]
+        self.lookups = [windows.lookup(mask) for mask in present]
         self.anchors = [
-            windows.select(present, clip.labelled() if labelled else None)
-            for clip, present in zip(self.clips, self.present, strict=True)
+            windows.select(mask, clip.labelled() if labelled else None)
+            for clip, mask in zip(self.clips, present, strict=True)
         ]
         self.ends = np.cumsum([len(anchors) for anchors in self.anchors], dtype=np.int64)
         if sound is not None:
@@ -98,7 +99,7 @@ class WindowDataset(Dataset[Item]):
         number, anchor = self.locate(index)
         clip, anchors = self.clips[number], np.array([anchor])
         entries = self.rule.entries(anchors)
-        sources = self.rule.sources(entries, self.present[number])[0]
+        sources = self.rule.sources(entries, self.lookups[number])[0]
         item = {"face_valid": sources >= 0, "source": np.array(SOURCES.index(clip.source))}
         item |= self._faces(clip, sources)
         item |= self._sound(clip, entries[0])

@@ -67,20 +67,20 @@ class Windows:
         first = {"newest": -self.span, "middle": -(self.length // 2) * self.step, "all": 0}[self.answers]
         return anchors[:, None] + first + self.step * np.arange(self.length)
 
-    def sources(self, entries: Frames, present: NDArray[np.bool_]) -> Frames:
-        """Frames whose crops stand for the entries, -1 where there is none.
-
-        Args:
-            entries: (M, T) from :meth:`entries`.
-            present: (N,), the frames with a crop.
-        """
-        found = np.full(entries.shape, -1)
-        inside = (entries >= 0) & (entries < len(present))
-        found[inside] = latest(present, self.search)[entries[inside]]
+    def lookup(self, present: NDArray[np.bool_]) -> Frames:
+        """(N,) frames with a crop -> (N,): the frame whose crop stands for each, -1 where there is none."""
+        found = latest(present, self.search)
         if self.padding == "repeat" and present.any():
-            missing = found < 0
-            found[missing] = nearest_before(present)[np.clip(entries[missing], 0, len(present) - 1)]
+            newest = latest(present, len(present))
+            nearest = np.where(newest < 0, np.argmax(present), newest)
+            return np.where(found < 0, nearest, found)
         return found
+
+    def sources(self, entries: Frames, lookup: Frames) -> Frames:
+        """(M, T) entries -> (M, T) frames whose crops stand for them, -1 where there is none."""
+        inside = np.clip(entries, 0, len(lookup) - 1)
+        found = lookup[inside]
+        return found if self.padding == "repeat" else np.where(entries == inside, found, -1)
 
     def select(self, present: NDArray[np.bool_], labelled: NDArray[np.bool_] | None = None) -> Frames:
         """Anchors of the windows to be used.
@@ -91,7 +91,7 @@ class Windows:
         """
         anchors = self.anchors(len(present))
         keep = np.ones(len(anchors), np.bool_)
-        sources = self.sources(self.entries(anchors), present)
+        sources = self.sources(self.entries(anchors), self.lookup(present))
         keep &= (sources >= 0).all(axis=1) if self.padding == "drop" else (sources >= 0).any(axis=1)
         if labelled is not None:
             targets = self.targets(anchors)
@@ -109,9 +109,3 @@ def latest(present: NDArray[np.bool_], search: int) -> Frames:
     frames = np.arange(len(present))
     newest = np.maximum.accumulate(np.where(present, frames, -1)) if len(present) else frames
     return np.where(frames - newest <= search, newest, -1)
-
-
-def nearest_before(present: NDArray[np.bool_]) -> Frames:
-    """(N,): the newest present frame up to k; before the first of them, the first."""
-    newest = latest(present, len(present))
-    return np.where(newest < 0, np.argmax(present), newest)
