@@ -1,6 +1,7 @@
 """Devices and processes of a training run."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -37,6 +38,8 @@ def make_fabric(config: FitConfig) -> Fabric:
         raise RecipeError("device: 'cuda' was asked for, but torch sees no GPU.", "Set device to 'cpu' or 'auto'.")
     if accelerator == "cpu" and config.precision == "16-mixed":
         raise RecipeError("precision: '16-mixed' needs a GPU.", "Use 'bf16-mixed' or '32-true' on a CPU.")
+    for part in ("fabric", "pytorch"):  # they announce precision and processes
+        logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
     # A batch without labels for a task leaves that task's head without gradients.
