@@ -35,7 +35,7 @@ class FitConfig:
     steps: int | None = None
     batch_size: int = 32
     accumulate: int = 1
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.9
@@ -72,7 +72,8 @@ def make_optimizer(module: nn.Module, config: FitConfig) -> torch.optim.Optimize
     if config.optimizer == "sgd":
         optimizer = torch.optim.SGD(groups, momentum=config.momentum, **options)
     else:
-        optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.optimizer](groups, **options)
+        kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "lars": Lars}
+        optimizer = kinds[config.optimizer](groups, **options)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
@@ -86,6 +87,29 @@ def lr_factor(config: FitConfig, step: int, total: int) -> float:
         return 1.0
     done = (step - config.warmup_steps) / max(1, total - config.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * done))
+
+
+class Lars(torch.optim.Optimizer):
+    """Layer-wise adaptive rate scaling without momentum (You, Gitman and Ginsburg, 2017, eq. 6).
+
+    Each parameter w with gradient g moves by -lr * r * (g + weight_decay * w), r being
+    trust * |w| / (|g| + weight_decay * |w| + eps), or 1 where w or g is all zero: what starts at zero must leave it.
+    """
+
+    def __init__(
+        self, params: Any, lr: float, weight_decay: float = 0.0, trust: float = 1e-3, eps: float = 1e-8
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "trust": trust, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for value in group["params"]:
+                if value.grad is not None:
+                    decay, (size, slope) = group["weight_decay"], (value.norm(), value.grad.norm())
+                    ratio = group["trust"] * size / (slope + decay * size + group["eps"])
+                    ratio = torch.where((size > 0) & (slope > 0), ratio, 1.0)
+                    value.sub_(group["lr"] * ratio * value.grad.add(value, alpha=decay))
 
 
 class MovingAverage:

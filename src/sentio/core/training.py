@@ -33,8 +33,10 @@ from sentio.core.writers import write_json
 class Method(Protocol):
     """What can be trained: a torch module with these members.
 
-    Optional: ``after_step() -> None``, called after every optimizer step (a target network follows there), and
-    ``parameter_groups() -> list[dict]``, torch's parameter groups (default: all that require gradients).
+    Optional: ``after_step() -> None``, called after every optimizer step (a target network follows there);
+    ``after_validation(metrics: dict[str, float]) -> None``, called after every validation (what it keeps belongs in a
+    buffer, to be resumed); and ``parameter_groups() -> list[dict]``, torch's parameter groups (default: all that
+    require gradients).
     """
 
     name: str
@@ -104,17 +106,24 @@ def start_from(method: Method, parts: Mapping[str, Path | str]) -> None:
     """Fill parts of a new method from trained ones: the ``start`` section of a recipe.
 
     Args:
-        parts: the name of a member of ``method`` that is a Method itself, and the weights file for it.
+        parts: the name of a member of ``method`` and a weights file: of the member, if it is a Method itself, or else
+            of any system that has a member of that name and kind, e.g. ``encoder``.
 
     Raises:
-        RecipeError: there is no such member.
+        RecipeError: there is no such member, here or in the file.
         WeightsError: the file is missing, damaged or of another model.
     """
     for name, path in parts.items():
         part = getattr(method, name, None)
         if not isinstance(part, nn.Module):
             raise RecipeError(f"start: {method.name} has no part {name!r}.")
-        weights.load_into(part, path)
+        if hasattr(part, "config"):
+            weights.load_into(part, path)
+            continue
+        trained = getattr(weights.load(path), name, None)
+        if type(trained) is not type(part):
+            raise RecipeError(f"start: the system in {path} has no part {name!r} of the kind that {method.name} has.")
+        part.load_state_dict(trained.state_dict())
 
 
 class _Objective(nn.Module):
@@ -287,6 +296,8 @@ class _Run:
                     weights.save(self.out / "best.safetensors", self.method)
             self.module.train()
         metrics = self.fabric.broadcast(metrics)
+        if hasattr(self.method, "after_validation"):
+            self.method.after_validation(metrics)
         row = {"step": self.step, "epoch": (self.step - 1) // self.steps_per_epoch, **metrics}
         is_best = self._is_best(metrics)
         self.best, self.stale = (row, 0) if is_best else (self.best, self.stale + 1)
