@@ -5,15 +5,16 @@ from torch import nn
 
 from sentio.affect.backbones import EncoderInfo
 from sentio.affect.batch import AffectBatch, AffectOutput
-from sentio.affect.data.dataset import AffectData, DataConfig
-from sentio.affect.data.extraction import extract_faces, extract_sound
+from sentio.affect.data.dataset import AffectData, DataConfig, open_store
+from sentio.affect.data.extraction import extract, extract_faces, extract_sound
 from sentio.affect.data.features import FeatureStore, SoundSteps
 from sentio.affect.data.images import read_image
 from sentio.affect.data.windows import Windows
 from sentio.affect.labels import SOURCES
 from sentio.affect.scoring import predict
-from sentio.core import recipe
+from sentio.core import recipe, weights
 from sentio.core.errors import InputError, RecipeError
+from sentio.core.registry import build
 
 CAPNET = Windows(length=10, step=10, search=9)
 
@@ -214,6 +215,18 @@ def test_sound_features_before_the_newest_frame(drawn, tmp_path):
     known = store.open(dataset.clips[dataset.locate(index)[0]].media.stem)
     row = np.searchsorted(known.times, float(times[7]) + 1e-6, side="right") - 1
     assert batch.audio_feature[1, 7, 0] == known.values[row, 0]
+
+
+def test_the_recipe_names_the_encoder_and_the_store(drawn, tmp_path):
+    torch.manual_seed(0)
+    fer = build("fer-tuned", {"encoder": "small"})
+    weights.save(tmp_path / "fer.safetensors", fer)
+    spec = str(tmp_path / "fer.safetensors")
+    config = DataConfig(windows=CAPNET, face_encoder=spec, features=str(tmp_path / "store"))
+    assert extract(drawn, open_store(drawn, spec, config)) == []
+    item = AffectData(drawn, config).train_dataset()[0]
+    assert item["face_feature"].shape == (10, fer.encoder.info.dim)
+    assert open_store(drawn, spec, DataConfig()).folder.parent == drawn / "features"
 
 
 def test_the_recipe_section_reads_back():

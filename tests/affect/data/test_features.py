@@ -9,7 +9,7 @@ from torch import nn
 
 from sentio.affect.backbones import EncoderInfo
 from sentio.affect.data import features
-from sentio.affect.data.extraction import extract_faces, extract_sound
+from sentio.affect.data.extraction import extract, extract_faces, extract_sound
 from sentio.affect.data.features import FeatureStore, SoundSteps
 from sentio.affect.data.images import read_image
 from sentio.affect.data.tree import scan
@@ -65,7 +65,7 @@ def folders(copy):
 
 def test_every_crop_has_its_features(tmp_path, folders):
     store = FeatureStore(tmp_path / "store", MeanColour())
-    assert extract_faces(store, folders, batch_size=16) == []
+    assert extract_faces(store, folders) == []
     for name, folder in folders.items():
         found = store.open(name, folder)
         files = sorted(folder.glob("*.jpg"))
@@ -77,19 +77,32 @@ def test_every_crop_has_its_features(tmp_path, folders):
 def test_extraction_goes_on_where_it_was_broken_off(tmp_path, folders):
     class Breaking(MeanColour):
         def forward(self, faces):
-            if self.calls == 4:
+            if self.calls == 7:  # three batches a clip
                 raise KeyboardInterrupt
             return super().forward(faces)
 
     with pytest.raises(KeyboardInterrupt):
-        extract_faces(FeatureStore(tmp_path / "store", Breaking()), folders, batch_size=128)
+        extract_faces(FeatureStore(tmp_path / "store", Breaking()), folders)
     encoder = MeanColour()
     store = FeatureStore(tmp_path / "store", encoder)
     done = {path.stem: path.stat().st_mtime_ns for path in store.folder.iterdir()}
     assert done and len(done) < len(folders) and not list(store.folder.glob("*.part"))
-    extract_faces(store, folders, batch_size=1000)
-    assert encoder.calls == len(folders) - len(done)
+    extract_faces(store, folders)
+    assert len(done) == 2 and encoder.calls == 3 * (len(folders) - len(done))
     assert all((store.path(name)).stat().st_mtime_ns == stamp for name, stamp in done.items())
+
+
+def test_extract_takes_faces_or_sound_as_the_encoder_wants(tmp_path, copy):
+    faces, sound = FeatureStore(tmp_path / "store", MeanColour()), FeatureStore(tmp_path / "store", Energy())
+    assert extract(copy, faces) == extract(copy, sound) == []
+    assert {path.stem for path in faces.folder.iterdir()} == set(scan(copy).crops)
+    assert {path.stem for path in sound.folder.iterdir()} == set(scan(copy).media)
+    for path in (copy / "batch1").iterdir():
+        path.unlink()
+    for path in (copy / "batch2").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="holds no videos"):
+        extract(copy, sound)
 
 
 def test_two_encoders_do_not_mix(tmp_path, folders):

@@ -4,14 +4,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from sentio.affect.backbones import open_encoder
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.clips import Clip, Split
-from sentio.affect.data.features import CROP_SIZE, FeatureStore
-from sentio.affect.data.items import Item, WindowDataset, collate
+from sentio.affect.data.features import CROP_SIZE, FeatureStore, SoundSteps
+from sentio.affect.data.items import WindowDataset, collate
 from sentio.affect.data.sets import Source, read_sets
+from sentio.affect.data.streams import Streams
 from sentio.affect.data.tree import scan
 from sentio.affect.data.windows import Windows
 from sentio.affect.problems import Problem
@@ -34,14 +37,27 @@ class DataConfig:
         windows: how clips are cut.
         validation_hop: frames between the windows of the validation during training; evaluation takes every frame.
         face_size: side of the face images in pixels; not used with stored features.
-        sound_s: seconds of stored sound features before the window's newest frame; 0 for none.
+        face_encoder: stored features of this encoder instead of face images; see ``backbones.open_encoder``.
+        sound_encoder: stored sound features of this encoder.
+        sound_s: seconds of sound features before the window's newest frame; 0 for none.
+        sound_steps: how the sound encoder is led.
+        features: folder of the feature store; default: ``features`` in the data folder.
+        validation_sets: label sets to validate on; all of ``sets`` if empty.
+        stream_batch: train on batches of one label set each, this many windows of the largest set and of the others
+            in proportion; the trainer's batch_size is then 1. None mixes the windows of all sets.
     """
 
     sets: tuple[Source, ...] = ("va",)
     windows: Windows = field(default_factory=Windows)
     validation_hop: int = 1
     face_size: int = CROP_SIZE
+    face_encoder: str | None = None
+    sound_encoder: str | None = None
     sound_s: float = 0.0
+    sound_steps: SoundSteps = field(default_factory=SoundSteps)
+    features: str | None = None
+    validation_sets: tuple[Source, ...] = ()
+    stream_batch: int | None = None
 
 
 class AffectData:
@@ -50,8 +66,8 @@ class AffectData:
     Args:
         root: a folder in any published layout.
         config: the recipe's ``data`` section.
-        faces: stored features instead of face images.
-        sound: stored sound features, needed if ``config.sound_s`` is above 0.
+        faces: an open store, in place of the one that ``config.face_encoder`` names.
+        sound: the same for sound.
 
     Attributes:
         problems: what is wrong with single lines and clips; these are left out, and their number is logged.
@@ -72,7 +88,11 @@ class AffectData:
     ) -> None:
         self.root, self.config = root, config or DataConfig()
         self.faces, self.sound = faces, sound
-        if (self.config.sound_s > 0) != (sound is not None):
+        if faces is None and self.config.face_encoder:
+            self.faces = open_store(root, self.config.face_encoder, self.config)
+        if sound is None and self.config.sound_encoder:
+            self.sound = open_store(root, self.config.sound_encoder, self.config)
+        if (self.config.sound_s > 0) != (self.sound is not None):
             raise InputError("sound_s and stored sound features go together.")
         self.tree = scan(root)
         self.clips, self.problems = read_sets(self.tree, self.config.sets)
@@ -80,17 +100,20 @@ class AffectData:
         if not any(clip.crops for clip in self.clips):
             sets = ", ".join(self.config.sets)
             raise InputError(f"{root} has no clip with labels of {sets} and crops.", "Run `sentio data check` on it.")
+        self._hold_out()
         self.kinds = list(dict.fromkeys(kind for clip in self.clips for kind in clip.labels()))
         self.protocol: Protocol = "lsd" if self.config.sets == ("lsd",) else "abaw"
         self.monitor = self._monitor()
 
     def split(self, name: Split) -> list[Clip]:
         """The clips of a split; one without crops gives no window."""
-        return [clip for clip in self.clips if clip.split == name]
+        sets = self.config.validation_sets if name == "validation" else ()
+        return [clip for clip in self.clips if clip.split == name and clip.source in (sets or self.config.sets)]
 
-    def train_dataset(self) -> WindowDataset:
-        """All windows of the training clips that answer for a labelled frame."""
-        return self.windows(self.split("train"), self.config.windows)
+    def train_dataset(self) -> WindowDataset | Streams:
+        """All windows of the training clips that answer for a labelled frame, singly or in batches of one set."""
+        windows = self.windows(self.split("train"), self.config.windows)
+        return Streams(windows, self.config.stream_batch) if self.config.stream_batch else windows
 
     @cached_property
     def validation(self) -> WindowDataset:
@@ -112,20 +135,40 @@ class AffectData:
             labelled=labelled,
         )
 
-    def collate(self, items: list[Item]) -> AffectBatch:
-        """Join windows into a batch."""
-        return collate(items)
+    def collate(self, items: list[Any]) -> AffectBatch:
+        """Join windows, or batches of them, into a batch."""
+        return collate(list(chain.from_iterable(items)) if self.config.stream_batch else items)
 
     def validate(self, method: Any) -> dict[str, float]:
         """The official scores, pooled over the labelled frames that the validation windows answer for."""
         predictions = predict(method, self.validation)
         return tally(self.validation.clips, predictions, protocol=self.protocol).scores()
 
+    def _hold_out(self) -> None:
+        """Leave out training clips that are validation clips of another set: the organisers split each set anew."""
+        held = {clip.name for clip in self.split("validation")}
+        kept = [clip for clip in self.clips if clip.split != "train" or clip.name not in held]
+        if len(kept) < len(self.clips):
+            count = len(self.clips) - len(kept)
+            log.warning("%d training clips are left out: another set has them for validation", count)
+        self.clips = kept
+
     def _monitor(self) -> str:
         if self.protocol == "lsd":
             return "p_lsd"
         names = {"valence_arousal": "p_va", "expression": "p_expr", "action_units": "p_au"}
         return "p_mtl" if len(self.kinds) > 1 else names[self.kinds[0]]
+
+
+def open_store(root: Path, spec: str, config: DataConfig) -> FeatureStore:
+    """The feature store of an encoder for a data folder; to fill it is ``extraction.extract``'s work.
+
+    Raises:
+        WeightsError, RecipeError: the encoder cannot be opened.
+    """
+    encoder = open_encoder(spec)
+    folder = Path(config.features) if config.features else root / "features"
+    return FeatureStore(folder, encoder, config.sound_steps if encoder.info.rate else None)
 
 
 def _refuse_errors(root: Path, problems: list[Problem]) -> None:

@@ -12,13 +12,31 @@ from sentio.affect.backbones import Encoder
 from sentio.affect.data.clips import image_numbers
 from sentio.affect.data.features import CROP_SIZE, FeatureStore, SoundSteps, describe_source
 from sentio.affect.data.images import read_image
+from sentio.affect.data.tree import scan
 from sentio.affect.media import open_media
 from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
 from sentio.core.progress import track
 
+BATCH = 64
+"""Crops that an encoder gets at once."""
 
-def extract_faces(store: FeatureStore, folders: Mapping[str, Path], *, batch_size: int = 64) -> list[Problem]:
+
+def extract(root: Path, store: FeatureStore) -> list[Problem]:
+    """Encode all crops of a data folder, or the sound of all its videos, as the store's encoder wants.
+
+    Raises:
+        InputError: the folder holds no crops, or no videos.
+    """
+    tree = scan(root)
+    wants_sound = store.encoder.info.rate is not None
+    if not (tree.media if wants_sound else tree.crops):
+        kind = "videos" if wants_sound else "crops"
+        raise InputError(f"{root} holds no {kind} for the encoder {store.encoder.info.name}.")
+    return extract_sound(store, tree.media) if wants_sound else extract_faces(store, tree.crops)
+
+
+def extract_faces(store: FeatureStore, folders: Mapping[str, Path]) -> list[Problem]:
     """Encode the crops of clips that have no current features yet.
 
     Args:
@@ -30,7 +48,7 @@ def extract_faces(store: FeatureStore, folders: Mapping[str, Path], *, batch_siz
     problems: list[Problem] = []
     for name in track(sorted(folders), "faces"):
         if not store.is_current(name, folders[name]):
-            problems += _extract_clip(store, name, folders[name], batch_size)
+            problems += _extract_clip(store, name, folders[name])
     return problems
 
 
@@ -63,12 +81,12 @@ def extract_sound(store: FeatureStore, videos: Mapping[str, Path]) -> list[Probl
     return problems
 
 
-def _extract_clip(store: FeatureStore, name: str, folder: Path, batch_size: int) -> list[Problem]:
+def _extract_clip(store: FeatureStore, name: str, folder: Path) -> list[Problem]:
     source = describe_source(folder)
     numbers = image_numbers(folder)
     values, frames, problems = [np.empty((0, store.encoder.info.dim), np.float32)], [np.empty(0)], list[Problem]()
-    for start in range(0, len(numbers), batch_size):
-        part = numbers[start : start + batch_size]
+    for start in range(0, len(numbers), BATCH):
+        part = numbers[start : start + BATCH]
         pictures = [read_image(folder / f"{number:05d}.jpg", CROP_SIZE) for number in part]
         good = np.array([picture is not None for picture in pictures])
         for number in part[~good]:
