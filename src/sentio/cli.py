@@ -2,6 +2,7 @@
 
 import inspect
 import json as json_format
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ActionYesNo, ArgumentParser
 
 from sentio import __version__
 from sentio.core.errors import InputError, SentioError
@@ -68,6 +69,81 @@ def analyze_media(
     elif not quiet:
         print(summary.text())
     return 1 if summary.failed else 0
+
+
+def upsample_cloud(
+    path: Path,
+    *,
+    ratio: float = 4.0,
+    points: int | None = None,
+    out: Path | None = None,
+    keep_input: bool | None = None,
+    model: Literal["pu-any", "pu-mfa"] = "pu-any",
+    format: str | None = None,
+    preview: Path | None = None,
+    view: Path | None = None,
+    attention: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Make a point cloud denser: any ratio, or an exact number of points; all attributes are carried along.
+
+    Reads and writes xyz, txt, csv, ply, pcd, las, laz, npy, npz and the .bin of KITTI and nuScenes; reads meshes
+    (obj, off, stl, glb), of which it samples 8,192 points first.
+
+    Args:
+        ratio: points out for each point in.
+        points: points out, exactly, instead of a ratio.
+        out: file to write; its suffix names the format. NAME.dense.SUFFIX beside the source if not given.
+        keep_input: keep the original points exactly and add to them; if not given, for laser scanners (las, laz, KITTI,
+            nuScenes) only. Otherwise points are moved onto the surface, which takes away noise.
+        model: pu-any for any ratio; pu-mfa is the published network.
+        format: format of the source where its suffix does not tell, e.g. kitti or nuscenes for a .bin.
+        preview: PNG file for a picture of before and after.
+        view: HTML file in which to turn both clouds about.
+        attention: folder for pictures of what PU-MFA looks at.
+        json: print a JSON summary.
+    """
+    from sentio.points.files import Outputs, upsample_file
+
+    with _progress(path.name) as tell:
+        summary = upsample_file(
+            path,
+            out,
+            ratio=ratio,
+            count=points,
+            keep_input=keep_input,
+            model=model,
+            format=format,
+            outputs=Outputs(preview, view, attention),
+            progress=tell,
+        )
+    print(json_format.dumps(summary, indent=2) if json else _lines(summary))
+    return 0
+
+
+def train_recipe(
+    recipe: Path,
+    *,
+    data: Path,
+    out: Path,
+    settings: list[str] = [],  # noqa: B006  (read only; the parser wants a list)
+    resume: bool = False,
+) -> int:
+    """Train the system that a recipe names; a stopped run goes on exactly where it was.
+
+    OUT gets recipe.json, checkpoints/, best.safetensors, metrics.json and logs/ (CSV and TensorBoard).
+
+    Args:
+        data: folder of training data: any Aff-Wild2 or LSD layout for affect, meshes for points.
+        out: folder of the run.
+        settings: single values of the recipe to replace, e.g. '[fit.lr=0.001, model.seconds=2]'.
+        resume: go on with the run in OUT.
+    """
+    from sentio.core import experiment
+
+    best = experiment.train(experiment.read(recipe, settings), data, out, resume=resume)
+    print(best)
+    return 0
 
 
 def list_or_fetch_models(
@@ -143,9 +219,17 @@ def _lines(values: dict[str, Any], indent: str = "") -> str:
     return "\n".join(lines)
 
 
-Positionals = dict[str, dict[str, Any]]
-VERBS: dict[str, tuple[Callable[..., int], Positionals]] = {
+Arguments = dict[str, dict[str, Any]]
+VERBS: dict[str, tuple[Callable[..., int], Arguments]] = {
     "analyze": (analyze_media, {"paths": {"nargs": "*", "type": Path, "help": "files, folders or patterns"}}),
+    "upsample": (
+        upsample_cloud,
+        {
+            "path": {"type": Path, "help": "the cloud"},
+            "--keep_input": {"action": ActionYesNo(no_prefix="no_"), "default": None},
+        },
+    ),
+    "train": (train_recipe, {"recipe": {"type": Path, "help": "a JSON file, e.g. recipes/capnet.json"}}),
     "models": (
         list_or_fetch_models,
         {
@@ -155,7 +239,7 @@ VERBS: dict[str, tuple[Callable[..., int], Positionals]] = {
     ),
     "doctor": (examine_installation, {}),
 }
-"""Every verb with its function and how its positional arguments are read.
+"""Every verb with its function and the arguments of it that are read in a special way: those without a flag above all.
 
 The functions have other names than the package's own: the parser would import ``sentio.analyze`` to compare them.
 """
@@ -166,14 +250,17 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(prog="sentio", description="Affect from faces and voices; dense point clouds from sparse.")
     parser.add_argument("--version", action="version", version=f"sentio {__version__}")
     verbs = parser.add_subcommands(required=True, dest="verb", metavar="VERB", description=EPILOG, title="verbs")
-    for name, (function, positional) in VERBS.items():
+    for name, (function, special) in VERBS.items():
         summary, *rest = (inspect.getdoc(function) or "").split("\n\n")
         about = "\n\n".join([summary, *(text for text in rest if not text.startswith("Args:"))])
         verb = ArgumentParser(description=about)
-        for argument, how in positional.items():
-            verb.add_argument(argument, **how)
+        for argument, how in special.items():
+            described: dict[str, Any] = {"help": _help_of(function, argument.lstrip("-")), **how}
+            verb.add_argument(argument, **described)
         switches = {p.name for p in inspect.signature(function).parameters.values() if p.annotation is bool}
-        verb.add_function_arguments(function, skip={*positional, *switches}, as_group=False)
+        verb.add_function_arguments(
+            function, skip={*switches, *(argument.lstrip("-") for argument in special)}, as_group=False
+        )
         for switch in sorted(switches):
             verb.add_argument(f"--{switch}", action="store_true", help=_help_of(function, switch))
         verbs.add_subcommand(name, verb, help=summary)
@@ -181,13 +268,22 @@ def build_parser() -> ArgumentParser:
 
 
 def _help_of(function: Callable[..., int], name: str) -> str:
-    lines = (inspect.getdoc(function) or "").splitlines()
-    return next(line.partition(":")[2].strip() for line in lines if line.strip().startswith(f"{name}:"))
+    """The text of one argument in the docstring, from its name to the next one's."""
+    text = (inspect.getdoc(function) or "").partition("Args:\n")[2]
+    found = re.search(rf"^    {name}: (.*?)(?=^    \w+: |\Z)", text, re.DOTALL | re.MULTILINE)
+    return " ".join(found[1].split()) if found else ""
+
+
+def _with_underscores(argument: str) -> str:
+    """``--keep-input=true`` as ``--keep_input=true``, so that both spellings of a flag are right."""
+    flag, equals, value = argument.partition("=")
+    return "--" + flag[2:].replace("-", "_") + equals + value if argument.startswith("--") else argument
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    chosen = build_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    chosen = build_parser().parse_args([_with_underscores(argument) for argument in given])
     function, _ = VERBS[chosen.verb]
     try:
         return function(**vars(chosen[chosen.verb]))
