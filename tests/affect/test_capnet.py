@@ -112,6 +112,17 @@ def test_frames_later_than_a_third_of_a_second_before_t_change_no_bit_up_to_t(t,
     assert not torch.equal(before[t], stream(model, other, present, time_s, 300)[t])
 
 
+def test_pictures_later_than_a_third_of_a_second_before_t_change_no_bit_up_to_t():
+    model = capnet(seconds=1)
+    faces, time_s = torch.rand(70, 3, 80, 80), torch.arange(70, dtype=torch.float64) / 30
+    present = torch.ones(70, dtype=torch.bool)
+    before = stream(model, faces, present, time_s, 70)
+    other = faces.clone()
+    other[41:] = torch.rand(29, 3, 80, 80)  # frame 40 is a third of a second before frame 50
+    after = stream(model, other, present, time_s, 70)
+    assert torch.equal(before[:51], after[:51]) and not torch.equal(before[51], after[51])
+
+
 def test_filling_from_the_current_face_sees_it():
     features, present, time_s = video(20)
     present[:] = True
@@ -152,7 +163,8 @@ def test_time_that_goes_backwards_is_refused():
 def windows_of(features, present, labels=None):
     """The batch that the windows of the data package make of a clip, entries one GAP apart."""
     anchors = np.arange(90, len(features))
-    sources = torch.from_numpy(WINDOWS.sources(WINDOWS.entries(anchors), present.numpy()))
+    lookup = WINDOWS.lookup(present.numpy())
+    sources = torch.from_numpy(WINDOWS.sources(WINDOWS.entries(anchors), lookup))
     valid = sources >= 0
     faces = torch.where(valid[..., None], features[sources.clamp(min=0)], 0.0)
     fields = {}

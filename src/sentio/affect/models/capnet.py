@@ -40,7 +40,6 @@ class FerTunedConfig:
 class FerTuned(nn.Module):
     """A face network and one dense layer with tanh, on every frame by itself."""
 
-    name = "fer-tuned"
     Config = FerTunedConfig
 
     def __init__(self, config: FerTunedConfig) -> None:
@@ -121,7 +120,6 @@ class CapNetState:
 class CapNet(nn.Module):
     """Frozen face network -> LSTM -> dense tanh -> dense tanh, over n faces that lie one GAP apart."""
 
-    name = "capnet"
     Config = CapNetConfig
 
     def __init__(self, config: CapNetConfig) -> None:
