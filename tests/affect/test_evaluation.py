@@ -15,7 +15,7 @@ from sentio.affect.protocol import ccc
 from sentio.affect.smoothing import Smoothing
 from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.core import recipe
-from sentio.core.errors import InputError
+from sentio.core.errors import InputError, RecipeError
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +147,5 @@ def test_the_recipe_section_reads_back():
     config = recipe.from_dict(EvaluationConfig, {"expression": {"kind": "box", "frames": 50}, "thresholds": [0.4] * 12})
     assert config.expression == Smoothing("box", 50) and config.thresholds == (0.4,) * 12
     assert recipe.from_dict(EvaluationConfig, recipe.to_dict(config)) == config
+    with pytest.raises(RecipeError, match="expected 12 thresholds"):
+        recipe.from_dict(EvaluationConfig, {"thresholds": [0.5]})

@@ -15,9 +15,6 @@ from torch import Tensor
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_AROUSAL
 from sentio.core.errors import InputError
 
-AUDIO_RATE = 16_000
-"""Samples per second of ``AffectBatch.audio``."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class AffectBatch:

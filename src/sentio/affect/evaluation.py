@@ -11,7 +11,7 @@ from sentio.affect import submission, thresholds
 from sentio.affect.data.clips import Clip, Split
 from sentio.affect.data.dataset import AffectData
 from sentio.affect.data.windows import Windows
-from sentio.affect.labels import expression_to_lsd
+from sentio.affect.labels import ACTION_UNITS, expression_to_lsd
 from sentio.affect.predictions import Fill, Prediction
 from sentio.affect.protocol import Protocol, Scores
 from sentio.affect.scoring import predict, tally
@@ -41,6 +41,10 @@ class EvaluationConfig:
     search_thresholds: bool = False
     abaw2: bool = False
     resamples: int = 1000
+
+    def __post_init__(self) -> None:
+        if len(self.thresholds) != len(ACTION_UNITS):
+            raise ValueError(f"expected {len(ACTION_UNITS)} thresholds, found {len(self.thresholds)}")
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def evaluate(
         InputError: the split has no clip, or thresholds are to be searched on another split than validation.
     """
     config = config or EvaluationConfig()
-    clips = data.split(split)
+    clips = data.scored(split)
     if not clips:
         raise InputError(f"{data.root} has no {split} clip of {', '.join(data.config.sets)}.")
     raw = predict_clips(method, data, clips, fallback=fallback)

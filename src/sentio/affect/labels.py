@@ -4,6 +4,7 @@ In memory a missing label is never a number that could be taken for one: valence
 expression or an action unit is -1. The annotation files write -5 for valence and arousal, -1 for the others.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -62,3 +63,11 @@ def valid_action_units(values: NDArray[np.number[Any]]) -> NDArray[np.bool_]:
     """(..., 12) values -> (..., 12) mask: each 0 or 1. The official metric needs all twelve of a frame."""
     values = np.asarray(values)
     return np.asarray((values == 0) | (values == 1))
+
+
+VALID: dict[str, Callable[[NDArray[Any]], NDArray[np.bool_]]] = {
+    "valence_arousal": valid_valence_arousal,
+    "expression": valid_expression,
+    "action_units": valid_action_units,
+}
+"""The three kinds of label, and what tells which of their values are there."""

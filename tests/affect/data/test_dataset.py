@@ -127,6 +127,13 @@ def test_what_is_monitored(drawn, source, monitor):
     assert data.monitor == monitor and data.higher_is_better
 
 
+def test_the_multi_task_set_alone_is_scored_where_it_is_one_of_several(drawn):
+    data = AffectData(drawn, DataConfig(sets=("va", "mtl")))
+    assert {clip.source for clip in data.train_dataset().clips} == {"va", "mtl"}
+    assert {clip.source for clip in data.validation.clips} == {"mtl"}
+    assert {clip.source for clip in AffectData(drawn, DataConfig(sets=("va", "au"))).validation.clips} == {"va", "au"}
+
+
 def test_true_answers_score_one(drawn):
     config = DataConfig(sets=("mtl",))
     data = AffectData(drawn, config)
@@ -233,5 +240,7 @@ def test_the_recipe_section_reads_back():
     config = recipe.from_dict(DataConfig, {"sets": ["va"], "windows": {"length": 10, "step": 10, "search": 9}})
     assert config == DataConfig(windows=CAPNET)
     assert recipe.from_dict(DataConfig, recipe.to_dict(config)) == config
+    with pytest.raises(RecipeError, match="do not follow each other"):
+        recipe.from_dict(DataConfig, {"sets": ["lsd"], "windows": {"length": 2}})
     with pytest.raises(RecipeError, match="lenght"):
         recipe.from_dict(DataConfig, {"windows": {"lenght": 3}})

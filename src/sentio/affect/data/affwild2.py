@@ -1,7 +1,7 @@
 """Clips of Aff-Wild2: one text a person and video for valence-arousal, expression or action units."""
 
 from sentio.affect.data import annotations
-from sentio.affect.data.clips import Clip, open_crops
+from sentio.affect.data.clips import Clip
 from sentio.affect.data.tree import Tree
 from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
@@ -25,13 +25,12 @@ def read(tree: Tree, task: annotations.Task) -> tuple[list[Clip], list[Problem]]
             problems.append(Problem("error", path, error.what))
             continue
         problems += bad_lines
-        folder = tree.crops.get(path.stem)
         clip = Clip(
             name=path.stem,
             source=task,
             split=split,
             frames=len(values),
-            crops=open_crops(folder, len(values)) if folder else None,
+            crops=tree.crops_of(path.stem, len(values)),
             media=tree.media_of(path.stem),
             **{_FIELDS[task]: values},
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.data import affwild2
-from sentio.affect.data.clips import Clip, image_numbers, valid
+from sentio.affect.data.clips import Clip, valid
 from sentio.affect.data.images import read_image
 from sentio.affect.data.sets import ALL, read_sets
 from sentio.affect.data.tree import Tree, scan
@@ -125,9 +125,7 @@ def _summary(source: str, split: str, clips: list[Clip]) -> SetReport:
 
 def _crop_files(tree: Tree, clips: list[Clip]) -> list[Path]:
     """All crops of Aff-Wild2 and LSD; those of folders without annotation too."""
-    files = [
-        tree.crops[name] / f"{number:05d}.jpg" for name in tree.crops for number in image_numbers(tree.crops[name])
-    ]
+    files = [tree.crops[name] / f"{number:05d}.jpg" for name in tree.crops for number in tree.numbers(name)]
     for clip in clips:
         if clip.source == "lsd" and clip.crops:
             files += [clip.crops.path(frame) for frame in range(clip.frames)]
@@ -140,7 +138,7 @@ def _count_problems(tree: Tree, clips: list[Clip]) -> list[Problem]:
     for clip in clips:
         if clip.crops is None or clip.source in ("mtl", "lsd"):
             continue
-        numbers = image_numbers(clip.crops.folder)
+        numbers = tree.numbers(clip.name)
         last = int(numbers[-1]) if len(numbers) else 0
         if last > clip.frames + affwild2.FEW:
             what = f"images go up to {last}, the {clip.source.upper()} annotation has {clip.frames} lines"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.labels import valid_action_units, valid_expression, valid_valence_arousal
+from sentio.affect.labels import VALID
 from sentio.core.errors import InputError
 
 Split = Literal["train", "validation", "test"]
@@ -54,8 +54,7 @@ class Clip:
 
     def labels(self) -> dict[str, NDArray[Any]]:
         """The label sets there are, by name."""
-        names = ("valence_arousal", "expression", "action_units")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: value for name in VALID if (value := getattr(self, name)) is not None}
 
     def labelled(self) -> NDArray[np.bool_]:
         """(N,): the frame has a label of any set."""
@@ -67,11 +66,8 @@ class Clip:
 
 def valid(name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
     """(N,): the frame counts for the label set ``name``; of the action units, all twelve must be there."""
-    if name == "valence_arousal":
-        return valid_valence_arousal(values)
-    if name == "expression":
-        return valid_expression(values)
-    return np.asarray(valid_action_units(values).all(axis=-1))
+    mask = VALID[name](values)
+    return mask if mask.ndim == 1 else np.asarray(mask.all(axis=1))
 
 
 def image_numbers(folder: Path) -> NDArray[np.int64]:
@@ -86,11 +82,3 @@ def image_numbers(folder: Path) -> NDArray[np.int64]:
     except OSError as error:
         raise InputError(f"Cannot read the folder {folder}: {error.strerror}.") from error
     return np.sort(np.array(found, np.int64))
-
-
-def open_crops(folder: Path, frames: int) -> Crops:
-    """The crops of a clip of ``frames`` frames; images past its end are left out."""
-    numbers = image_numbers(folder)
-    present = np.zeros(frames, np.bool_)
-    present[numbers[(numbers >= 1) & (numbers <= frames)] - 1] = True
-    return Crops(folder, present)

@@ -56,6 +56,11 @@ class DataConfig:
     sound_s: float = 0.0
     sound_steps: SoundSteps = field(default_factory=SoundSteps)
     features: str | None = None
+
+    def __post_init__(self) -> None:
+        if "lsd" in self.sets and self.windows.length > 1:
+            raise ValueError("the images of lsd do not follow each other: windows.length must be 1")
+
     validation_sets: tuple[Source, ...] = ()
     stream_batch: int | None = None
 
@@ -110,6 +115,10 @@ class AffectData:
         sets = self.config.validation_sets if name == "validation" else ()
         return [clip for clip in self.clips if clip.split == name and clip.source in (sets or self.config.sets)]
 
+    def scored(self, name: Split) -> list[Clip]:
+        """The clips of a split that scores are taken on: of the multi-task set alone, where it is one of several."""
+        return [clip for clip in self.split(name) if clip.source == "mtl" or "mtl" not in self.config.sets]
+
     def train_dataset(self) -> WindowDataset | Streams:
         """All windows of the training clips that answer for a labelled frame, singly or in batches of one set."""
         windows = self.windows(self.split("train"), self.config.windows)
@@ -120,7 +129,7 @@ class AffectData:
         """The labelled windows of the validation clips, ``validation_hop`` frames apart."""
         rule = self.config.windows
         hop = rule.hop if rule.answers == "all" else self.config.validation_hop
-        return self.windows(self.split("validation"), replace(rule, hop=hop))
+        return self.windows(self.scored("validation"), replace(rule, hop=hop))
 
     def windows(self, clips: Sequence[Clip], rule: Windows, *, labelled: bool = True) -> WindowDataset:
         """Windows of any clips with this data's faces and sound; see :class:`WindowDataset`."""

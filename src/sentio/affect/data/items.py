@@ -23,19 +23,17 @@ from sentio.affect.labels import (
     FRAME_RATE,
     SOURCES,
     VALENCE_AROUSAL,
-    valid_action_units,
-    valid_expression,
-    valid_valence_arousal,
+    VALID,
 )
 from sentio.core.errors import InputError
 
 Item = dict[str, NDArray[Any]]
-KINDS: dict[str, tuple[tuple[int, ...], Any]] = {
-    "valence_arousal": ((len(VALENCE_AROUSAL),), valid_valence_arousal),
-    "expression": ((), valid_expression),
-    "action_units": ((len(ACTION_UNITS),), valid_action_units),
+SHAPES: dict[str, tuple[int, ...]] = {
+    "valence_arousal": (len(VALENCE_AROUSAL),),
+    "expression": (),
+    "action_units": (len(ACTION_UNITS),),
 }
-"""Kinds of label: the shape of one frame's, and what tells the valid ones."""
+"""Kinds of label, and the shape of one frame's."""
 
 
 class WindowDataset(Dataset[Item]):
@@ -165,13 +163,12 @@ def collate(items: list[Item]) -> AffectBatch:
 
 def _labels(clip: Clip, kind: str, targets: NDArray[np.int64]) -> Item:
     """Labels and mask of L frames; a frame beyond the clip has none."""
-    shape, validity = KINDS[kind]
     missing, dtype = (FILE_INVALID, np.int64) if kind == "expression" else (np.nan, np.float32)
-    values: NDArray[Any] = np.full((len(targets), *shape), missing, dtype)
+    values: NDArray[Any] = np.full((len(targets), *SHAPES[kind]), missing, dtype)
     known = clip.labels().get(kind)
     if known is not None:
         inside = (targets >= 0) & (targets < clip.frames)
         values[inside] = known[targets[inside]]
-    valid = validity(values)
+    valid = VALID[kind](values)
     values[~valid] = missing
     return {kind: values, f"{kind}_valid": valid}

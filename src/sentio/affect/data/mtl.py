@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.data import annotations
-from sentio.affect.data.clips import IMAGE, Clip, Split, open_crops
+from sentio.affect.data.clips import IMAGE, Clip, Split
 from sentio.affect.data.tree import Tree
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FILE_INVALID
 from sentio.affect.problems import Problem
@@ -80,5 +80,12 @@ def _clip(name: str, split: Split, tree: Tree, frames: dict[int, int], labels: d
         missing = np.nan if np.issubdtype(values.dtype, np.floating) else FILE_INVALID
         fields[field] = np.full((count, *values.shape[1:]), missing, values.dtype)
         fields[field][list(frames)] = values[list(frames.values())]
-    crops = open_crops(tree.crops[name], count) if name in tree.crops else None
-    return Clip(name=name, source="mtl", split=split, frames=count, crops=crops, media=tree.media_of(name), **fields)
+    return Clip(
+        name=name,
+        source="mtl",
+        split=split,
+        frames=count,
+        crops=tree.crops_of(name, count),
+        media=tree.media_of(name),
+        **fields,
+    )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from sentio.affect.data import affwild2, lsd, mtl
-from sentio.affect.data.clips import Clip, open_crops
+from sentio.affect.data.clips import Clip
 from sentio.affect.data.tree import Tree
 from sentio.affect.problems import Problem
 from sentio.affect.submission import Frames
@@ -37,7 +37,7 @@ def listed_clips(tree: Tree, frames: Frames, source: Source) -> list[Clip]:
             source=source,
             split="test",
             frames=int(numbers.max()),
-            crops=open_crops(tree.crops[name], int(numbers.max())) if name in tree.crops else None,
+            crops=tree.crops_of(name, int(numbers.max())),
             media=tree.media_of(name),
         )
         for name, numbers in frames.items()

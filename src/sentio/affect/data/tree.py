@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sentio.affect.data.annotations import Task
-from sentio.affect.data.clips import IMAGE, Split
+from sentio.affect.data.clips import IMAGE, Crops, Split, image_numbers
 from sentio.affect.labels import EXPRESSIONS_LSD
 from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
@@ -39,6 +42,23 @@ class Tree:
     lsd: list[tuple[Split, str, Path]] = field(default_factory=list)
     """Split, class in capitals (empty for unlabelled images), folder."""
     problems: list[Problem] = field(default_factory=list)
+
+    _numbers: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def numbers(self, clip: str) -> NDArray[np.int64]:
+        """Image numbers in the crop folder of a clip, listed once."""
+        if clip not in self._numbers:
+            self._numbers[clip] = image_numbers(self.crops[clip])
+        return self._numbers[clip]
+
+    def crops_of(self, clip: str, frames: int) -> Crops | None:
+        """The crops of a clip of ``frames`` frames, without images past its end; None if it has no folder."""
+        if clip not in self.crops:
+            return None
+        numbers = self.numbers(clip)
+        present = np.zeros(frames, np.bool_)
+        present[numbers[(numbers >= 1) & (numbers <= frames)] - 1] = True
+        return Crops(self.crops[clip], present)
 
     def media_of(self, clip: str) -> Path | None:
         """The video of a clip: of its own name, or of its name without ``_left`` and ``_right``."""
