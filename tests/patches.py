@@ -12,8 +12,11 @@ PROPORTIONS = np.array([[0.31, 0.39], [0.69, 0.39], [0.5, 0.62], [0.33, 0.79], [
 
 
 def texture(person: int) -> np.ndarray:
-    """A square (SIDE, SIDE, 3) with a dark rim; blue says "face", red and green carry the person's own pattern."""
-    noise = np.random.default_rng(person).normal(size=(SIDE, SIDE)).astype(np.float32)
+    """A square (SIDE, SIDE, 3) with a dark rim; blue says "face", red and green carry the person's own pattern.
+
+    Persons whose numbers differ by 1000 are twins.
+    """
+    noise = np.random.default_rng(person % 1000).normal(size=(SIDE, SIDE)).astype(np.float32)
     pattern = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 30, 225, cv2.NORM_MINMAX)
     square = np.dstack([pattern, pattern, np.full_like(pattern, 255)]).astype(np.uint8)
     square[:2], square[-2:], square[:, :2], square[:, -2:] = 0, 0, 0, 0

@@ -133,6 +133,13 @@ def test_two_who_swap_places_while_hidden_keep_their_ids():
     assert before[0] == pytest.approx(after[1], abs=2) and before[1] == pytest.approx(after[0], abs=2)
 
 
+def test_twins_seen_together_are_two_persons():
+    twins = {1: (40, 80), 1001: (320, 80)}
+    places = [{1: (40, 80)}] * 10 + [twins] + [{1001: (320, 80)}] * 10
+    found = follow((at(p, i) for i, p in enumerate(places)), config=TrackingConfig(search_interval_s=0))
+    assert persons(found) == [(0,)] * 10 + [(0, 1)] + [(1,)] * 10
+
+
 def test_after_a_cut_a_face_at_the_same_place_is_somebody_else():
     shots = [(1, 60), (2, 170), (1, 60), (3, 120), (2, 170)]
     frames = [scene({who: (200, 80)}, grey=grey) for who, grey in shots for _ in range(12)]
@@ -148,9 +155,9 @@ def test_any_frame_rate_will_do(rate):
 
 
 def test_motion_goes_by_time_not_by_frames():
-    times = np.cumsum(np.where(np.arange(60) % 7 == 6, 0.28, 0.02))  # every seventh step is a jump of 8 frames
-    found = follow((scene({1: (int(10 + 95 * t), 80)}, (240, 480)), t) for t in times)
-    assert persons(found) == [(0,)] * 60
+    times = np.cumsum(np.where(np.arange(60) % 7 == 6, 0.28, 0.02))  # at times 112 pixels from frame to frame, else 8
+    frames = [(scene({1: (int(10 + 400 * t), 80)}, (240, 1600)), t) for t in times]
+    assert persons(follow(frames, config=CAUSAL)) == [()] * 2 + [(0,)] * 58
 
 
 def test_many_people_at_once():

@@ -11,10 +11,9 @@ from sentio.affect.faces.detector import Image, Landmarks
 
 EYE_DISTANCE = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
 """Pixels between the eyes in an aligned crop: a face with fewer is magnified and has less detail than the crop."""
-DEPTH = np.array([0.0, 0.0, -0.59, -0.15, -0.15])
-"""Of the landmarks behind the eyes, in eye distances, on the neutral head of ICT-FaceKit (MIT)."""
-HEAD = np.column_stack([(TEMPLATE - TEMPLATE[:2].mean(0)) / EYE_DISTANCE, DEPTH])
-"""Mean face (5, 3): x to the viewer's right, y down, z away from the camera."""
+HEAD = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0, 0.6, -0.59], [-0.44, 1.05, -0.15], [0.44, 1.05, -0.15]])
+"""Mean face (5, 3) in eye distances: x to the viewer's right, y down, z away from the camera. Across and down it is
+the mean of YuNet's landmarks on frontal photographs; the depths are those of ICT-FaceKit's neutral head (MIT)."""
 FIT = np.linalg.pinv(HEAD - HEAD.mean(0))
 GRID = np.stack(np.meshgrid(*[np.arange(4, SIZE, 8.0)] * 2), axis=-1).reshape(-1, 2)
 """Sample points of an aligned crop, (196, 2)."""
@@ -46,7 +45,7 @@ class Pose:
     """Degrees; the head is turned by yaw, then pitch, then roll.
 
     Yaw is positive when the face looks to the viewer's right, pitch when it looks up, roll when it leans clockwise in
-    the image.
+    the image. The Haar cascades place the landmarks of a frontal face, which leaves nothing but the roll to see.
     """
 
     yaw: float

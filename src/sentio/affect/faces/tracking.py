@@ -10,7 +10,7 @@ person after some sightings, and is then compared with the persons not in sight,
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,22 +18,17 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from sentio.affect.faces.alignment import align, apply, halve, halvings, invert, warp
-from sentio.affect.faces.appearance import Appearance, blend, describe, distance
+from sentio.affect.faces.appearance import Appearance, describe, distance
 from sentio.affect.faces.detector import Box, Detection, Detector, Image, Landmarks, default_detector, overlap, suppress
 from sentio.affect.faces.quality import CROPPED, Quality, Reason, assess, outside
 from sentio.affect.faces.scene import Scene
+from sentio.affect.faces.track import Sighting, Track, centre
 from sentio.core.errors import InputError
 
 WINDOW = 160
 """Side of the window in which a face is sought again, in pixels; the face fills half of it."""
 SAME = 0.4
 """Boxes from different windows that overlap by more are one face."""
-VELOCITY_S, APPEARANCE_S = 0.1, 0.5
-"""Time constants of the running means, in seconds."""
-HORIZON_S = 0.5
-"""Beyond this a constant velocity foretells nothing."""
-CROPPED_COUNTS = 0.334
-"""Share of a sighting that a face cropped by the border counts."""
 LOOKS, NEW_LOOK = 5, 0.45
 """A person is remembered by up to five appearances (poses, expressions) at least this far apart."""
 DENIED = 1e6
@@ -105,58 +100,12 @@ class FaceFrame:
         return Reason.NONE if self.faces else Reason.NO_FACE
 
 
-@dataclass(frozen=True)
-class Sighting:
-    """A detection with what is measured on it."""
-
-    detection: Detection
-    crop: Image
-    appearance: Appearance
-    whole: bool
-
-    @property
-    def centre(self) -> NDArray[np.float64]:
-        return _centre(self.detection.box)
-
-
 @dataclass
-class Track:
-    """A face followed from frame to frame; ``person`` is None until it is confirmed.
+class Person:
+    """What is remembered of somebody: up to `LOOKS` appearances, and the time of the last sighting."""
 
-    ``appearance`` is a mean over the sightings not cropped by the border, of which there is one if ``whole``.
-    """
-
-    last: Sighting
+    looks: list[Appearance]
     seen_s: float
-    appearance: Appearance
-    person: int | None = None
-    sightings: float = 0.0
-    whole: bool = False
-    missed: bool = False
-    velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-
-    def predict(self, time_s: float) -> Box:
-        """Box at a time: moved on at constant velocity, for a while."""
-        x, y, width, height = self.last.detection.box
-        dx, dy = self.velocity * min(time_s - self.seen_s, HORIZON_S)
-        return x + float(dx), y + float(dy), width, height
-
-    def distance(self, sighting: Sighting) -> float:
-        """Appearance distance to the mean or to the last sighting, whichever is nearer."""
-        return min(distance(sighting.appearance, known) for known in (self.appearance, self.last.appearance))
-
-    def take(self, sighting: Sighting, time_s: float) -> None:
-        """Add a sighting; velocity and appearance are exponential means over time."""
-        elapsed = time_s - self.seen_s
-        if elapsed > 0:
-            share = 1 - np.exp(-elapsed / VELOCITY_S)
-            self.velocity += share * ((sighting.centre - self.last.centre) / elapsed - self.velocity)
-        if sighting.whole:  # what the border crops looks like nobody
-            share = 1 - np.exp(-elapsed / APPEARANCE_S) if self.whole else 1.0
-            self.appearance = blend(self.appearance, sighting.appearance, share)
-            self.whole = True
-        self.last, self.seen_s, self.missed = sighting, time_s, False
-        self.sightings += 1 if sighting.whole else CROPPED_COUNTS
 
 
 @dataclass
@@ -181,7 +130,7 @@ class FaceTracker:
         self.detector = detector or default_detector()
         self.config = config or TrackingConfig()
         self._tracks: list[Track] = []
-        self._persons: dict[int, list[Appearance]] = {}  # longest unseen first
+        self._persons: dict[int, Person] = {}  # longest unseen first
         self._next_person = 0
         self._frames = 0
         self._searched_s = -np.inf
@@ -257,7 +206,7 @@ class FaceTracker:
         """Faces in the window around a place, of about its size."""
         side = 2 * max(place[2:])
         scale = WINDOW / side
-        left, top = (float(edge) for edge in _centre(place) - side / 2)
+        left, top = (float(edge) for edge in centre(place) - side / 2)
         matrix = np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
         back = invert(matrix)
         found = []
@@ -271,7 +220,7 @@ class FaceTracker:
     def _match(self, sightings: list[Sighting], time_s: float) -> list[tuple[Track, Sighting]]:
         """Give every sighting to its track; the others begin new ones, tentative tracks without one end."""
         cost = self._costs(sightings, time_s)
-        pairs = [(row, column) for row, column in zip(*linear_sum_assignment(cost), strict=True)]
+        pairs = zip(*linear_sum_assignment(cost), strict=True)
         matched = {row: column for row, column in pairs if cost[row, column] < DENIED}
         seen = []
         for row, track in enumerate(self._tracks):
@@ -280,10 +229,9 @@ class FaceTracker:
                 track.take(sightings[matched[row]], time_s)
                 seen.append((track, track.last))
         self._tracks = [track for track in self._tracks if track.person is not None or not track.missed]
-        for column in set(range(len(sightings))) - set(matched.values()):
-            sighting = sightings[column]
-            if sighting.detection.score >= self.config.start_score:
-                track = Track(sighting, time_s, sighting.appearance)
+        for column, sighting in enumerate(sightings):
+            if column not in matched.values() and sighting.detection.score >= self.config.start_score:
+                track = Track(sighting, time_s, time_s, sighting.appearance)
                 track.take(sighting, time_s)
                 self._tracks.append(track)
                 seen.append((track, sighting))
@@ -297,7 +245,7 @@ class FaceTracker:
             needed = self.config.start_score if track.person is None else self.config.keep_score
             reach = self.config.reach * (1 + time_s - track.seen_s) * max(place[2:])
             for column, sighting in enumerate(sightings):
-                near = np.linalg.norm(sighting.centre - _centre(place)) <= reach
+                near = np.linalg.norm(centre(sighting.detection.box) - centre(place)) <= reach
                 apart = track.distance(sighting)
                 strange = self._cut and apart > self.config.same
                 fits = near and not strange and sighting.detection.score >= needed
@@ -311,20 +259,20 @@ class FaceTracker:
                 track.person = self._identify(track)
                 self._tracks = [t for t in self._tracks if t is track or t.person != track.person]
             if track.person is not None and not track.missed:
-                looks = self._persons.pop(track.person, [])
-                if len(looks) < LOOKS and all(distance(track.appearance, look) > NEW_LOOK for look in looks):
-                    looks.append(track.appearance)
-                self._persons[track.person] = looks
+                person = self._persons.pop(track.person, None) or Person([], track.seen_s)
+                if len(person.looks) < LOOKS and all(distance(track.appearance, a) > NEW_LOOK for a in person.looks):
+                    person.looks.append(track.appearance)
+                person.seen_s = track.seen_s
+                self._persons[track.person] = person
         while len(self._persons) > self.config.memory:
             del self._persons[next(iter(self._persons))]
 
     def _identify(self, track: Track) -> int:
-        """The person out of sight who looks like this, or a new one."""
-        in_sight = {other.person for other in self._tracks if not other.missed}
+        """The person who looks like this and has not been in sight together with it, or a new one."""
         away = {
-            person: min(distance(track.appearance, look) for look in looks)
-            for person, looks in self._persons.items()
-            if person not in in_sight
+            number: min(distance(track.appearance, look) for look in person.looks)
+            for number, person in self._persons.items()
+            if person.seen_s < track.born_s
         }
         nearest = min(away, key=lambda person: away[person], default=None)
         if nearest is not None and away[nearest] <= self.config.same:
@@ -349,8 +297,3 @@ def _face(person: int, sighting: Sighting, size: tuple[int, int]) -> TrackedFace
     found, crop = sighting.detection, sighting.crop
     quality = assess(crop, found.landmarks, found.score, size)
     return TrackedFace(person, found.box, found.score, found.landmarks, quality, crop)
-
-
-def _centre(box: Box) -> NDArray[np.float64]:
-    x, y, width, height = box
-    return np.array([x + width / 2, y + height / 2])
