@@ -437,6 +437,39 @@ def test_bad_files_are_refused_by_name_and_reason(name: str, tmp_path: Path) -> 
     assert name in caught.value.what and reason in caught.value.what
 
 
+def damage(data: bytes, random: np.random.Generator) -> bytes:
+    """Change, delete and insert a few bytes, most of them in the header."""
+    result = bytearray(data)
+    for _ in range(random.integers(1, 8)):
+        place = int(random.integers(min(len(result), 300 if random.random() < 0.7 else len(result))))
+        match random.integers(3):
+            case 0:
+                result[place] = int(random.integers(256))
+            case 1:
+                del result[place : place + int(random.integers(1, 9))]
+            case 2:
+                result[place:place] = random.choice(list(b"0129 -.e\xff\0"), 1).astype(np.uint8).tobytes()
+    return bytes(result)
+
+
+@pytest.mark.parametrize("suffix", [*EXACT, "csv", *LAS, "off", "stl", "glb", "obj"])
+def test_damaged_bytes_give_a_cloud_or_a_typed_error(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix in MESHES and suffix != "ply":
+        pytest.importorskip("trimesh").creation.icosphere(subdivisions=1).export(path)
+    else:
+        write_cloud(make_cloud(), path)
+    data, outcomes = path.read_bytes(), []
+    for seed in range(60):
+        path.write_bytes(damage(data, np.random.default_rng(seed)))
+        try:
+            cloud = read_cloud(path, samples=10)
+            outcomes.append(np.isfinite(cloud.points).all())
+        except InputError as error:
+            outcomes.append(str(path) in error.what)
+    assert all(outcomes)
+
+
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         read_cloud(tmp_path / "a.ply")

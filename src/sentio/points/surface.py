@@ -55,6 +55,8 @@ class Surface:
     def __post_init__(self) -> None:
         object.__setattr__(self, "vertices", np.ascontiguousarray(self.vertices, dtype=np.float64))
         object.__setattr__(self, "faces", np.ascontiguousarray(self.faces, dtype=np.int64))
+        if self.vertices.ndim != 2 or self.vertices.shape[1] != 3:
+            raise InputError(f"The vertices of the mesh have the shape {self.vertices.shape}; (V, 3) is needed.")
         if self.faces.ndim != 2 or self.faces.shape[1] != 3 or len(self.faces) == 0:
             raise InputError("The mesh has no triangles.")
         if self.faces.min() < 0 or self.faces.max() >= len(self.vertices):

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sentio.points.io.cloud import Array, Cloud, Source, from_columns
 POINT_KEYS = ("points", "xyz", "pos", "vertices", "arr_0")
 RECORDS = {"kitti": ("x", "y", "z", "intensity"), "nuscenes": ("x", "y", "z", "intensity", "ring")}
 LARGEST_RING = 255
+DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError)
 
 
 def read_npy(data: bytes) -> Cloud:
@@ -109,7 +111,7 @@ def _load_all(data: bytes) -> dict[str, Array]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [item for item in archive.infolist() if item.filename.endswith(".npy")]
             return {m.filename.removesuffix(".npy"): _load(archive.open(m), m.file_size) for m in members}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except DAMAGED as error:
         raise InputError(f"This is no complete npz archive: {error}.") from error
 
 
@@ -121,7 +123,9 @@ def _load(file: Any, size: int) -> Array:
         if version not in read_header:
             raise InputError(f"The npy version {version} is not supported.")
         shape, fortran, dtype = read_header[version](file)
-    except ValueError as error:
+    except InputError:
+        raise
+    except Exception as error:  # numpy reads the header as a Python literal: any kind of syntax error
         raise InputError(f"This is no numpy array: {error}.") from error
     if dtype.hasobject:
         raise InputError("The array holds Python objects, which could run code when loaded.", "Save plain numbers.")

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from sentio.core.errors import InputError, OutputError, require
 from sentio.points.io.cloud import COLOURS, Array, Cloud, Source, from_columns
 
 AT_ONCE = 1 << 20  # points; read in pieces so that a false count in the header claims no memory
+FIRST_HEADER, LAST_HEADER = 227, 375  # bytes of the header of LAS 1.0 and 1.4
+COMPRESSED = 0x80  # bit of the point format that marks LAZ
+CHUNK_SIZE = 64  # bytes from the name of the compressor's record to its points per chunk
+SHORT_RECORD, LONG_RECORD = 54, 60  # least bytes of a variable-length record and of an extended one
 LARGEST_INTEGER = 2**31 - 1
 
 
@@ -18,6 +23,7 @@ def read_las(data: bytes) -> Cloud:
     """Read a LAS or LAZ file."""
     laspy = require("laspy", "points")
     require("lazrs", "points")
+    _check_counts(data)
     try:
         with laspy.open(io.BytesIO(data)) as reader:
             parts = [_columns(part) for part in reader.chunk_iterator(AT_ONCE)]
@@ -51,6 +57,36 @@ def write_las(cloud: Cloud, path: Path, *, compress: bool) -> None:
         ) from error
     with path.open("wb") as file:
         laspy.LasData(header, record).write(file, do_compress=compress)
+
+
+def _check_counts(data: bytes) -> None:
+    """Refuse counts for which the file has no room: laspy would go through all of them, or claim memory for them."""
+    if len(data) < FIRST_HEADER or not data.startswith(b"LASF"):
+        raise InputError("This is no complete LAS header.")
+    header, start, records, kind, length, count = struct.unpack_from("<HIIBHI", data, 94)
+    rooms = [(records * SHORT_RECORD, start - header)]
+    if data[25] >= 4 and len(data) >= LAST_HEADER:  # LAS 1.4 counts with 64 bits and has a second kind of records
+        first, long_records, count = struct.unpack_from("<QIQ", data, 235)
+        rooms.append((long_records * LONG_RECORD, len(data) - first))
+    if kind & COMPRESSED:
+        chunks, most = _chunks(data, start)
+        rooms += [(chunks * length, len(data)), (count, chunks * most)]  # a chunk begins with a whole point
+    else:
+        rooms.append((count * length, len(data) - start))
+    if any(needed > room for needed, room in rooms):
+        raise InputError("The file is cut short, or its header announces more points or records than there are.")
+
+
+def _chunks(data: bytes, start: int) -> tuple[int, int]:
+    """Number of the LAZ chunks and how many points are in one, from their table and the record of the compressor."""
+    place = data.find(b"laszip encoded", 0, start)
+    try:
+        (most,) = struct.unpack_from("<I", data, place + CHUNK_SIZE)
+        (table,) = struct.unpack_from("<q", data, start)
+        table = table if table >= 0 else struct.unpack_from("<q", data, len(data) - 8)[0]
+        return struct.unpack_from("<I", data, table + 4)[0] if place >= 0 and table >= 0 else 0, most
+    except struct.error:
+        return 0, 0
 
 
 def _columns(part: Any) -> dict[str, Array]:
