@@ -177,6 +177,7 @@ def test_the_encoder_of_a_trained_system_is_opened_frozen(tmp_path):
     faces = torch.rand(1, 2, 3, 80, 80)
     assert torch.equal(encoder(faces), system.encoder.eval()(faces))
     assert encoder.info.provenance == "fer.safetensors"
+    assert fingerprint(encoder) == fingerprint(system.encoder)  # features of the one serve the other
     assert not any(value.requires_grad for value in encoder.parameters())
 
 

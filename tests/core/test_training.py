@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -217,6 +218,30 @@ class Worsening(Data):
 
     def validate(self, method):
         return {"mse": self.values.pop(0)}
+
+
+def test_nothing_is_printed_where_there_is_no_terminal(tmp_path, capfd):
+    train(tmp_path, dataclasses.replace(CONFIG, epochs=1))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_terminal_gets_a_bar_with_steps_loss_and_score(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    train(tmp_path, dataclasses.replace(CONFIG, epochs=2))
+    shown = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", capfd.readouterr().err)
+    assert re.search(r"epoch 1 .*10/10\s+loss [\d.]+  mse [\d.]+", shown)
+
+
+def test_a_method_may_group_its_parameters(tmp_path):
+    class Grouped(Plain):
+        def parameter_groups(self):
+            return [{"params": self.body.parameters(), "lr": 0.0}, {"params": self.head.parameters()}]
+
+    net = Grouped()
+    fit(net, Data(), dataclasses.replace(CONFIG, epochs=1), tmp_path)
+    assert torch.equal(net.body[0].weight, Plain().body[0].weight)
+    assert not torch.equal(net.head.weight, Plain().head.weight)
 
 
 def test_early_stop_after_patience_validations_without_a_best(tmp_path):

@@ -47,6 +47,9 @@ class EncoderInfo:
     offset_s: float | None = None
 
 
+_ORIGIN = ("licence", "provenance")
+
+
 class Encoder(Protocol):
     """A torch module: faces (B, T, 3, H, W) -> (B, T, D), or sound -> (B, T, D), as its ``info`` says."""
 
@@ -72,8 +75,9 @@ def normalise(pictures: Tensor, info: EncoderInfo) -> Tensor:
 
 
 def fingerprint(encoder: Encoder) -> str:
-    """64 hex digits of the encoder's description and weights: what stored features are filed under."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(encoder.info), sort_keys=True).encode())
+    """64 hex digits of all that its vectors depend on: input and weights, and not where these are from."""
+    info = {name: value for name, value in dataclasses.asdict(encoder.info).items() if name not in _ORIGIN}
+    digest = hashlib.sha256(json.dumps(info, sort_keys=True).encode())
     for name, value in sorted(cast(nn.Module, encoder).state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
