@@ -154,6 +154,35 @@ def test_a_resumed_finished_run_does_nothing(tmp_path, whole):
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*.safetensors")}
 
 
+class Stopping(Data):
+    """Fails when it is asked for its 120th item: in step 12, in the middle of an epoch."""
+
+    def collate(self, items):
+        if len(self.dataset.seen) >= 120:
+            raise RuntimeError("the power is gone")
+        return super().collate(items)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bf16-mixed", "optimizer": "adam"},
+        {"optimizer": "sgd", "ema_decay": 0.0, "clip_norm": None},
+        {"optimizer": "lars", "lr": 1.0},
+        {"accumulate": 1, "steps": 57, "validate_every": 7, "patience": 4},
+        {"workers": 2, "checkpoint_every": 1},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_every_way_of_training_resumes_exactly(tmp_path, changes):
+    config = dataclasses.replace(CONFIG, **changes)
+    train(tmp_path / "whole", config)
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        train(tmp_path / "run", dataclasses.replace(config, workers=0), data=Stopping())
+    train(tmp_path / "run", config, resume=True)
+    assert_same_bits(tmp_path / "run", tmp_path / "whole")
+
+
 def test_workers_give_the_same_bits(tmp_path, whole):
     train(tmp_path / "run", dataclasses.replace(CONFIG, workers=2))
     assert_same_bits(tmp_path / "run", whole)
