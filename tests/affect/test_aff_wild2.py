@@ -2,58 +2,67 @@
 
 import numpy as np
 import pytest
-import torch
 
 from sentio.affect import submission
 from sentio.affect.data.check import check
-from sentio.affect.data.dataset import AffectData, DataConfig
-from sentio.affect.data.extraction import extract_faces
-from sentio.affect.data.features import FeatureStore
-from sentio.affect.data.windows import Windows
-from sentio.affect.evaluation import EvaluationConfig, evaluate, submit
+from sentio.affect.data.dataset import AffectData, DataConfig, open_store
+from sentio.affect.data.extraction import extract
+from sentio.affect.evaluation import EvaluationConfig, evaluate, evaluate_run, submit_run
 from sentio.affect.synth.moving_picture import MovingPicture, generate
-from sentio.core import weights
-from sentio.core.optimization import FitConfig
+from sentio.core import experiment, recipe
+from sentio.core.errors import InputError, RecipeError
+from sentio.core.experiment import Recipe
 from sentio.core.registry import build
-from sentio.core.training import fit
 
-CAPNET = Windows(length=10, step=10, search=9)
-QUICK = EvaluationConfig(fill="previous", resamples=0)
+WINDOWS = {"length": 10, "step": 10, "search": 9}
+EVALUATION = {"fill": "previous", "resamples": 20}
 
 
 def test_check_features_train_evaluate_submit_validate(tmp_path):
-    torch.manual_seed(0)
-    root = tmp_path / "set"
+    root, fer_run, run = tmp_path / "set", tmp_path / "fer", tmp_path / "capnet"
     generate(root, MovingPicture(videos=8, seconds=5, seed=2))
     assert check(root).usable()
 
-    frames = AffectData(root, DataConfig(windows=Windows(hop=3), validation_hop=5))
-    fer = build("fer-tuned", {"encoder": "small"})
-    untrained = frames.validate(fer.eval())["p_va"]
-    best = fit(fer, frames, FitConfig(steps=40, batch_size=32, lr=2e-3, seed=0), tmp_path / "fer")
-    fer = weights.load(best).eval()
-    assert frames.validate(fer)["p_va"] > untrained + 0.2
+    fit = {"steps": 40, "batch_size": 32, "lr": 0.002}
+    plan = {"data": {"windows": {"hop": 3}, "validation_hop": 5}, "fit": fit, "evaluation": EVALUATION}
+    plan |= {"system": "fer-tuned", "model": {"encoder": "small"}}
+    fer = experiment.train(recipe.from_dict(Recipe, plan), root, fer_run)
 
-    store = FeatureStore(tmp_path / "features", fer.encoder)
-    assert extract_faces(store, frames.tree.crops) == []
-    capnet = build("capnet", {"encoder": "small", "seconds": 1})
-    capnet.fer.load_state_dict(fer.state_dict())
-    windows = AffectData(root, DataConfig(windows=CAPNET), faces=store)
-    best = fit(capnet, windows, FitConfig(steps=60, batch_size=64, lr=2e-3, seed=0), tmp_path / "capnet")
-    capnet = weights.load(best).eval()
+    section = {"windows": WINDOWS, "face_encoder": str(fer), "features": str(tmp_path / "features")}
+    store = open_store(root, str(fer), recipe.from_dict(DataConfig, section))
+    assert extract(root, store) == []
+    plan = {"system": "capnet", "model": {"encoder": "small", "seconds": 1}, "data": section}
+    plan |= {"fit": {"steps": 60, "batch_size": 64, "lr": 0.002}, "evaluation": EVALUATION}
+    with pytest.raises(RecipeError, match="another face network"):
+        experiment.train(recipe.from_dict(Recipe, plan), root, run)
+    experiment.train(recipe.from_dict(Recipe, plan | {"start": {"fer": str(fer)}}), root, run)
 
-    result = evaluate(capnet, windows, QUICK)
+    result = evaluate_run(run, root)
     assert result.scores["p_va"] > 0.2  # a constant scores 0
-    pixels = evaluate(capnet, AffectData(root, DataConfig(windows=CAPNET)), QUICK)
-    for stored, seen in zip(result.predictions, pixels.predictions, strict=True):
-        np.testing.assert_allclose(stored.valence_arousal, seen.valence_arousal, atol=1e-4)
+    assert evaluate_run(fer_run, root).scores["p_va"] > 0.2
+    capnet = experiment.read_run(run)[1]
+    pixels = AffectData(root, recipe.from_dict(DataConfig, {"windows": WINDOWS}))
+    seen = evaluate(capnet, pixels, recipe.from_dict(EvaluationConfig, EVALUATION))
+    for stored, direct in zip(result.predictions, seen.predictions, strict=True):
+        np.testing.assert_allclose(stored.valence_arousal, direct.valence_arousal, atol=1e-4)
 
-    [file] = submit(tmp_path / "submission", "va", 6, result.clips, result.predictions)
+    [file] = submit_run(run, root, tmp_path / "all", track="va", edition=6, split="validation", fallback=fer_run)
     expected = {clip.name: np.arange(1, clip.frames + 1) for clip in result.clips}
     assert submission.validate(file, "va", 6, expected) == []
     answers = np.loadtxt(file, delimiter=",", skiprows=1, usecols=(1, 2))
     written = np.concatenate([prediction.valence_arousal for prediction in result.predictions])
-    np.testing.assert_allclose(answers, written, atol=1e-6)
+    assert (np.abs(answers - written).max(axis=1) < 1e-5).mean() > 0.8  # FER-Tuned answers the rest
+
+    images = tmp_path / "images.txt"
+    images.write_text("image_location\nvideo1/00100.jpg,\nvideo1/00120.jpg,\nvideo3/00001.jpg,\n")
+    [file] = submit_run(run, root, tmp_path / "listed", track="va", edition=6, images=images)
+    assert [line.split(",")[0] for line in file.read_text().splitlines()[1:]] == [
+        "video1/00100.jpg",
+        "video1/00120.jpg",
+        "video3/00001.jpg",
+    ]
+    with pytest.raises(InputError, match="no test clip"):
+        submit_run(run, root, tmp_path / "none", track="va", edition=6)
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.3])
@@ -62,4 +71,6 @@ def test_a_constant_scores_nothing(tmp_path, constant):
     fer = build("fer-tuned", {"encoder": "small"}).eval()
     fer.head.weight.data.zero_()
     fer.head.bias.data.fill_(constant)
-    assert evaluate(fer, AffectData(tmp_path / "set"), QUICK).scores["p_va"] == pytest.approx(0, abs=1e-6)
+    assert evaluate(fer, AffectData(tmp_path / "set"), EvaluationConfig(resamples=0)).scores["p_va"] == pytest.approx(
+        0, abs=1e-6
+    )

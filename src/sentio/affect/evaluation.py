@@ -10,12 +10,14 @@ import numpy as np
 from sentio.affect import submission, thresholds
 from sentio.affect.data.clips import Clip, Split
 from sentio.affect.data.dataset import AffectData
+from sentio.affect.data.sets import listed_clips
 from sentio.affect.data.windows import Windows
 from sentio.affect.labels import ACTION_UNITS, expression_to_lsd
 from sentio.affect.predictions import Fill, Prediction
 from sentio.affect.protocol import Protocol, Scores
 from sentio.affect.scoring import predict, tally
 from sentio.affect.smoothing import Smoothing
+from sentio.core import experiment, recipe
 from sentio.core.errors import InputError, OutputError
 from sentio.core.runlog import finite_or_none
 
@@ -126,6 +128,50 @@ def evaluate(
     return Evaluation(header, pool.scores(), intervals, pool.by_video(), clips, predictions)
 
 
+def evaluate_run(run: Path, folder: Path, *, split: Split = "validation", fallback: Path | None = None) -> Evaluation:
+    """Score a finished run as its recipe's ``data`` and ``evaluation`` sections say.
+
+    Args:
+        run: folder of the run.
+        folder: the data.
+        fallback: another run, for the frames that the first one says nothing of.
+    """
+    method, data, config = _open_run(run, folder)
+    other = _open_run(fallback, folder)[:2] if fallback else None
+    return evaluate(method, data, config, split=split, fallback=other)
+
+
+def submit_run(
+    run: Path,
+    folder: Path,
+    out: Path,
+    *,
+    track: submission.Track,
+    edition: int,
+    images: Path | None = None,
+    split: Split = "test",
+    fallback: Path | None = None,
+) -> list[Path]:
+    """Write the submission of a finished run, and read it back.
+
+    Args:
+        images: the organisers' list of images to answer for, or any text whose rows begin with ``clip/00001.jpg``.
+        split: whose frames are all answered for, where there is no list.
+
+    Returns:
+        The files.
+    """
+    method, data, config = _open_run(run, folder)
+    frames = submission.read_frames(images) if images else None
+    clips = listed_clips(data.tree, frames, track) if frames else data.scored(split)
+    if not clips:
+        raise InputError(f"{folder} has no {split} clip.", "Give the list of images to answer for.")
+    other = _open_run(fallback, folder)[:2] if fallback else None
+    raw = predict_clips(method, data, clips, fallback=other)
+    predictions = [postprocess(prediction, config) for prediction in raw]
+    return submit(out, track, edition, clips, predictions, frames=frames, decided=config.thresholds)
+
+
 def predict_clips(
     method: Any, data: AffectData, clips: Sequence[Clip], *, fallback: tuple[Any, AffectData] | None = None
 ) -> list[Prediction]:
@@ -178,6 +224,13 @@ def submit(
     if faults:
         raise OutputError("The submission is not valid:\n" + "\n".join(map(str, faults)))
     return files
+
+
+def _open_run(run: Path, folder: Path) -> tuple[Any, AffectData, EvaluationConfig]:
+    """The model of a run, the data as its recipe cuts them, and how it is evaluated."""
+    plan, method = experiment.read_run(run)
+    data = experiment.open_data(plan.system, method, folder, plan.data)
+    return method, data, recipe.from_dict(EvaluationConfig, plan.evaluation, where="evaluation")
 
 
 def _every_frame(rule: Windows) -> Windows:

@@ -1,6 +1,7 @@
 """What a data folder holds and what is wrong with it, before anything is trained on it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -87,12 +88,10 @@ def check(root: Path, *, images: int | None = 1000) -> Report:
         for split in ("train", "validation", "test")
         if (part := [clip for clip in clips if (clip.source, clip.split) == (source, split)])
     ]
-    files = _crop_files(tree, clips)
     problems += _count_problems(tree, clips) + _orphans(tree, clips) + _media_problems(tree, clips)
-    spacing = 1 if images is None else -(-len(files) // max(images, 1))
-    if images != 0:
-        problems += _damaged(files[:: max(spacing, 1)])
-    return Report(str(root), sets, len(tree.crops) + len(tree.lsd), len(files), len(tree.media), problems)
+    total, chosen = _sample(tree, clips, images)
+    problems += _damaged(chosen)
+    return Report(str(root), sets, len(tree.crops) + len(tree.lsd), total, len(tree.media), problems)
 
 
 def balance(name: str, values: NDArray[Any]) -> dict[str, float]:
@@ -123,13 +122,21 @@ def _summary(source: str, split: str, clips: list[Clip]) -> SetReport:
     return SetReport(source, split, len(clips), sum(clip.frames for clip in clips), labelled, usable, balances)
 
 
-def _crop_files(tree: Tree, clips: list[Clip]) -> list[Path]:
-    """All crops of Aff-Wild2 and LSD; those of folders without annotation too."""
-    files = [tree.crops[name] / f"{number:05d}.jpg" for name in tree.crops for number in tree.numbers(name)]
-    for clip in clips:
-        if clip.source == "lsd" and clip.crops:
-            files += [clip.crops.path(frame) for frame in range(clip.frames)]
-    return files
+def _sample(tree: Tree, clips: list[Clip], images: int | None) -> tuple[int, list[Path]]:
+    """How many crops there are, those of folders without annotation too, and ``images`` of them, evenly spread."""
+    groups: list[tuple[Path, Sequence[Any]]] = [(folder, tree.numbers(name)) for name, folder in tree.crops.items()]
+    groups += [(clip.crops.folder, clip.crops.names) for clip in clips if clip.crops and clip.crops.names]
+    total = sum(len(names) for _, names in groups)
+    if images == 0:
+        return total, []
+    spacing = 1 if images is None else max(-(-total // images), 1)
+    chosen: list[Path] = []
+    before = 0
+    for folder, names in groups:
+        part = names[-before % spacing :: spacing]
+        chosen += [folder / (name if isinstance(name, str) else f"{name:05d}.jpg") for name in part]
+        before += len(names)
+    return total, chosen
 
 
 def _count_problems(tree: Tree, clips: list[Clip]) -> list[Problem]:

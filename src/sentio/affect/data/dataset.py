@@ -6,7 +6,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import torch
+from torch import nn
 
 from sentio.affect.backbones import open_encoder
 from sentio.affect.batch import AffectBatch
@@ -20,7 +23,7 @@ from sentio.affect.data.windows import Windows
 from sentio.affect.problems import Problem
 from sentio.affect.protocol import Protocol
 from sentio.affect.scoring import predict, tally
-from sentio.core.errors import InputError
+from sentio.core.errors import InputError, RecipeError
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +181,23 @@ def open_store(root: Path, spec: str, config: DataConfig) -> FeatureStore:
     encoder = open_encoder(spec)
     folder = Path(config.features) if config.features else root / "features"
     return FeatureStore(folder, encoder, config.sound_steps if encoder.info.rate else None)
+
+
+def refuse_other_encoder(method: Any, store: FeatureStore) -> None:
+    """See that stored features are of the face network that the method has, if it has one.
+
+    Raises:
+        RecipeError: they are of another, or of other weights.
+    """
+    own = getattr(method, "encoder", None)
+    if own is None:
+        return
+    ours, theirs = own.state_dict(), cast(nn.Module, store.encoder).state_dict()
+    if ours.keys() != theirs.keys() or not all(torch.equal(ours[key].cpu(), theirs[key].cpu()) for key in ours):
+        raise RecipeError(
+            f"The stored features are of another face network than that of this {method.name}.",
+            "Start the model from the weights that data.face_encoder names.",
+        )
 
 
 def _refuse_errors(root: Path, problems: list[Problem]) -> None:
