@@ -10,6 +10,7 @@ import sentio
 from patches import SIDE, Squares, scene
 from sentio.affect.faces import FaceTracker, Haar, Reason, TrackingConfig, YuNet, align
 from sentio.affect.faces.alignment import TEMPLATE
+from sentio.affect.media import open_media
 from sentio.core.errors import InputError
 
 DEMO = Path(sentio.__file__).parent / "assets" / "demo.mp4"
@@ -39,13 +40,13 @@ def persons(found) -> list[tuple[int, ...]]:
 
 
 def decode(path: Path):
-    with av.open(str(path)) as media:
-        return [(frame.to_ndarray(format="rgb24"), frame.time) for frame in media.decode(video=0)]
+    with open_media(path) as media:
+        return [(frame.image, frame.time_s) for frame in media]
 
 
 def slowness(detector) -> int:
     """Every how many-th frame of a real clip is enough: the cascades take eight times as long."""
-    return 1 if detector.name == "yunet" else 5
+    return 1 if detector.name == "yunet" else 4
 
 
 def at(places, index: int, rate: float = 25):

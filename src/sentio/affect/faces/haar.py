@@ -23,6 +23,10 @@ SCORE_MIDDLE, SCORE_SLOPE = 54.7, 1.3
 faces 55.5 to 58.9, which gives the latter scores from 0.7 up."""
 
 
+NO_EYES = 0.7
+"""Factor of the score where neither eye is found: no false face of a film without faces has one, most real ones do."""
+
+
 class Haar:
     """Frontal faces, upright within about 20 degrees; the embedded fallback. One object serves one thread."""
 
@@ -40,17 +44,18 @@ class Haar:
         boxes, _, sums = self._face.detectMultiScale3(grey, STEP, 2, minSize=(side, side), outputRejectLevels=True)
         scores = 1 / (1 + np.exp(SCORE_SLOPE * (SCORE_MIDDLE - np.ravel(sums))))
         found = [
-            Detection((float(x), float(y), float(w), float(h)), float(score), self._landmarks(grey, (x, y, w, h)))
+            self._measured(grey, (float(x), float(y), float(w), float(h)), float(score))
             for (x, y, w, h), score in zip(boxes, scores, strict=True)
         ]
         return sorted(found, key=lambda face: -face.score)
 
-    def _landmarks(self, grey: NDArray[np.uint8], box: Box) -> Landmarks:
-        """The mean face in the box, turned and moved onto the eyes where the eye cascade finds both."""
+    def _measured(self, grey: NDArray[np.uint8], box: Box, score: float) -> Detection:
+        """Landmarks of the mean face in the box, turned and moved onto the eyes where the eye cascade finds both."""
         x, y, width, height = box
         mean = PROPORTIONS * (width, height) + (x, y)
         eyes = [eye for expected in mean[:2] if (eye := self._find_eye(grey, expected, 0.2 * width)) is not None]
-        return apply(similarity(mean[:2], np.array(eyes)), mean) if len(eyes) == 2 else mean
+        landmarks = apply(similarity(mean[:2], np.array(eyes)), mean) if len(eyes) == 2 else mean
+        return Detection(box, score if eyes else NO_EYES * score, landmarks)
 
     def _find_eye(self, grey: NDArray[np.uint8], expected: Landmarks, reach: float) -> Landmarks | None:
         """Centre of the likeliest eye within ``reach`` pixels of the expected place, or None."""
