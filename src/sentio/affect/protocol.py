@@ -194,18 +194,15 @@ class Pool:
         tallies = [self.tallies[video] for video in sorted(self.tallies)]
         if not tallies:
             return {}
-        draws = np.random.default_rng(seed).multinomial(
-            len(tallies), np.full(len(tallies), 1 / len(tallies)), size=resamples
-        )
+        videos = len(tallies)
+        draws = np.random.default_rng(seed).multinomial(videos, [1 / videos] * videos, size=resamples)
         values = _resampled_scores(tallies, draws, self.protocol)
         edges = [(1 - level) / 2, (1 + level) / 2]
-        pooled = self.scores()
-        return {
-            name: (float(low), float(high))
-            for name, value in values.items()
-            if name in pooled
-            for low, high in [np.nanquantile(value, edges)]
-        }
+        result: dict[str, tuple[float, float]] = {}
+        for name in self.scores():
+            low, high = np.nanquantile(values[name], edges)
+            result[name] = float(low), float(high)
+        return result
 
 
 def batch_averaged_mtl(batches: Iterable[Mapping[str, tuple[NDArray[Any], NDArray[Any]]]]) -> Scores:

@@ -1,7 +1,6 @@
 """What a data folder holds and what is wrong with it, before anything is trained on it."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -124,7 +123,7 @@ def _summary(source: str, split: str, clips: list[Clip]) -> SetReport:
 
 def _sample(tree: Tree, clips: list[Clip], images: int | None) -> tuple[int, list[Path]]:
     """How many crops there are, those of folders without annotation too, and ``images`` of them, evenly spread."""
-    groups: list[tuple[Path, Sequence[Any]]] = [(folder, tree.numbers(name)) for name, folder in tree.crops.items()]
+    groups: list[tuple[Path, Any]] = [(folder, tree.numbers(name)) for name, folder in tree.crops.items()]
     groups += [(clip.crops.folder, clip.crops.names) for clip in clips if clip.crops and clip.crops.names]
     total = sum(len(names) for _, names in groups)
     if images == 0:
