@@ -30,7 +30,7 @@ def predict(method: Any, data: WindowDataset, *, batch_size: int = 128, workers:
         answers.
 
     Raises:
-        InputError: there is no window at all.
+        InputError: there is no window at all, or the model answers for other frames than the windows ask for.
     """
     if not len(data):
         raise InputError("No window can be cut from these clips.", "Do they have crops, and are they long enough?")
@@ -38,8 +38,10 @@ def predict(method: Any, data: WindowDataset, *, batch_size: int = 128, workers:
     sums: list[dict[str, NDArray[np.float64]]] = [{} for _ in data.clips]
     counts = [np.zeros((clip.frames, 1)) for clip in data.clips]
     start = 0
-    for batch in DataLoader(data, batch_size, collate_fn=collate, num_workers=workers):
+    own = torch.Generator()  # else the loader would draw from the global one
+    for batch in DataLoader(data, batch_size, collate_fn=collate, num_workers=workers, generator=own):
         answers = _answers(method(batch.to(device)))
+        _refuse_other_steps(answers, data.rule.targets(np.zeros(1, np.int64)).shape[1])
         for row in range(len(batch)):
             number, anchor = data.locate(start + row)
             targets = data.rule.targets(np.array([anchor]))[0]
@@ -83,6 +85,15 @@ def _answers(output: AffectOutput) -> dict[str, NDArray[np.float32]]:
         "action_units": None if output.action_units is None else output.action_units.sigmoid(),
     }
     return {name: value.float().cpu().numpy() for name, value in answers.items() if value is not None}
+
+
+def _refuse_other_steps(answers: dict[str, NDArray[np.float32]], expected: int) -> None:
+    for name, values in answers.items():
+        if values.shape[1] != expected:
+            raise InputError(
+                f"The model gives {values.shape[1]} answers of {name} for a window that asks for {expected}.",
+                "Set data.windows.answers to what the model answers.",
+            )
 
 
 def _mean(sums: dict[str, NDArray[np.float64]], counts: NDArray[np.float64], answered: set[str]) -> Prediction:

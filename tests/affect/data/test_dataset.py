@@ -167,6 +167,23 @@ def test_overlapping_windows_are_averaged(drawn):
     np.testing.assert_allclose(prediction.valence_arousal[11:101:2, 0], np.mean([0.2, 0.6, 1.0]), atol=1e-6)
 
 
+def test_a_model_that_answers_for_other_frames_is_refused(drawn):
+    data = AffectData(drawn, DataConfig(windows=Windows(length=3, hop=3, answers="all", padding="mask")))
+    newest = Oracle(
+        lambda batch: AffectOutput(valence_arousal=batch.face.mean((2, 3, 4))[:, -1:, None].expand(-1, 1, 2))
+    )
+    with pytest.raises(InputError, match="gives 1 answers of valence_arousal for a window that asks for 3"):
+        data.validate(newest)
+
+
+def test_scoring_leaves_the_global_random_state_alone(drawn):
+    data = AffectData(drawn)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    data.validate(Oracle(lambda batch: AffectOutput(valence_arousal=torch.zeros(len(batch), 1, 2))))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_missing_or_stale_features_stop_the_training(copy, tmp_path):
     store = FeatureStore(tmp_path / "store", Corner())
     data = AffectData(copy, faces=store)
