@@ -8,15 +8,14 @@ docs/papers/capnet.md.
 import dataclasses
 from dataclasses import dataclass
 from math import nan
-from typing import Literal, Self, cast
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
 from sentio.affect.backbones import Encoder
-from sentio.affect.backbones.resnext import ResNeXt34
-from sentio.affect.backbones.small import SmallResNet
+from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.losses import ccc_loss, labels
 from sentio.core.errors import InputError
@@ -26,14 +25,13 @@ GAP = 1 / 3
 """Seconds between the faces of a sequence, and from the newest to the answer: 10 frames at 30 per second."""
 ROUNDING = 1e-3
 """Seconds by which a container may have rounded a time stamp."""
-ENCODERS: dict[str, type[ResNeXt34] | type[SmallResNet]] = {"resnext34": ResNeXt34, "small": SmallResNet}
 
 
 @dataclass(frozen=True)
 class FerTunedConfig:
     """Config of FER-Tuned: its face network."""
 
-    encoder: Literal["resnext34", "small"] = "resnext34"
+    encoder: FaceNetwork = "resnext34"
 
 
 @register("fer-tuned", summary="Valence and arousal from the current face (ABAW2); the face network of CAPNet.")
@@ -45,27 +43,16 @@ class FerTuned(nn.Module):
     def __init__(self, config: FerTunedConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = ENCODERS[config.encoder]()
+        self.encoder = make_network(config.encoder)
         self.head = _dense(self.encoder.info.dim, 2)
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """(B, L, 2) for the newest L frames, L being that of the labels, or T if there are none; NaN without a face."""
         answered = batch.face_valid if batch.valence_arousal is None else batch.valence_arousal
         part = slice(-answered.shape[1], None)
-        features = self.features(batch, part)
+        features = face_features(self.encoder, batch, part)
         answer = self.answer(features).masked_fill(~batch.face_valid[:, part, None], nan)
         return AffectOutput(valence_arousal=answer, features=features)
-
-    def features(self, batch: AffectBatch, part: slice) -> Tensor:
-        """(B, part of T, D), encoded from the faces or taken as stored."""
-        if batch.face_feature is None:
-            return cast(Tensor, self.encoder(cast(Tensor, batch.face)[:, part]))
-        stored, needed = batch.face_feature.shape[2], self.encoder.info.dim
-        if stored != needed:
-            raise InputError(
-                f"The stored face features have {stored} numbers, {self.encoder.info.name} gives {needed}."
-            )
-        return batch.face_feature[:, part]
 
     def answer(self, features: Tensor) -> Tensor:
         """(..., D) -> (..., 2) in [-1, 1]."""
@@ -93,7 +80,7 @@ class CapNetConfig:
         dropout: on the LSTM's input (one mask for all faces of a sequence) and on its output.
     """
 
-    encoder: Literal["resnext34", "small"] = "resnext34"
+    encoder: FaceNetwork = "resnext34"
     seconds: Literal[1, 2, 3] = 3
     train_lstm: bool = True
     fill: Literal["past", "current"] = "past"
@@ -147,7 +134,7 @@ class CapNet(nn.Module):
             raise InputError(f"CAPNet of {self.config.seconds} s needs windows of {n + 1} entries, found {steps}.")
         end = steps if self.config.fill == "current" else steps - 1
         part = slice(steps - 1 - n, end)
-        features, valid = self.fer.features(batch, part), batch.face_valid[:, part]
+        features, valid = face_features(self.encoder, batch, part), batch.face_valid[:, part]
         newest = (valid * torch.arange(1, end - part.start + 1, device=valid.device)).argmax(1)
         filling = self.fer.answer(features[torch.arange(len(features)), newest])
         filling = filling.masked_fill(~valid.any(1, keepdim=True), nan)
