@@ -49,7 +49,7 @@ def assert_same_bits(a, b):
     assert info_a == info_b
     best_a, best_b = load_file(a / "best.safetensors"), load_file(b / "best.safetensors")
     assert best_a.keys() == best_b.keys() and all(torch.equal(best_a[name], best_b[name]) for name in best_a)
-    assert (a / "logs/metrics.csv").read_text() == (b / "logs/metrics.csv").read_text()
+    assert (a / "logs/metrics.csv").read_bytes() == (b / "logs/metrics.csv").read_bytes()
     assert (a / "metrics.json").read_text() == (b / "metrics.json").read_text()
 
 

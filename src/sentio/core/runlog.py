@@ -44,7 +44,7 @@ class RunLog:
             path = folder / "logs" / "metrics.csv"
             _drop_rows_after(path, step)
             self._file = path.open("a", encoding="utf-8", newline="")
-            self._rows = csv.writer(self._file)
+            self._rows = csv.writer(self._file, lineterminator="\n")
             self._events = _tensorboard(folder / "logs", step)
 
     def __enter__(self) -> Self:
