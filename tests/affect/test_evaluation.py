@@ -136,6 +136,36 @@ def test_a_submission_answers_every_frame(root, tmp_path, track, sets, edition):
     assert submission.validate(place, track, edition, expected) == []
 
 
+def test_a_track_takes_the_clips_of_its_own_label_set(root, tmp_path):
+    data = AffectData(root, DataConfig(sets=("va", "expr")))
+    clips = data.split("validation")
+    values = [
+        Prediction(
+            valence_arousal=np.full((clip.frames, 2), 0.1 if clip.source == "va" else 0.2, np.float32),
+            expression=np.full((clip.frames, 8), 0.125, np.float32),
+        )
+        for clip in clips
+    ]
+    [path] = submit(tmp_path, "va", 6, clips, values)
+    assert {line.split(",", 1)[1] for line in path.read_text().splitlines()[1:]} == {"0.100000,0.100000"}
+
+
+def test_lsd_is_submitted_by_image(root, tmp_path):
+    picture = next((root / "cropped_aligned/video1").glob("*.jpg")).read_bytes()
+    names = [*(f"test_set_images/{number}.jpg" for number in (0, 1, 10)), "validation_set_real_images/FEAR/a.jpg"]
+    for name in names:
+        path = tmp_path / "lsd" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+    data = AffectData(tmp_path / "lsd", DataConfig(sets=("lsd",)))
+    assert "p_lsd" in data.validate(Bright().eval())
+    clips = data.split("test")
+    [path] = submit(tmp_path / "out", "lsd", 4, clips, predict_clips(Bright().eval(), data, clips))
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    assert [row[0] for row in rows] == ["image", "0.jpg", "1.jpg", "10.jpg"]
+    assert all(0 <= int(row[1]) <= 5 for row in rows[1:])
+
+
 def test_a_submission_may_answer_a_list_of_frames_only(root, tmp_path):
     result = evaluate(Bright().eval(), AffectData(root, DataConfig(sets=("mtl",))), EvaluationConfig(resamples=0))
     frames = {clip.name: np.array([1, 5, 9]) for clip in result.clips}

@@ -210,14 +210,16 @@ def submit(
     Raises:
         OutputError: what was written is not valid (the first faults are named).
     """
+    pairs = list(zip(clips, predictions, strict=True))
+    pairs = [pair for pair in pairs if pair[0].source == track] or pairs  # a clip may be in several label sets
     expected: submission.Frames | list[str]
     if track == "lsd":
-        expected = [name for clip in clips if clip.crops for name in clip.crops.names or ()]
-        classes = [values[:, 1:7].argmax(axis=1) + 1 for p in predictions if (values := p.expression) is not None]
+        expected = [name for clip, _ in pairs if clip.crops for name in clip.crops.names or ()]
+        classes = [values[:, 1:7].argmax(axis=1) + 1 for _, p in pairs if (values := p.expression) is not None]
         files = [submission.write_lsd(folder, expected, expression_to_lsd(np.concatenate(classes)))]
     else:
-        expected = frames or {clip.name: np.arange(1, clip.frames + 1) for clip in clips}
-        by_name = {clip.name: prediction for clip, prediction in zip(clips, predictions, strict=True)}
+        expected = frames or {clip.name: np.arange(1, clip.frames + 1) for clip, _ in pairs}
+        by_name = {clip.name: prediction for clip, prediction in pairs}
         files = submission.write(folder, track, edition, by_name, expected, decided)
     place = files[0] if files[0].name == f"{track}.txt" else folder
     faults = submission.validate(place, track, edition, expected)
