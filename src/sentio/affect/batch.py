@@ -44,7 +44,7 @@ class AffectBatch:
     audio_valid: Tensor | None = None
     """(B, Ta) bool with ``audio_feature``, (B, S) with ``audio``: false where the sound is padding."""
     audio_time_s: Tensor | None = None
-    """(B, Ta) float32, seconds, middle of each audio step on the clock of ``time_s``."""
+    """(B, Ta) float32, seconds that each audio step stands for, on the clock of ``time_s``."""
     valence_arousal: Tensor | None = None
     """(B, L, 2) float32 in [-1, 1]."""
     valence_arousal_valid: Tensor | None = None
