@@ -1,8 +1,6 @@
 """The command line: a verb is a typed function here; its signature is its flags, its docstring their help."""
 
-import inspect
 import json as json_format
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,12 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ActionYesNo, ArgumentParser
+from jsonargparse import ActionYesNo
 
-from sentio import __version__
 from sentio.core.errors import InputError, SentioError
+from sentio.parsing import Verbs, parse
 
-EPILOG = "Each verb explains itself: sentio VERB --help"
 Format = Literal["parquet", "csv", "jsonl"]
 
 
@@ -146,6 +143,138 @@ def train_recipe(
     return 0
 
 
+def check_data(action: Literal["check"], path: Path, *, all_images: bool = False, json: bool = False) -> int:
+    """Look through a folder in any Aff-Wild2 or LSD layout: what is there, class balance, and what is wrong where.
+
+    The exit code is 1 if a file is unusable.
+
+    Args:
+        all_images: decode every crop, not a thousand spread evenly.
+        json: print JSON.
+    """
+    from sentio.affect.data.check import check
+
+    report = check(path, images=None if all_images else 1000)
+    print(json_format.dumps(report.to_dict(), indent=2) if json else report.to_text())
+    return 0 if report.usable() else 1
+
+
+def store_features(data: Path, *, encoder: str, out: Path | None = None, fetch: bool = False) -> int:
+    """Run a frozen encoder once over all crops, or all sound, of a data folder and keep its vectors.
+
+    What is there already is not done again, so a stopped run goes on.
+
+    Args:
+        encoder: vit, clip, wav2vec2 or ast (published weights), KIND:FOLDER for others of that kind, or the
+            .safetensors file of a trained system, whose own encoder is taken.
+        out: folder of the store; DATA/features if not given.
+        fetch: allow the download of published weights.
+    """
+    from sentio.affect.data.dataset import DataConfig, open_store
+    from sentio.affect.data.extraction import extract
+
+    config = DataConfig(features=str(out) if out else None)
+    store = open_store(data, encoder, config, fetch=fetch)
+    problems = extract(data, store)
+    print(*problems, f"features: {store.folder}", sep="\n")
+    return 1 if any(problem.level == "error" for problem in problems) else 0
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    data: Path,
+    split: Literal["train", "validation", "test"] | None = None,
+    fallback: Path | None = None,
+    out: Path | None = None,
+    submit: Path | None = None,
+    track: Literal["va", "expr", "au", "mtl", "lsd"] = "va",
+    edition: int = 6,
+    images: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Score a finished run by the official metric, pooled over all labelled frames; or write its submission.
+
+    Args:
+        data: folder of the data.
+        split: whose frames are meant; validation for scores and test for a submission, if not given.
+        fallback: another run, for the frames that the first one says nothing of (FER-Tuned for CAPNet).
+        out: file for the scores with their header; RUN/evaluation.json if not given.
+        submit: folder for a submission instead of scores; it is read back and validated.
+        track: track of the submission.
+        edition: edition of the ABAW challenge (2 to 10), which decides the layout of the submission.
+        images: the organisers' list of the images to answer for; without it, every frame of the split.
+        json: print JSON.
+    """
+    from sentio.affect import evaluation
+    from sentio.core.writers import write_json
+
+    if submit:
+        files = evaluation.submit_run(
+            run, data, submit, track=track, edition=edition, images=images, split=split or "test", fallback=fallback
+        )
+        print(*files, sep="\n")
+        return 0
+    result = evaluation.evaluate_run(run, data, split=split or "validation", fallback=fallback)
+    write_json(out or run / "evaluation.json", result.to_dict())
+    print(json_format.dumps(result.to_dict(), indent=2) if json else result.to_text())
+    return 0
+
+
+def evaluate_upsampling(
+    data: Path,
+    *,
+    models: tuple[Literal["pu-any", "pu-mfa"], ...] = ("pu-any", "pu-mfa"),
+    clouds: Path | None = None,
+    ratio: float = 4.0,
+    input_points: int = 2048,
+    noise: float = 0.0,
+    seed: int = 0,
+    out: Path = Path("evaluation.json"),
+    json: bool = False,
+) -> int:
+    """Up-sample clouds of meshes and compare with dense clouds of the same meshes, in each published convention.
+
+    Two rows of the same run stand beside the models: the floor (another even sample of the mesh) and midpoints without
+    a network. All values are times 1000.
+
+    Args:
+        models: what to measure.
+        clouds: npz with the arrays NAME|in2048 and NAME|gt8192 of the meshes; sampled anew if not given.
+        ratio: points out for each point in.
+        input_points: points in.
+        noise: standard deviation of noise on the input, in units of its radius.
+        seed: of samples and noise.
+        out: file for the rows of every shape, with the protocol.
+        json: print the means as JSON.
+    """
+    from functools import partial
+
+    from rich.console import Console
+
+    from sentio.points.evaluate import Upsampler, evaluate_shapes
+    from sentio.points.upsample import upsample
+
+    methods: dict[str, Upsampler] = {name: partial(upsample, model=name) for name in models}
+    with _progress("evaluating") as tell:
+        result = evaluate_shapes(
+            data,
+            methods,
+            ratio=ratio,
+            points=input_points,
+            clouds=clouds,
+            noise=noise,
+            seed=seed,
+            progress=tell,
+        )
+    result.write(out)
+    if json:
+        print(json_format.dumps([asdict(row) for row in result.means()], indent=2))
+    else:
+        Console().print(result.table())
+    return 0
+
+
 def list_or_fetch_models(
     action: Literal["list", "fetch"] = "list", names: tuple[str, ...] = (), *, json: bool = False
 ) -> int:
@@ -219,8 +348,7 @@ def _lines(values: dict[str, Any], indent: str = "") -> str:
     return "\n".join(lines)
 
 
-Arguments = dict[str, dict[str, Any]]
-VERBS: dict[str, tuple[Callable[..., int], Arguments]] = {
+VERBS: Verbs = {
     "analyze": (analyze_media, {"paths": {"nargs": "*", "type": Path, "help": "files, folders or patterns"}}),
     "upsample": (
         upsample_cloud,
@@ -230,6 +358,13 @@ VERBS: dict[str, tuple[Callable[..., int], Arguments]] = {
         },
     ),
     "train": (train_recipe, {"recipe": {"type": Path, "help": "a JSON file, e.g. recipes/capnet.json"}}),
+    "evaluate": (evaluate_run, {"run": {"type": Path, "help": "folder of a run of sentio train"}}),
+    "evaluate --points": (evaluate_upsampling, {"data": {"type": Path, "help": "folder of meshes"}}),
+    "data": (
+        check_data,
+        {"action": {"choices": ["check"], "help": "what to do"}, "path": {"type": Path, "help": "folder of data"}},
+    ),
+    "features": (store_features, {"data": {"type": Path, "help": "folder of data"}}),
     "models": (
         list_or_fetch_models,
         {
@@ -239,54 +374,18 @@ VERBS: dict[str, tuple[Callable[..., int], Arguments]] = {
     ),
     "doctor": (examine_installation, {}),
 }
-"""Every verb with its function and the arguments of it that are read in a special way: those without a flag above all.
+"""The verbs, their functions and special arguments.
 
 The functions have other names than the package's own: the parser would import ``sentio.analyze`` to compare them.
 """
 
 
-def build_parser() -> ArgumentParser:
-    """The parser of all verbs."""
-    parser = ArgumentParser(prog="sentio", description="Affect from faces and voices; dense point clouds from sparse.")
-    parser.add_argument("--version", action="version", version=f"sentio {__version__}")
-    verbs = parser.add_subcommands(required=True, dest="verb", metavar="VERB", description=EPILOG, title="verbs")
-    for name, (function, special) in VERBS.items():
-        summary, *rest = (inspect.getdoc(function) or "").split("\n\n")
-        about = "\n\n".join([summary, *(text for text in rest if not text.startswith("Args:"))])
-        verb = ArgumentParser(description=about)
-        for argument, how in special.items():
-            described: dict[str, Any] = {"help": _help_of(function, argument.lstrip("-")), **how}
-            verb.add_argument(argument, **described)
-        switches = {p.name for p in inspect.signature(function).parameters.values() if p.annotation is bool}
-        verb.add_function_arguments(
-            function, skip={*switches, *(argument.lstrip("-") for argument in special)}, as_group=False
-        )
-        for switch in sorted(switches):
-            verb.add_argument(f"--{switch}", action="store_true", help=_help_of(function, switch))
-        verbs.add_subcommand(name, verb, help=summary)
-    return parser
-
-
-def _help_of(function: Callable[..., int], name: str) -> str:
-    """The text of one argument in the docstring, from its name to the next one's."""
-    text = (inspect.getdoc(function) or "").partition("Args:\n")[2]
-    found = re.search(rf"^    {name}: (.*?)(?=^    \w+: |\Z)", text, re.DOTALL | re.MULTILINE)
-    return " ".join(found[1].split()) if found else ""
-
-
-def _with_underscores(argument: str) -> str:
-    """``--keep-input=true`` as ``--keep_input=true``, so that both spellings of a flag are right."""
-    flag, equals, value = argument.partition("=")
-    return "--" + flag[2:].replace("-", "_") + equals + value if argument.startswith("--") else argument
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    given = sys.argv[1:] if argv is None else argv
-    chosen = build_parser().parse_args([_with_underscores(argument) for argument in given])
-    function, _ = VERBS[chosen.verb]
+    verb, arguments = parse(VERBS, sys.argv[1:] if argv is None else argv)
+    function, _ = VERBS[verb]
     try:
-        return function(**vars(chosen[chosen.verb]))
+        return function(**arguments)
     except SentioError as error:
         print(f"sentio: {error}", file=sys.stderr)
         return 1

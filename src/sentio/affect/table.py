@@ -29,7 +29,7 @@ AFFECT = Schema(
         Column("face_y", "float32", "px", "upper edge of the face box"),
         Column("face_w", "float32", "px", "width of the face box"),
         Column("face_h", "float32", "px", "height of the face box"),
-        Column("face_score", "float32", "0 to 1", "certainty of the detector, or of the tracking between detections"),
+        Column("face_score", "float32", "0 to 1", "the detector's certainty"),
         Column("quality", "float32", "0 to 1", "how usable the face is, from size, sharpness, pose and score"),
         Column("reason", "string", "", "why a row has no usable face; null where it has one"),
         *SCORES,

@@ -172,13 +172,15 @@ class AffectData:
         return "p_mtl" if len(self.kinds) > 1 else names[self.kinds[0]]
 
 
-def open_store(root: Path, spec: str, config: DataConfig) -> FeatureStore:
+def open_store(root: Path, spec: str, config: DataConfig, *, fetch: bool = False) -> FeatureStore:
     """The feature store of an encoder for a data folder; to fill it is ``extraction.extract``'s work.
+
+    ``fetch`` allows a download of published weights.
 
     Raises:
         WeightsError, RecipeError: the encoder cannot be opened.
     """
-    encoder = open_encoder(spec)
+    encoder = open_encoder(spec, fetch=fetch)
     folder = Path(config.features) if config.features else root / "features"
     return FeatureStore(folder, encoder, config.sound_steps if encoder.info.rate else None)
 
