@@ -249,6 +249,8 @@ TEXTS = {
     "header": ("x,y,z,Intensity,ring\n0,1,2,0.5,7\n3,4,5,1,8\n", {"Intensity": [0.5, 1], "ring": [7, 8]}),
     "other order": ("label x z y\n1 0 2 1\n2 3 5 4\n", {"label": [1, 2]}),
     "comment names": ("# made by\n// X Y Z R G B\n0 1 2 255 0 9\n3 4 5 1 2 3\n", {"colour": [[255, 0, 9], [1, 2, 3]]}),
+    "gap after names": ("x y z ring\n\n# rows\n0 1 2 7\n3 4 5 8\n", {"ring": [7, 8]}),
+    "names within names": ("x y z xy yz\n0 1 2 7 8\n3 4 5 9 9\n", {"xy": [7, 9], "yz": [8, 9]}),
     "comment between": ("0 1 2\n# half\n3 4 5\n", {}),
     "colours": ("0 1 2 255 0 9\n3 4 5 1 2 3\n", {"colour": [[255, 0, 9], [1, 2, 3]]}),
     "normals": ("0 1 2 0.6 0.8 0\n3 4 5 0 0 -1.0\n", {"normals": [[0.6, 0.8, 0], [0, 0, -1]]}),
@@ -277,6 +279,33 @@ def test_arrays_of_other_programs(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", xyz=table[:, :3], rgb=table[:, :3], name=np.array("x"), other=np.zeros(9))
     cloud = read_cloud(tmp_path / "a.npz")
     assert set(cloud.attributes) == {"rgb"}
+
+
+@pytest.mark.parametrize("suffix", [*EXACT, "xyz", "csv", *LAS])
+def test_strange_names_are_written_as_words(suffix: str, tmp_path: Path) -> None:
+    name = "a, b\n;" + 40 * "c"
+    write_cloud(Cloud(np.eye(3), {name: np.array([1.5, 2.5, 3.5])}), tmp_path / f"a.{suffix}")
+    attributes = read_cloud(tmp_path / f"a.{suffix}").attributes
+    (found,) = (key for key in attributes if key.startswith("a"))
+    np.testing.assert_array_equal(attributes[found], [1.5, 2.5, 3.5])
+
+
+def test_only_numbers_are_taken_from_arrays(tmp_path: Path) -> None:
+    rows = np.zeros(
+        3, dtype=[("x", "f8"), ("y", "f8"), ("z", "f8"), ("name", "U3"), ("cube", "f4", (2, 2)), ("on", "?")]
+    )
+    np.save(tmp_path / "a.npy", rows)
+    assert set(read_cloud(tmp_path / "a.npy").attributes) == {"on"}
+    np.save(tmp_path / "b.npy", np.zeros(3, dtype=[("x", "U3"), ("y", "f8"), ("z", "f8")]))
+    with pytest.raises(InputError, match="no plain numbers"):
+        read_cloud(tmp_path / "b.npy")
+
+
+def test_the_viewpoint_of_a_pcd_is_kept(tmp_path: Path) -> None:
+    text = PCD_HEADER.format(kind="binary").replace("0 0 0 1 0 0 0", "1 2 3 0 1 0 0")
+    (tmp_path / "a.pcd").write_bytes(text.encode() + b"".join(PCD_ROW.pack(*row) for row in PCD_ROWS))
+    write_cloud(carry(read_cloud(tmp_path / "a.pcd"), np.eye(3)), tmp_path / "b.pcd")
+    assert b"VIEWPOINT 1 2 3 0 1 0 0\n" in (tmp_path / "b.pcd").read_bytes()
 
 
 def test_lidar_records_are_told_apart(tmp_path: Path) -> None:

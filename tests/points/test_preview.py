@@ -88,7 +88,10 @@ def test_pictures_are_repeatable_and_do_not_depend_on_place_or_scale(tmp_path: P
     "points", [np.zeros((1, 3)), np.ones((30, 3)), np.eye(3)[:2], np.outer(np.arange(9.0), [0, 1, 0])]
 )
 @pytest.mark.parametrize("source", [Source(), Source("kitti"), Source("pcd", width=9, height=2)])
-def test_degenerate_clouds_are_drawn_all_the_same(points: np.ndarray, source: Source, tmp_path: Path) -> None:
+def test_degenerate_clouds_are_drawn_all_the_same(
+    points: np.ndarray, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview, "PANEL", (160, 120))
     cloud = Cloud(points, source=source)
     draw_preview(cloud, cloud, tmp_path / "a.png")
     assert cv2.imread(str(tmp_path / "a.png")) is not None

@@ -156,7 +156,8 @@ def _case(path: Path, arrays: Mapping[str, NDArray[Any]] | None, points: int, ra
     if arrays is None:
         unit = normalise(surface.vertices)
         surface = Surface(unit.points.astype(np.float64), surface.faces)
-        sparse, truth = (surface.sample_evenly(n, seed=_seed(seed, name, n)).points for n in (points, dense))
+        roles = {"sparse": points, "truth": dense}
+        sparse, truth = (surface.sample_evenly(n, seed=_seed(seed, name, role)).points for role, n in roles.items())
         return Case(name, surface, sparse, truth)
     keys = f"{name}|in{points}", f"{name}|gt{dense}"
     if missing := [key for key in keys if key not in arrays]:
@@ -186,7 +187,7 @@ def _noise(case: Case, level: float, seed: int) -> Floats:
     return random.normal(scale=level * normalise(case.sparse).radius, size=case.sparse.shape)
 
 
-def _seed(seed: int, name: str, role: str | int) -> int:
+def _seed(seed: int, name: str, role: str) -> int:
     return zlib.crc32(f"{seed} {name} {role}".encode())
 
 

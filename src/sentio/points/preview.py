@@ -138,7 +138,7 @@ def draw_cloud(cloud: Cloud, camera: Camera, *, like: Cloud, albedo: Floats | No
     Args:
         cloud: what to draw.
         camera: from where.
-        like: cloud whose local spacing sets the size of the splats.
+        like: cloud whose local spacing sets the size of the splats, and whose heights the range of the colours.
         albedo: (N, 3) colours in [0, 1], blue first, to be shown as they are instead of the cloud's own in the light.
     """
     size = (PANEL[0] * FINE, PANEL[1] * FINE)
@@ -150,7 +150,7 @@ def draw_cloud(cloud: Cloud, camera: Camera, *, like: Cloud, albedo: Floats | No
     image[:] = NIGHT if scene else DAY
     if seen.any():
         light = 1.0 if scene or albedo is not None else _shade(cloud, camera)[:, None]
-        lit = np.clip((_albedo(cloud) if albedo is None else albedo) * light, 0, 1)
+        lit = np.clip((_albedo(cloud, like) if albedo is None else albedo) * light, 0, 1)
         colour = 255 * lit[index[seen]] * _darken(depth)[seen][:, None]
         haze = 0 if scene else HAZE * _share(depth[seen])[:, None]
         image[seen] = (1 - haze) * colour + haze * image[seen]
@@ -216,29 +216,30 @@ def _darken(depth: Floats) -> Floats:
     return np.asarray(np.exp(-30 * np.minimum(step, 0.035)))
 
 
-def _albedo(cloud: Cloud) -> Floats:
-    """Colours (N, 3) in [0, 1]."""
+def _albedo(cloud: Cloud, like: Cloud) -> Floats:
+    """Colours (N, 3) in [0, 1]; heights are compared with those of ``like``."""
     colour = cloud.attributes.get("colour")
     if colour is not None:
         full = 1.0 if colour.dtype.kind == "f" else 255.0 if colour.max() <= 255 else 65535.0
         return np.asarray(np.clip(colour[:, 2::-1] / full, 0, 1))
     if is_scene(cloud):
-        return paint(cloud.points[:, 2], darkest=0.3)
+        return paint(cloud.points[:, 2], like.points[:, 2], darkest=0.3)
     return np.broadcast_to(np.array(CLAY), cloud.points.shape)
 
 
-def paint(values: Floats, *, darkest: float = 0.0) -> Floats:
-    """Colours (N, 3) in [0, 1] for values (N,): dark blue to yellow from their 2nd to their 98th percentile.
+def paint(values: Floats, reference: Floats | None = None, *, darkest: float = 0.0) -> Floats:
+    """Colours (N, 3) in [0, 1] for values (N,): dark blue to yellow from the 2nd to the 98th percentile.
 
-    ``darkest`` leaves out that share of the colours, for a dark background.
+    The percentiles are those of ``reference``, or of the values themselves. ``darkest`` leaves out that share of the
+    colours, for a dark background.
     """
     table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0] / 255
-    return np.asarray(table[np.rint(255 * (darkest + (1 - darkest) * _share(values))).astype(np.int64)])
+    return np.asarray(table[np.rint(255 * (darkest + (1 - darkest) * _share(values, reference))).astype(np.int64)])
 
 
-def _share(values: Floats) -> Floats:
-    """Values mapped to [0, 1] from their 2nd to their 98th percentile."""
-    low, high = np.percentile(values, [2, 98])
+def _share(values: Floats, reference: Floats | None = None) -> Floats:
+    """Values mapped to [0, 1] from the 2nd to the 98th percentile of the reference, or their own."""
+    low, high = np.percentile(values if reference is None else reference, [2, 98])
     return np.asarray(np.clip((values - low) / max(high - low, 1e-300), 0, 1))
 
 

@@ -88,7 +88,7 @@ def _pack(
 
 def _bytes(values: Array) -> Array:
     """Three or four columns as red, green, blue from 0 to 255; signed values such as normals by their size."""
-    values = abs(values[:, :3].astype(np.float64))
+    values = abs(np.nan_to_num(values[:, :3].astype(np.float64)))
     full = 1.0 if values.max() <= 1 else 255.0 if values.max() <= 255 else 65535.0
     return np.asarray(np.rint(255 * np.clip(values / full, 0, 1)))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sentio.core.errors import InputError, OutputError
-from sentio.points.io.cloud import Array, Cloud, Source, from_columns
+from sentio.points.io.cloud import AXES, Array, Cloud, Source, from_columns
 
 POINT_KEYS = ("points", "xyz", "pos", "vertices", "arr_0")
 RECORDS = {"kitti": ("x", "y", "z", "intensity"), "nuscenes": ("x", "y", "z", "intensity", "ring")}
@@ -26,7 +26,7 @@ def write_npy(cloud: Cloud, path: Path) -> None:
     """Write (N, 3), or a structured array if there are attributes."""
     points = cloud.stored_points
     if cloud.attributes:
-        columns = dict(zip("xyz", points.T, strict=True)) | dict(cloud.attributes)
+        columns = dict(zip(AXES, points.T, strict=True)) | dict(cloud.attributes)
         points = np.empty(len(points), dtype=[(name, v.dtype, v.shape[1:]) for name, v in columns.items()])
         for name, values in columns.items():
             points[name] = values

@@ -1,5 +1,6 @@
 """What every reader gives and every writer takes: points with named attributes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from sentio.points.geometry import interpolation
 
 Array = NDArray[Any]
 
+AXES = ("x", "y", "z")
 COLOURS = (("red", "green", "blue", "alpha"), ("r", "g", "b", "a"))
 NORMALS = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"), ("normalx", "normaly", "normalz"))
 CONTINUOUS = {"colour", "intensity"}  # blended and rounded although stored as integers
@@ -29,7 +31,8 @@ class Source:
         height: rows of an organised cloud, 1 if it is not organised.
         dropped: points left out because a coordinate was not finite.
         comments: comment lines of the header.
-        header: the header of a LAS file: version, point format, scales, offsets, coordinate system.
+        header: what else the format's own writer takes over: the header of a LAS file (version, point format, scales,
+            offsets, coordinate system), the viewpoint of a PCD file.
     """
 
     format: str = "array"
@@ -79,7 +82,7 @@ class Cloud:
 
     def columns(self) -> dict[str, Array]:
         """The cloud as named columns (N,): x, y, z, then the attributes, spread over their components."""
-        columns = dict(zip("xyz", self.stored_points.T, strict=True))
+        columns = dict(zip(AXES, self.stored_points.T, strict=True))
         for name, values in self.attributes.items():
             if values.ndim == 1:
                 columns[name] = values
@@ -91,24 +94,33 @@ class Cloud:
 
 
 def from_columns(columns: Mapping[str, Array], source: Source) -> Cloud:
-    """A cloud from named columns: x, y, z and any others; points that are not finite are left out and counted.
+    """A cloud from named columns: x, y, z and any other numbers; points that are not finite are left out and counted.
 
     Raises:
         InputError: x, y or z is missing, or no finite point is left.
     """
     names = {name.lower(): name for name in columns}
-    if missing := [axis for axis in "xyz" if axis not in names]:
+    if missing := [axis for axis in AXES if axis not in names]:
         found = ", ".join(columns) or "none"
         raise InputError(f"There is no column {missing[0]!r}; the columns are: {found}.")
-    stored = np.stack([columns[names[axis]] for axis in "xyz"], axis=1)
+    axes = [np.asarray(columns[names[axis]]) for axis in AXES]
+    if any(values.ndim != 1 or values.dtype.kind not in "fiu" for values in axes):
+        raise InputError("The columns x, y and z are no plain numbers.")
+    stored = np.stack(axes, axis=1)
     dtype = "float32" if stored.dtype in (np.dtype("f2"), np.dtype("f4")) else "float64"
     finite = np.isfinite(stored).all(axis=1)
     if len(finite) and not finite.any():
         raise InputError("No point is finite: every one has a NaN or infinite coordinate.")
-    rest = {name: np.asarray(values) for name, values in columns.items() if name.lower() not in "xyz"}
-    attributes = {name: values[finite] for name, values in _gather(rest).items()}
+    rest = {name: np.asarray(values) for name, values in columns.items() if name.lower() not in AXES}
+    numbers = {name: values for name, values in rest.items() if values.dtype.kind in "fiub" and values.ndim <= 2}
+    attributes = {name: values[finite] for name, values in _gather(numbers).items()}
     source = replace(source, dtype=dtype, dropped=int((~finite).sum()))
     return Cloud(stored[finite].astype(np.float64), attributes, source)
+
+
+def word(name: str) -> str:
+    """The name of an attribute as one word that every file format takes."""
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)
 
 
 def _gather(columns: dict[str, Array]) -> dict[str, Array]:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from sentio.core.errors import InputError, OutputError, require
-from sentio.points.io.cloud import COLOURS, Array, Cloud, Source, from_columns
+from sentio.points.io.cloud import AXES, COLOURS, Array, Cloud, Source, from_columns, word
 
 AT_ONCE = 1 << 20  # points; read in pieces so that a false count in the header claims no memory
 FIRST_HEADER, LAST_HEADER = 227, 375  # bytes of the header of LAS 1.0 and 1.4
 COMPRESSED = 0x80  # bit of the point format that marks LAZ
 CHUNK_SIZE = 64  # bytes from the name of the compressor's record to its points per chunk
 SHORT_RECORD, LONG_RECORD = 54, 60  # least bytes of a variable-length record and of an extended one
+LONGEST_NAME = 32  # bytes of the name of an extra dimension
 LARGEST_INTEGER = 2**31 - 1
 
 
@@ -43,8 +44,9 @@ def write_las(cloud: Cloud, path: Path, *, compress: bool) -> None:
     """Write LAS or LAZ with the header of the source; attributes that are no standard dimension become extra ones."""
     laspy = require("laspy", "points")
     require("lazrs", "points")
-    columns = {name: values for name, values in cloud.columns().items() if name not in "xyz"}
-    header = copy.deepcopy(cloud.source.header) or _new_header(laspy, cloud)
+    columns = {word(name)[:LONGEST_NAME]: values for name, values in cloud.columns().items() if name not in AXES}
+    kept = cloud.source.header if cloud.source.format == "las" else None
+    header = copy.deepcopy(kept) or _new_header(laspy, cloud)
     columns = _settle(laspy, header, columns)
     record = laspy.ScaleAwarePointRecord.zeros(len(cloud.points), header=header)
     try:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from sentio.core.errors import InputError
-from sentio.points.io.cloud import Array, Cloud, Source, from_columns
+from sentio.points.io.cloud import AXES, Array, Cloud, Source, from_columns, word
 from sentio.points.io.text import parse_rows
 
 KEYS = ("VERSION", "FIELDS", "SIZE", "TYPE", "COUNT", "WIDTH", "HEIGHT", "VIEWPOINT", "POINTS", "DATA")
+NO_VIEWPOINT = ["0", "0", "0", "1", "0", "0", "0"]  # translation and quaternion of the sensor
 PADDING = "_"  # the name of fields that only fill up a row; it may stand there more than once
 KINDS = {"I": "i", "U": "u", "F": "f"}
 
@@ -43,20 +44,26 @@ def read_pcd(data: bytes) -> Cloud:
         raise InputError(f"The header names the unknown data format {kind!r}.")
     columns = readers[kind](data[body:], fields, count)
     columns = _unpack_colour({name: columns[name] for name in columns if not name.startswith(PADDING)})
-    source = Source("pcd", width=_integer(header, "WIDTH"), height=_integer(header, "HEIGHT"), comments=comments)
+    source = Source(
+        "pcd",
+        width=_integer(header, "WIDTH"),
+        height=_integer(header, "HEIGHT"),
+        comments=comments,
+        header=header.get("VIEWPOINT", NO_VIEWPOINT),
+    )
     return from_columns(columns, source)
 
 
 def write_pcd(cloud: Cloud, path: Path) -> None:
     """Write a binary PCD file; colours are packed into 8 bits a channel, as the format has it."""
-    columns: dict[str, Array] = dict(zip("xyz", cloud.stored_points.T, strict=True))
+    columns: dict[str, Array] = dict(zip(AXES, cloud.stored_points.T, strict=True))
     for name, values in cloud.attributes.items():
         if name == "colour":
             columns |= _pack_colour(values)
         elif name == "normals":
             columns |= dict(zip(("normal_x", "normal_y", "normal_z"), values.T, strict=True))
         else:
-            columns[name.replace(" ", "_")] = values.astype("u1") if values.dtype.kind == "b" else values
+            columns[word(name)] = values.astype("u1") if values.dtype.kind == "b" else values
     rows = [(name, v.dtype.newbyteorder("<"), v.shape[1:]) for name, v in columns.items()]
     table = np.empty(len(cloud.points), dtype=rows)
     for name, values in columns.items():
@@ -69,7 +76,7 @@ def write_pcd(cloud: Cloud, path: Path) -> None:
         "COUNT": [str(v[0].size) for v in columns.values()],
         "WIDTH": [str(len(table))],
         "HEIGHT": ["1"],
-        "VIEWPOINT": ["0 0 0 1 0 0 0"],
+        "VIEWPOINT": cloud.source.header if cloud.source.format == "pcd" else NO_VIEWPOINT,
         "POINTS": [str(len(table))],
         "DATA": ["binary"],
     }

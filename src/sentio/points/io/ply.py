@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sentio.core.errors import InputError
-from sentio.points.io.cloud import Array, Cloud, Source, from_columns
+from sentio.points.io.cloud import Array, Cloud, Source, from_columns, word
 from sentio.points.io.text import parse_rows
 
 TYPES = {
@@ -54,7 +54,7 @@ def has_faces(data: bytes) -> bool:
 
 def write_ply(cloud: Cloud, path: Path) -> None:
     """Write a binary little-endian PLY file."""
-    columns = {name.replace(" ", "_"): _storable(values) for name, values in cloud.columns().items()}
+    columns = {word(name): _storable(values) for name, values in cloud.columns().items()}
     table = np.empty(len(cloud.points), dtype=[(name, values.dtype) for name, values in columns.items()])
     for name, values in columns.items():
         table[name] = values

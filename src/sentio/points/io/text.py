@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sentio.core.errors import InputError
-from sentio.points.io.cloud import Array, Cloud, Source, from_columns
+from sentio.points.io.cloud import AXES, Array, Cloud, Source, from_columns, word
 
 COMMENTS = ("#", "//")
 LARGEST_WHOLE = 2**53  # beyond it a float64 cannot hold every integer
@@ -28,11 +28,12 @@ def read_text(data: bytes) -> Cloud:
     comments = tuple(line.lstrip().lstrip("#/").strip() for line in lines[:start] if line.strip())
     words, delimiter = _split(lines[start])
     named = not any(_is_number(word) for word in words)
-    table = _parse(lines[start + named :], start + named, delimiter)
+    body = [line for line in lines[start + named :] if line.strip() and not line.lstrip().startswith(COMMENTS)]
+    table = _parse(body, delimiter)
     names = words if named else _names_of(comments, table.shape[1]) or _guess_names(table)
     if len(names) != table.shape[1]:
         raise InputError(f"The first line names {len(names)} columns, but {table.shape[1]} values follow on a line.")
-    sample = _split(lines[start + named])[0]
+    sample = _split(body[0])[0]
     columns = {name: _narrow(table[:, i], sample[i]) for i, name in enumerate(names)}
     return from_columns(columns, Source("text", comments=comments))
 
@@ -46,7 +47,7 @@ def write_text(cloud: Cloud, path: Path, delimiter: str) -> None:
     import pyarrow.csv
 
     columns = cloud.columns()
-    table = pa.table({name.replace(" ", "_"): np.ascontiguousarray(values) for name, values in columns.items()})
+    table = pa.table({word(name): np.ascontiguousarray(values) for name, values in columns.items()})
     options = pyarrow.csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="none")
     with path.open("wb") as file:
         if delimiter == "," or cloud.attributes:
@@ -70,13 +71,13 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _parse(lines: list[str], skipped: int, delimiter: str | None) -> Array:
-    if not any(line.strip() for line in lines):
+def _parse(lines: list[str], delimiter: str | None) -> Array:
+    if not lines:
         raise InputError("There are no points.")
     try:
         table = np.loadtxt(lines, dtype=np.float64, delimiter=delimiter, comments=COMMENTS, ndmin=2)
     except ValueError as error:
-        raise InputError(f"The lines after line {skipped} are no table of numbers: {error}.") from error
+        raise InputError(f"The points are no table of numbers: {error}.") from error
     if table.shape[1] < 3:
         raise InputError(f"A line holds {table.shape[1]} values; at least x, y and z are needed.")
     return table
@@ -121,7 +122,7 @@ def parse_rows(lines: list[str], fields: list[tuple[str, str]]) -> dict[str, Arr
         raise InputError(f"The header announces {len(fields)} values a point, {table.shape[1]} are present.")
     with np.errstate(invalid="ignore", over="ignore"):
         columns = {name: table[:, i].astype(dtype) for i, (name, dtype) in enumerate(fields)}
-        exact = {name: table[:, i] for i, (name, dtype) in enumerate(fields) if name in "xyz" and dtype == "f4"}
+        exact = {name: table[:, i] for i, (name, dtype) in enumerate(fields) if name in AXES and dtype == "f4"}
         finite = {name: values[np.isfinite(values)] for name, values in exact.items()}
         extent = max((float(np.ptp(values)) for values in finite.values() if len(values)), default=0.0)
         loss = max((float(abs(v - v.astype("f4")).max()) for v in finite.values() if len(v)), default=0.0)
