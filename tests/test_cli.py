@@ -96,6 +96,15 @@ def test_models_fetch_passes_names_on(monkeypatch, capsys) -> None:
     assert cli.main(["models", "fetch"]) == 1
 
 
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "sentio", "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    child.stdout.close()
+    assert child.stderr.read() == ""
+    assert child.wait() == 141
+
+
 def test_doctor_finds_no_problem_here(capsys) -> None:
     assert cli.main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -1,6 +1,7 @@
 """The command line: a verb is a typed function here; its signature is its flags, its docstring their help."""
 
 import json as json_format
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -392,3 +393,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("sentio: interrupted; files that were complete are kept.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, head for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
