@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from sentio.affect.backbones import fingerprint, open_encoder
+from sentio.affect.backbones import fingerprint, open_encoder, pretrained
 from sentio.affect.backbones.mel import MelFilterBank
 from sentio.affect.backbones.pretrained import (
     AstEncoder,
@@ -105,6 +105,7 @@ def test_clip_gives_projected_embeddings_of_pictures_and_sentences(clip, capsys)
         # start, words, end; the shorter sentence is padded and must not notice
         alone = model.get_text_features(input_ids=torch.tensor([[38, 36, 37, 39]])).pooler_output
         torch.testing.assert_close(texts(["ab cd", "e f g h"])[:1], alone)
+    assert texts(["ab cd " * 30]).isfinite().all()  # cut at the 16 places of the network
     assert images.info.interpolation == "bicubic" and images.info.mean == pytest.approx(CLIP_MEAN)
     assert images.info.dim == texts.info.dim == 12
 
@@ -197,6 +198,22 @@ def test_a_snapshot_that_is_not_here_says_how_to_get_it_and_asks_no_network(tmp_
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(WeightsError, match="hf download openai/clip-vit-base-patch32"):
         open_encoder("clip")
+
+
+def test_a_download_happens_only_when_it_is_asked_for(vit, monkeypatch):
+    asked = []
+
+    def download(name, *, local_files_only, allow_patterns):
+        asked.append((name, local_files_only, allow_patterns))
+        return vit[1]
+
+    monkeypatch.setattr(pretrained, "snapshot_download", download)
+    open_encoder("vit")
+    assert open_encoder("vit", fetch=True).info.provenance == "google/vit-base-patch16-224-in21k"
+    assert [(name, local) for name, local, _ in asked] == [
+        ("google/vit-base-patch16-224-in21k", local) for local in (True, False)
+    ]
+    assert not any("bin" in pattern for _, _, patterns in asked for pattern in patterns)
 
 
 def test_pickled_weights_are_refused(vit):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import torch
 import transformers
@@ -89,7 +89,8 @@ class ClipTextEncoder(Frozen):
         )
 
     def forward(self, sentences: list[str]) -> Tensor:
-        tokens = self.tokenizer(sentences, padding=True, truncation=True, return_tensors="pt")
+        longest = cast(Any, self.model.config).max_position_embeddings
+        tokens = self.tokenizer(sentences, padding=True, truncation=True, max_length=longest, return_tensors="pt")
         embeddings: Tensor = self.model(**tokens.to(next(self.model.parameters()).device)).text_embeds
         return embeddings
 
