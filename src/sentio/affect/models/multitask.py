@@ -1,0 +1,385 @@
+"""Valence-arousal, expression and action units of one frame, learnt from sets that each label one of them (ABAW3).
+
+Special: a discriminator behind a gradient reversal must not find out which set a sample is from, and a student of the
+teacher's own size learns from labels where there are some and from the teacher where there are none. What departs from
+the release is an option, or listed in docs/papers/multitask.md.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import nan
+from typing import Literal, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional, init
+
+from sentio.affect.backbones import Encoder
+from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
+from sentio.affect.batch import AffectBatch, AffectOutput
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SOURCES, VALENCE_AROUSAL
+from sentio.affect.losses import ccc, labels
+from sentio.core.errors import InputError
+from sentio.core.registry import register
+
+TASKS = {"valence_arousal": len(VALENCE_AROUSAL), "expression": len(EXPRESSIONS), "action_units": len(ACTION_UNITS)}
+"""Tasks, and the numbers each has; task k is what label set k of ``labels.SOURCES`` labels."""
+MTL = SOURCES.index("mtl")
+"""The set that labels all three."""
+SCORES = ("p_va", "p_expr", "p_au")
+"""The validation score of each task."""
+CLIP = 1e-7
+"""Keras keeps a probability this far from 0 and 1 before it takes the logarithm."""
+
+Answers = Mapping[str, Tensor]
+"""Of N rows, by name: the tasks' (N, 2) in [-1, 1], (N, 8) logits and (N, 12) logits, and ``shared``, (N, D)."""
+Inputs = tuple[Tensor | None, Tensor | None]
+"""(N, T, D) face features and (N, Da) mean sound features; None for what is not looked at."""
+
+
+@dataclass(frozen=True)
+class MultiTaskConfig:
+    """Config of the network, teacher and student alike.
+
+    Args:
+        encoder: frozen face network; not run on stored features.
+        inputs: what is seen and heard.
+        sound_features: length of the stored sound vectors, whose mean over the window is heard.
+        adversary: the task discriminator.
+        complete_rows: train on those rows of the multi-task set only that have all labels, as the release does.
+        losses: ``swapped`` gives label and prediction to the cross-entropies in each other's place, as the release
+            does in part: the logarithm is then of the label.
+        lstm, sound, shared, heads, discriminator: units.
+        dropout: in the shared blocks and the discriminator.
+    """
+
+    encoder: FaceNetwork = "small"
+    inputs: Literal["both", "image", "audio"] = "both"
+    sound_features: int = 768
+    adversary: bool = True
+    complete_rows: bool = False
+    losses: Literal["textbook", "swapped"] = "textbook"
+    lstm: int = 512
+    sound: int = 1000
+    shared: tuple[int, ...] = (1024, 512)
+    heads: tuple[int, ...] = (256, 128)
+    discriminator: tuple[int, ...] = (64, 32)
+    dropout: float = 0.5
+
+
+class Network(nn.Module):
+    """LSTM over the faces, beside it the sound, shared blocks, a head for each task, and the discriminator."""
+
+    def __init__(self, config: MultiTaskConfig, face_features: int) -> None:
+        super().__init__()
+        self.lstm = ReluLstm(face_features, config.lstm) if config.inputs != "audio" else None
+        self.sound = nn.Linear(config.sound_features, config.sound) if config.inputs != "image" else None
+        inputs = (config.lstm if self.lstm else 0) + (config.sound if self.sound else 0)
+        self.shared = _blocks(inputs, config.shared, config.dropout)
+        width = config.shared[-1]
+        self.heads = nn.ModuleDict(
+            {task: nn.Sequential(_blocks(width, config.heads), nn.Linear(config.heads[-1], size))
+             for task, size in TASKS.items()}
+        )  # fmt: skip
+        self.discriminator = nn.Sequential(
+            _blocks(width, config.discriminator, config.dropout), nn.Linear(config.discriminator[-1], len(TASKS))
+        )
+
+    def forward(self, faces: Tensor | None, sound: Tensor | None) -> dict[str, Tensor]:
+        seen = [] if self.lstm is None else [self.lstm(faces)]
+        heard = [] if self.sound is None else [self.sound(sound)]
+        shared = self.shared(torch.cat(seen + heard, 1))
+        answers = {task: head(shared) for task, head in self.heads.items()}
+        return answers | {"valence_arousal": answers["valence_arousal"].tanh(), "shared": shared}
+
+    def guess(self, shared: Tensor) -> Tensor:
+        """(N, D) -> (N, 3) logits of the set that each row is from; what is learnt there is unlearnt in ``shared``."""
+        return cast(Tensor, self.discriminator(reverse(shared)))
+
+
+@register(
+    "multitask", summary="Valence, arousal, expression, action units from incomplete labels (ABAW3); the teacher."
+)
+class MultiTask(nn.Module):
+    """A frozen face network under the network of three tasks; learns each row's own labels."""
+
+    Config = MultiTaskConfig
+
+    def __init__(self, config: MultiTaskConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = make_network(config.encoder).requires_grad_(False)
+        self.network = Network(config, self.encoder.info.dim)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def inputs(self, batch: AffectBatch) -> tuple[Inputs, Tensor]:
+        """What the network is given of B windows, and (B,) whether all that it needs is there."""
+        faces = sound = None
+        usable = torch.ones(len(batch), dtype=torch.bool, device=batch.source.device)
+        if self.config.inputs != "image":
+            sound, usable = _mean_sound(batch)
+        if self.config.inputs != "audio":
+            faces, usable = face_features(self.encoder, batch), batch.face_valid.all(1)
+        return (faces, sound), usable
+
+    def forward(self, batch: AffectBatch) -> AffectOutput:
+        """One answer for the newest frame; NaN where a face of the window is missing (without faces: all sound)."""
+        inputs, usable = self.inputs(batch)
+        return output(self.network(*inputs), usable)
+
+    def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
+        """Each set's losses on its own labels, and the discriminator's, whose weight grows with progress."""
+        inputs, usable = self.inputs(batch)
+        answers = self.network(*_select(inputs, usable))
+        terms: defaultdict[str, Tensor] = defaultdict(lambda: batch.time_s.new_zeros(()))
+        for stream in streams(batch, usable, answers, self.config):
+            for task in stream.tasks:
+                terms[task] += stream.label_loss(task)
+        return terms | adversary_loss(self.network, answers, batch.source[usable], progress, self.config)
+
+
+@dataclass(frozen=True)
+class MultiTaskStudentConfig:
+    """Config of the student.
+
+    Args:
+        network: that of the teacher it learns from; the student's is the same.
+        temperature: both softmaxes over expressions are of logits divided by it.
+        alpha: weight of the labels.
+        beta: weight of the teacher on tasks that a row has no label of; on the labelled one it is 1.
+        patience: a task's weight grows by exp of this for each validation in a row without a new best of its score.
+    """
+
+    network: MultiTaskConfig = field(default_factory=MultiTaskConfig)
+    temperature: float = 2.5
+    alpha: float = 10.0
+    beta: float = 0.9
+    patience: float = 0.5
+
+
+@register("multitask-student", summary="The same three from labels and from a teacher where there are none (ABAW3).")
+class MultiTaskStudent(nn.Module):
+    """A frozen teacher, and a new network on the same inputs."""
+
+    Config = MultiTaskStudentConfig
+    best: Tensor
+    stale: Tensor
+
+    def __init__(self, config: MultiTaskStudentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.teacher = MultiTask(config.network).requires_grad_(False)
+        self.network = Network(config.network, self.encoder.info.dim)
+        self.register_buffer("best", torch.full((len(TASKS),), -1.0))
+        self.register_buffer("stale", torch.zeros(len(TASKS), dtype=torch.int64))
+
+    @property
+    def encoder(self) -> Encoder:
+        """The face network, which is the teacher's."""
+        return self.teacher.encoder
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def forward(self, batch: AffectBatch) -> AffectOutput:
+        """As the teacher's; the logits of the expressions are those at the temperature it was trained with."""
+        inputs, usable = self.teacher.inputs(batch)
+        return output(self._cooled(self.network(*inputs)), usable)
+
+    def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
+        """Labels; the teacher on all tasks of the rows that are labelled for one; the discriminator."""
+        inputs, usable = self.teacher.inputs(batch)
+        inputs = _select(inputs, usable)
+        answers = self._cooled(self.network(*inputs))
+        with torch.no_grad():
+            taught = self._cooled(self.teacher.network(*inputs))
+        weights = dict(zip(TASKS, (self.config.patience * self.stale).exp(), strict=True))
+        terms: defaultdict[str, Tensor] = defaultdict(lambda: batch.time_s.new_zeros(()))
+        for stream in streams(batch, usable, answers, self.config.network):
+            single = stream.number != MTL
+            for task in stream.tasks:
+                terms[task] += weights[task] * (self.config.alpha if single else 1.0) * stream.label_loss(task)
+            for task in TASKS if single else ():
+                share = 1.0 if task in stream.tasks else self.config.beta
+                terms[f"{task}_taught"] += weights[task] * share * stream.teacher_loss(task, taught)
+        return terms | adversary_loss(self.network, answers, batch.source[usable], progress, self.config.network)
+
+    def after_validation(self, metrics: dict[str, float]) -> None:
+        """Count the validations in a row that brought no new best, for each task."""
+        for task, name in enumerate(SCORES):
+            if name in metrics:
+                better = metrics[name] > self.best[task]
+                self.stale[task] = 0 if better else self.stale[task] + 1
+                self.best[task] = max(metrics[name], float(self.best[task]))
+
+    def _cooled(self, answers: dict[str, Tensor]) -> dict[str, Tensor]:
+        return answers | {"expression": answers["expression"] / self.config.temperature}
+
+
+class ReluLstm(nn.Module):
+    """An LSTM with ReLU for tanh: (N, T, D) -> (N, units), its last output. The initial values are Keras'."""
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__()
+        self.units = units
+        self.input = nn.Linear(inputs, 4 * units)
+        self.recurrent = nn.Linear(units, 4 * units, bias=False)
+        init.xavier_uniform_(self.input.weight)
+        init.orthogonal_(self.recurrent.weight)
+        init.zeros_(self.input.bias)
+        init.ones_(self.input.bias.data[units : 2 * units])  # of the forget gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = cell = x.new_zeros(len(x), self.units)
+        for step in self.input(x).unbind(1):
+            enter, forget, value, leave = (step + self.recurrent(output)).chunk(4, 1)
+            cell = forget.sigmoid() * cell + enter.sigmoid() * value.relu()
+            output = leave.sigmoid() * cell.relu()
+        return output
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The rows of a batch that are from one label set."""
+
+    number: int
+    """Index into ``labels.SOURCES``."""
+    answers: Answers
+    labels: Mapping[str, tuple[Tensor, Tensor]]
+    """Of the set's own tasks: labels and what of them is valid."""
+    rows: Tensor
+    """Which rows of the batch's ``answers`` these are."""
+    losses: str
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What the set labels."""
+        return tuple(self.labels)
+
+    def label_loss(self, task: str) -> Tensor:
+        """The task's loss on the labels; 0, with a gradient of 0, if there is none."""
+        label, valid = self.labels[task]
+        answer, target = self.answers[task][valid], label[valid]
+        if not len(answer):
+            return answer.sum()
+        if task == "expression":
+            target = functional.one_hot(target, len(EXPRESSIONS)).float()
+        return task_loss(task, answer, target, self.losses)
+
+    def teacher_loss(self, task: str, taught: Answers) -> Tensor:
+        """The task's loss with a teacher's answers, of all rows of the batch, for labels."""
+        target = taught[task][self.rows]
+        if task == "expression":
+            target = target.softmax(1)
+        elif task == "action_units":
+            target = target.sigmoid()
+        return task_loss(task, self.answers[task], target, self.losses)
+
+
+def streams(batch: AffectBatch, usable: Tensor, answers: Answers, config: MultiTaskConfig) -> Iterator[Stream]:
+    """The usable rows of a batch by label set.
+
+    Raises:
+        InputError: some are from a set that is none of the four.
+    """
+    source = batch.source[usable]
+    if (source > MTL).any():
+        raise InputError("The batch has windows of other sets than va, expr, au, mtl.")
+    for number in sorted(set(source.tolist())):
+        tasks = tuple(TASKS) if number == MTL else tuple(TASKS)[number : number + 1]
+        rows = source == number
+        if number == MTL and config.complete_rows:
+            rows &= _complete(batch)[usable]
+        known = {task: _newest(batch, task, usable, rows) for task in tasks}
+        part = {name: value[rows] for name, value in answers.items()}
+        yield Stream(number, part, known, rows, config.losses)
+
+
+def task_loss(task: str, answer: Tensor, target: Tensor, losses: str = "textbook") -> Tensor:
+    """1 - mean CCC, softmax cross-entropy, or binary cross-entropy.
+
+    Args:
+        task: one of ``TASKS``.
+        answer: (N, 2) values, (N, 8) logits, or any number of logits.
+        target: of the same shape: values, or probabilities.
+        losses: see :class:`MultiTaskConfig`.
+    """
+    answer = answer.float()
+    if task == "valence_arousal":
+        return 1 - ccc(answer, target).mean()
+    off = target.clamp(CLIP, 1 - CLIP)
+    if task == "expression":
+        if losses == "swapped":
+            return -(answer.softmax(1) * off.log()).sum(1).mean()
+        return functional.cross_entropy(answer, target)
+    if losses == "swapped":
+        probability = answer.sigmoid()
+        return -(probability * off.log() + (1 - probability) * (1 - off).log()).mean()
+    return functional.binary_cross_entropy_with_logits(answer, target)
+
+
+def adversary_loss(
+    network: Network, answers: Answers, source: Tensor, progress: float, config: MultiTaskConfig
+) -> dict[str, Tensor]:
+    """Cross-entropy of the guessed set, over the rows from a set of one task, times progress (0 to 1)."""
+    single = source < len(TASKS)
+    if not config.adversary or single.sum() < 2:  # batch norm needs two
+        return {}
+    guess = network.guess(answers["shared"][single])
+    return {"adversary": progress * functional.cross_entropy(guess, source[single])}
+
+
+def reverse(x: Tensor) -> Tensor:
+    """x itself, but its gradient comes back with the other sign (Ganin et al., 2016)."""
+    return 2 * x.detach() - x
+
+
+def output(answers: Answers, usable: Tensor) -> AffectOutput:
+    """(N, ...) answers as (N, 1, ...), NaN in the rows that are not usable."""
+    known = {name: value.masked_fill(~usable[:, None], nan)[:, None] for name, value in answers.items()}
+    return AffectOutput(**{task: known[task] for task in TASKS}, features=known["shared"])  # type: ignore[arg-type]
+
+
+def _mean_sound(batch: AffectBatch) -> tuple[Tensor, Tensor]:
+    """(B, Da) mean of the stored sound vectors that are no padding, 0 without any, and (B,) whether there are some."""
+    if batch.audio_feature is None or batch.audio_valid is None:
+        raise InputError(
+            "The batch has no stored sound features.", "Give sound_encoder and sound_s, or set inputs to image."
+        )
+    valid = batch.audio_valid[..., None]
+    total = (batch.audio_feature * valid).sum(1)
+    return total / valid.sum(1).clamp(min=1), batch.audio_valid.any(1)
+
+
+def _select(inputs: Inputs, usable: Tensor) -> Inputs:
+    if usable.sum() < 2:
+        raise InputError(f"The batch has {int(usable.sum())} windows with all faces (or sound), training needs two.")
+    faces, sound = (None if value is None else value[usable] for value in inputs)
+    return faces, sound
+
+
+def _newest(batch: AffectBatch, task: str, usable: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The newest frame's labels of some of the usable rows, and what of them is valid."""
+    label, valid = labels(batch, task)
+    return label[usable][rows, -1], valid[usable][rows, -1]
+
+
+def _complete(batch: AffectBatch) -> Tensor:
+    """(B,): the newest frame has all labels."""
+    return torch.cat([labels(batch, task)[1][:, -1].reshape(len(batch), -1) for task in TASKS], 1).all(1)
+
+
+def _blocks(inputs: int, widths: tuple[int, ...], dropout: float = 0.0) -> nn.Sequential:
+    """Dense, batch norm, swish, dropout; once for each width."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.SiLU(), nn.Dropout(dropout)]
+        inputs = width
+    return nn.Sequential(*layers)
