@@ -1,0 +1,197 @@
+"""From trained weights to the files that inference reads: ONNX graphs, safetensors, cards.
+
+``python -m sentio.points.export RUN/best.safetensors [--score TEXT ...]`` writes into ``sentio/weights``.
+"""
+
+import argparse
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sentio.core import recipe, weights
+from sentio.core.weights import Card, WeightFile
+from sentio.core.writers import atomic_path, write_json
+from sentio.points.models.pu_any import PUAny
+from sentio.points.models.pu_mfa import PUMFA
+
+OPSET = 18
+TRAINING_DATA = (
+    "32 meshes: common-3d-test-models, libigl tutorial data, PU-Net (for research, not redistributed), trimesh (MIT)",
+    "procedural shapes made by sentio.points.shapes (Apache-2.0)",
+)
+USE = (
+    "Densifying point clouds of surfaces: scans, LiDAR, reconstructions. Not for measuring what was not scanned: new "
+    "points are estimates, and close sheets nearer to each other than the spacing may be joined."
+)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A module to be traced: example inputs, output names, and for each tensor the names of its free dimensions,
+    which are the first ones.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    free: Mapping[str, tuple[str, ...]]
+    preprocessing: str
+
+
+class _Stages(nn.Module):
+    """PU-MFA with a tuple for output, as a tracer needs it."""
+
+    def __init__(self, model: PUMFA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, sparse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        result = self.model(sparse)
+        return result.coarse, result.fine, result.attention
+
+
+def graphs(method: PUAny | PUMFA) -> list[Graph]:
+    """What has to be exported of a model."""
+    if isinstance(method, PUMFA):
+        free: dict[str, tuple[str, ...]] = dict.fromkeys(("coarse", "fine"), ("patches", "points out"))
+        free |= {"sparse": ("patches", "points"), "attention": ("patches", "scales", "points", "points")}
+        text = "Patches of 256 points (16 at least), each with its centroid at 0 and its farthest point at 1."
+        patch = torch.randn(2, 256, 3, generator=torch.Generator().manual_seed(0))
+        return [Graph("pu-mfa", _Stages(method), {"sparse": patch}, ("coarse", "fine", "attention"), free, text)]
+    return _any_ratio_graphs(method)
+
+
+def _any_ratio_graphs(method: PUAny) -> list[Graph]:
+    config, random = method.config, torch.Generator().manual_seed(0)
+    k = config.neighbours * max(config.dilations)
+    n, q = 64, 48
+    frames = torch.linalg.qr(torch.randn(n, 3, 3, generator=random))[0]
+    spacing = torch.rand(n, generator=random) + 0.5
+    source = {
+        "offsets": torch.randn(n, k, 3, generator=random),
+        "frames": frames,
+        "spacing": spacing,
+        "neighbours": torch.randint(0, n, (n, k), generator=random),
+    }
+    with torch.no_grad():
+        features = method.encoder(*source.values())
+    query = {
+        "features": features,
+        "frames": frames,
+        "spacing": spacing,
+        "offsets": torch.randn(q, config.query_neighbours, 3, generator=random),
+        "near": torch.randint(0, n, (q, config.query_neighbours), generator=random),
+    }
+    per_query = dict.fromkeys(("offsets", "near", "displacement", "error"), ("Q",))
+    return [
+        Graph(
+            "pu-any-encoder", method.encoder, source, ("features",), dict.fromkeys((*source, "features"), ("N",)),
+            f"Sources as sentio.points.geometry.measure gives them; offsets to the {k} neighbours in the cloud's unit.",
+        ),
+        Graph(
+            "pu-any", method.head, query, ("displacement", "error"), dict.fromkeys(query, ("N",)) | per_query,
+            "Features of pu-any-encoder; offsets of a query from its nearest sources in the cloud's unit.",
+        ),
+    ]  # fmt: skip
+
+
+def write_onnx(graph: Graph, path: Path) -> None:
+    """Trace a graph to an ONNX file, atomically."""
+    axes = {name: dict(enumerate(dimensions)) for name, dimensions in graph.free.items()}
+    with atomic_path(path) as temporary, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer's notes on its own deprecation
+        torch.onnx.export(
+            graph.module.eval(), tuple(graph.inputs.values()), str(temporary), dynamo=False, opset_version=OPSET,
+            input_names=list(graph.inputs), output_names=list(graph.outputs), dynamic_axes=axes,
+        )  # fmt: skip
+
+
+def export(
+    source: Path, folder: Path = weights.EMBEDDED, *, command: str = "", scores: Sequence[str] = ()
+) -> list[Path]:
+    """Write ONNX files, safetensors and cards of trained weights.
+
+    Args:
+        source: ``best.safetensors`` of a run.
+        folder: where to.
+        command: the command that trained them, for the card.
+        scores: lines for the card, each with its protocol.
+
+    Returns:
+        The cards.
+    """
+    method = weights.load(source).eval()
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = folder / f"{method.name}.safetensors"
+    weights.save(tensors, method)
+    cards = []
+    for graph in graphs(method):
+        model = folder / f"{graph.name}.onnx"
+        write_onnx(graph, model)
+        files = {"onnx": _file(model)}
+        if graph.name == method.name:
+            files["safetensors"] = _file(tensors)
+        card = Card(
+            name=graph.name,
+            summary=_summary(graph.name),
+            licence="Apache-2.0",
+            source="trained by this project",
+            files=files,
+            inputs={name: _shape(graph.free[name], value) for name, value in graph.inputs.items()},
+            outputs={name: _shape(graph.free[name], value) for name, value in _outputs(graph).items()},
+            system=method.name,
+            config=recipe.to_dict(method.config),
+            preprocessing=graph.preprocessing,
+            training_data=TRAINING_DATA,
+            command=command,
+            scores=tuple(scores),
+            use=USE,
+        )
+        cards.append(folder / f"{graph.name}.json")
+        write_json(cards[-1], asdict(card))
+    return cards
+
+
+def _summary(name: str) -> str:
+    return {
+        "pu-any": "Up-sampling to any ratio: moves candidates onto the surface (needs pu-any-encoder).",
+        "pu-any-encoder": "Up-sampling to any ratio: multi-scale features of the points.",
+        "pu-mfa": "PU-MFA as published: patches of 256 points to 1,024.",
+    }[name]
+
+
+def _file(path: Path) -> WeightFile:
+    return WeightFile(path.name, weights.sha256(path), path.stat().st_size)
+
+
+def _shape(free: tuple[str, ...], value: Tensor) -> tuple[int | str, ...]:
+    return (*free, *value.shape[len(free) :])
+
+
+def _outputs(graph: Graph) -> dict[str, Tensor]:
+    with torch.no_grad():
+        found: Any = graph.module(*graph.inputs.values())
+    return dict(zip(graph.outputs, found if isinstance(found, tuple) else (found,), strict=True))
+
+
+def main() -> None:
+    """The command of the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--folder", type=Path, default=weights.EMBEDDED)
+    parser.add_argument("--command", default="")
+    parser.add_argument("--score", action="append", default=[])
+    given = parser.parse_args()
+    for card in export(given.weights, given.folder, command=given.command, scores=given.score):
+        print(card, json.loads(card.read_text())["files"]["onnx"]["bytes"], "bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Geometry of point sets: neighbours, local frames, farthest point sampling, interpolation weights.
+
+NumPy and SciPy only. A cloud is an array (N, 3); all results are exact and deterministic.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+_DENSE_PICKS = 64  # the first samples change every point, so that plain array passes are quickest
+_STAGE = 0.75  # a stage of farthest point sampling ends when the largest distance has shrunk to this part
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A cloud in the unit sphere: ``points * radius + centroid`` is the original."""
+
+    points: Floats
+    centroid: Floats
+    radius: float
+
+
+def normalise(points: Floats) -> Normalised:
+    """Move the centroid to the origin and the farthest point to distance 1; float64."""
+    points = np.asarray(points, np.float64)
+    centroid = points.mean(0)
+    centred = points - centroid
+    radius = float(np.sqrt((centred**2).sum(1).max())) or 1.0
+    return Normalised(centred / radius, centroid, radius)
+
+
+def nearest(points: Floats, queries: Floats, k: int) -> tuple[Floats, Indices]:
+    """The ``k`` points nearest to each query: distances and indices, both (Q, k), nearest first.
+
+    Where there are fewer than ``k`` points, the last one found is repeated.
+    """
+    found = min(k, len(points))
+    distance, index = cKDTree(points).query(queries, found, workers=-1)
+    distance, index = distance.reshape(len(queries), found), index.reshape(len(queries), found)
+    if found < k:
+        last = np.minimum(np.arange(k), found - 1)
+        distance, index = distance[:, last], index[:, last]
+    return distance, index.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Points with what a network needs to know of them: see :func:`measure`.
+
+    ``points`` (N, 3), ``frames`` (N, 3, 3) axes in rows, ``spacing`` (N,), ``neighbours`` (N, k) with the point itself
+    first.
+    """
+
+    points: Floats
+    frames: Floats
+    spacing: Floats
+    neighbours: Indices
+
+
+def measure(points: Floats, k: int = 32) -> Sources:
+    """Neighbours, local frame (of 24 neighbours) and spacing of each point.
+
+    The spacing is the mean distance of a point to its 6 nearest, averaged over 16 neighbours; never zero.
+    """
+    distance, neighbours = nearest(points, points, max(k, 24))
+    own = distance[:, 1:7].mean(1)
+    spacing = own[neighbours[:, :16]].mean(1)
+    spacing = np.maximum(spacing, 1e-9 * max(float(spacing.max(initial=0.0)), 1e-300))
+    return Sources(points, local_frames(points, neighbours[:, :24]), spacing, neighbours[:, :k])
+
+
+def local_frames(points: Floats, neighbours: Indices) -> Floats:
+    """A right-handed frame for each point by principal components of its neighbours.
+
+    Rows are the axes x, y, z with falling variance, so z is the normal. The signs are settled by the points
+    themselves: z looks to the side on which the neighbours' mean lies (inwards on a sphere), x likewise, so a frame
+    turns with its cloud.
+
+    Args:
+        points: (N, 3).
+        neighbours: (M, k) indices into ``points``; the first is the point itself.
+
+    Returns:
+        (M, 3, 3).
+    """
+    near = points[neighbours]
+    mean = near.mean(1)
+    spread = near - mean[:, None]
+    _, vectors = np.linalg.eigh(np.einsum("nki,nkj->nij", spread, spread))
+    lean = mean - near[:, 0]
+    z, x = vectors[..., 0], vectors[..., 2]
+    z = z * _sign(np.einsum("ni,ni->n", lean, z))
+    x = x * _sign(np.einsum("ni,ni->n", lean, x))
+    return np.stack([x, np.cross(z, x), z], 1)
+
+
+def _sign(values: Floats) -> Floats:
+    return np.where(values < 0, -1.0, 1.0)[:, None]
+
+
+def interpolation(source: Floats, target: Floats, k: int = 3) -> tuple[Indices, Floats]:
+    """Inverse-distance weights that carry attributes from ``source`` to ``target`` points.
+
+    Returns:
+        Indices into ``source`` and weights, both (M, k'), ``k' = min(k, N)``; each row of weights sums to 1. A target
+        on a source point takes the attributes of that point alone.
+    """
+    distance, index = nearest(source, target, min(k, len(source)))
+    weights = 1.0 / np.maximum(distance, 1e-12 * max(float(distance.max(initial=0.0)), 1e-300))
+    exact = distance[:, :1] == 0
+    weights = np.where(exact, np.eye(1, weights.shape[1]), weights)
+    return index, weights / weights.sum(1, keepdims=True)
+
+
+def interpolate(attributes: npt.NDArray[np.generic], source: Floats, target: Floats, k: int = 3) -> Floats:
+    """Attributes (N,) or (N, C) of ``source`` points at ``target`` points, float64."""
+    index, weights = interpolation(source, target, k)
+    values = np.asarray(attributes, np.float64)
+    return np.asarray(np.einsum("mk,mk...->m...", weights, values[index]))
+
+
+def farthest_points(points: Floats, count: int, *, start: int = 0, existing: Floats | None = None) -> Indices:
+    """Farthest point sampling: the indices of ``count`` points, in the order in which the textbook loop picks them.
+
+    Each pick is the point farthest from all picks before it (the lowest index of equals). The loop is not run: a
+    point whose distance is the largest within its own ball must be picked, whatever happens elsewhere, so many picks
+    are made at once, and sorting them by their distance gives the loop's order.
+
+    Args:
+        points: (N, 3).
+        count: how many to pick; fewer are, where there are not so many distinct points besides ``existing``.
+        start: index of the first pick; not used with ``existing`` points.
+        existing: (M, 3) points, possibly none, that count as picked before; they are not part of the result.
+    """
+    points = np.ascontiguousarray(points, np.float64)
+    if existing is None or not len(existing):
+        squared, first = _dense_picks(points, min(count, _DENSE_PICKS), start)
+    else:
+        squared, first = _squared_to(points, np.asarray(existing, np.float64), np.inf), np.empty(0, np.int64)
+    picks, values = [first], [np.full(len(first), np.inf)]
+    missing = count - len(first)
+    while missing > 0:
+        radius = float(np.sqrt(squared.max(initial=0.0)))
+        if radius == 0:
+            break
+        picked, value = _stage(points, squared, radius)
+        squared[:] = np.minimum(squared, _squared_to(points, points[picked], radius))
+        picks.append(picked)
+        values.append(value)
+        missing -= len(picked)
+    chosen, height = np.concatenate(picks), np.concatenate(values)
+    order = np.lexsort((chosen, -height))
+    order = np.concatenate([np.arange(len(first)), order[len(first) :]])
+    return chosen[order[:count]]
+
+
+def _dense_picks(points: Floats, count: int, start: int) -> tuple[Floats, Indices]:
+    """The textbook loop: squared distances to the picks, and the picks."""
+    picks = np.full(count, start, np.int64)
+    squared = np.full(len(points), np.inf)
+    for i in range(count):
+        if i:
+            picks[i] = squared.argmax()
+        np.minimum(squared, _squared(points, points[picks[i]]), out=squared)
+    return squared, picks
+
+
+def _squared(a: Floats, b: Floats) -> Floats:
+    x, y, z = (a[:, i] - b[..., i] for i in range(3))  # three times as quick as summing over short rows
+    return x * x + y * y + z * z
+
+
+def _squared_to(points: Floats, picks: Floats, radius: float) -> Floats:
+    """Squared distance of each point to the nearest of ``picks``; infinite beyond ``radius``."""
+    bound = radius * (1 + 1e-9)
+    _, index = cKDTree(picks).query(points, distance_upper_bound=bound, workers=-1)
+    squared = np.full(len(points), np.inf)
+    near = index < len(picks)
+    squared[near] = _squared(points[near], picks[index[near]])
+    return squared
+
+
+def _stage(points: Floats, squared: Floats, radius: float) -> tuple[Indices, Floats]:
+    """All picks whose distance lies in (_STAGE * radius, radius], and their squared distances."""
+    floor = (_STAGE * radius) ** 2
+    active = np.flatnonzero(squared > floor)
+    spot, height = points[active], squared[active].copy()
+    pairs = cKDTree(spot).query_pairs(radius * (1 + 1e-9), output_type="ndarray")
+    a, b = pairs[:, 0], pairs[:, 1]  # a < b, so that a wins a tie
+    gap = _squared(spot[a], spot[b])
+    alive = np.ones(len(active), bool)
+    picked, value = [], []
+    while alive.any():
+        first = height[a] >= height[b]
+        winner, loser = np.where(first, a, b), np.where(first, b, a)
+        beaten = np.zeros(len(active), bool)
+        beaten[loser[gap < height[loser]]] = True
+        safe = alive & ~beaten
+        picked.append(active[safe])
+        value.append(height[safe])
+        hit = safe[winner]
+        np.minimum.at(height, loser[hit], gap[hit])
+        alive &= ~safe & (height > floor)
+        keep = alive[a] & alive[b]
+        a, b, gap = a[keep], b[keep], gap[keep]
+    return np.concatenate(picked), np.concatenate(value)

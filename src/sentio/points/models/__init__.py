@@ -1,0 +1,1 @@
+"""The trainable up-samplers, one file each."""

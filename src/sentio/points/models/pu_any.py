@@ -1,0 +1,226 @@
+"""Up-sampling to any ratio: PU-MFA's mechanism asked once per query point.
+
+The encoder is PU-MFA's multi-scale feature extractor, the head its global context refining attention; what departs
+from the paper:
+
+- A query is any point near the surface (a midpoint, a centroid). Its feature takes the place of the global feature and
+  is refined, from the deepest scale to the first, by cross-attention to the multi-scale features of its neighbours.
+- Every source point measures in its own frame and its own unit (principal axes and spacing of its neighbours), so the
+  network turns, moves and scales with the cloud, and one set of weights serves sparse and dense clouds.
+- The answer is a displacement onto the surface, a vote of the neighbours, each in its own frame. Training asks for the
+  closest point of the true mesh, not for another sample of it.
+
+Sources: N points, queries: Q points; several clouds are one, end to end, with shifted indices.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sentio.core.registry import register
+
+
+@dataclass(frozen=True)
+class PUAnyConfig:
+    """All values are this project's choice; docs/papers/pu-mfa.md has the reasons."""
+
+    channels: int = 64
+    heads: int = 4
+    neighbours: int = 16
+    dilations: tuple[int, ...] = (1, 2, 2)
+    query_neighbours: int = 12
+    tangential: float = 0.3
+
+
+@dataclass
+class QueryBatch:
+    """Source points with their frames and neighbours, queries, and (for training) where the surface is.
+
+    ``points`` (N, 3), ``frames`` (N, 3, 3) with axes in rows, ``spacing`` (N,), ``neighbours`` (N, k), ``queries``
+    (Q, 3), ``near`` (Q, k') indices of source points; ``target`` (Q, 3) the closest surface points, ``normal`` (Q, 3)
+    of the surface there, ``weight`` (Q,).
+    """
+
+    points: Tensor
+    frames: Tensor
+    spacing: Tensor
+    neighbours: Tensor
+    queries: Tensor
+    near: Tensor
+    target: Tensor
+    normal: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device | str) -> "QueryBatch":
+        """The same batch on ``device``."""
+        return QueryBatch(*(value.to(device) for value in vars(self).values()))
+
+
+def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def _turn(frames: Tensor, vectors: Tensor) -> Tensor:
+    """Vectors (..., 3) in the axes of ``frames`` (..., 3, 3)."""
+    return (frames * vectors.unsqueeze(-2)).sum(-1)
+
+
+class PairGeometry(nn.Module):
+    """How a neighbour lies to a point: (N, k, 11), all in units of the spacing and free of the cloud's pose."""
+
+    size = 11
+
+    def forward(self, offset: Tensor, frames: Tensor, spacing: Tensor, neighbours: Tensor) -> Tensor:
+        there = _turn(frames[:, None], offset) / spacing[:, None, None]
+        back = _turn(frames[neighbours], -offset) / spacing[neighbours].unsqueeze(-1)
+        normal = _turn(frames[:, None], frames[neighbours][..., 2, :])
+        normal = normal * torch.where(normal[..., 2:] < 0, -1.0, 1.0)  # the side of a PCA normal means nothing
+        ratio = torch.log(spacing[neighbours] / spacing[:, None]).unsqueeze(-1)
+        return torch.cat([there, back, normal, there.norm(dim=-1, keepdim=True), ratio], -1)
+
+
+class PointTransformerBlock(nn.Module):
+    """Vector attention over k neighbours, then a feed-forward layer; pre-norm, residual."""
+
+    def __init__(self, channels: int, groups: int = 8) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(channels, 2 * channels)
+        self.position = _mlp(PairGeometry.size, channels // 2, channels)
+        self.attention = _mlp(channels, channels // 2, groups)
+        self.mix = nn.Linear(channels, channels)
+        self.feed = nn.Sequential(nn.LayerNorm(channels), _mlp(channels, 2 * channels, channels))
+
+    def forward(self, feature: Tensor, geometry: Tensor, neighbours: Tensor) -> Tensor:
+        x = self.norm(feature)
+        position = self.position(geometry)
+        key, value = self.key_value(x)[neighbours].chunk(2, -1)
+        weight = self.attention(self.query(x)[:, None] - key + position).softmax(1)
+        value = (value + position).unflatten(-1, (weight.shape[-1], -1))
+        feature = feature + self.mix((weight.unsqueeze(-1) * value).sum(1).flatten(1))
+        result: Tensor = feature + self.feed(feature)
+        return result
+
+
+class Encoder(nn.Module):
+    """Multi-scale feature extractor: one feature (N, C) per scale, the neighbourhood growing from scale to scale."""
+
+    def __init__(self, config: PUAnyConfig) -> None:
+        super().__init__()
+        self.k, self.dilations = config.neighbours, config.dilations
+        self.geometry = PairGeometry()
+        self.embed = _mlp(PairGeometry.size, config.channels // 2, config.channels)
+        self.blocks = nn.ModuleList(PointTransformerBlock(config.channels) for _ in config.dilations)
+
+    def forward(self, offsets: Tensor, frames: Tensor, spacing: Tensor, neighbours: Tensor) -> Tensor:
+        """Features (N, scales, C) from ``offsets`` (N, k, 3), the neighbours' positions as seen from the points."""
+        feature, scales = None, []
+        for block, dilation in zip(self.blocks, self.dilations, strict=True):
+            use = slice(0, self.k * dilation, dilation)
+            index = neighbours[:, use]
+            geometry = self.geometry(offsets[:, use], frames, spacing, index)
+            if feature is None:
+                feature = self.embed(geometry).amax(1)
+            feature = block(feature, geometry, index)
+            scales.append(feature)
+        return torch.stack(scales, 1)
+
+
+class ContextRefiner(nn.Module):
+    """Multi-head cross-attention of a query's feature to one scale of its neighbours' features.
+
+    A neighbour's key and value are linear in its feature and position. So the query is carried to them, and their
+    weighted mean is projected afterwards: the same numbers as by projecting each pair, at a tenth of the work.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.source_norm = nn.LayerNorm(channels)
+        self.query = nn.Linear(channels, heads * 2 * channels)
+        self.value = nn.Linear(heads * 2 * channels, channels)
+        self.feed = nn.Sequential(nn.LayerNorm(channels), _mlp(channels, 2 * channels, channels))
+
+    def forward(self, feature: Tensor, source: Tensor, position: Tensor, near: Tensor) -> Tensor:
+        memory = torch.cat([self.source_norm(source).to(position.dtype)[near], position], -1)
+        query = self.query(self.norm(feature)).unflatten(-1, (self.heads, -1))
+        weight = ((query @ memory.transpose(1, 2)) * memory.shape[-1] ** -0.5).softmax(-1)
+        feature = feature + self.value((weight.to(memory.dtype) @ memory).flatten(1))
+        result: Tensor = feature + self.feed(feature)
+        return result
+
+
+class Head(nn.Module):
+    """Displacement of queries onto the surface."""
+
+    def __init__(self, config: PUAnyConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.position = nn.Sequential(
+            nn.Linear(4, channels // 2), nn.ReLU(), nn.Linear(channels // 2, channels), nn.ReLU()
+        )
+        self.start_source, self.start_position = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.refiners = nn.ModuleList(ContextRefiner(channels, config.heads) for _ in config.dilations)
+        self.vote_query, self.vote_source = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.vote_position = nn.Linear(channels, channels)
+        self.vote = nn.Linear(channels, 4)
+        self.error = _mlp(channels, channels, 1)
+
+    def forward(
+        self, features: Tensor, frames: Tensor, spacing: Tensor, offsets: Tensor, near: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Displacement (Q, 3) and its expected error (Q,) in units of the spacing.
+
+        ``offsets`` (Q, k', 3) are the queries' positions as seen from the source points ``near`` (Q, k').
+        """
+        local, unit = frames[near], spacing[near].unsqueeze(-1)
+        offset = _turn(local, offsets) / unit
+        position = self.position(torch.cat([offset, offset.norm(dim=-1, keepdim=True)], -1))
+        feature = functional.relu(self.start_source(features[:, -1])[near] + self.start_position(position)).amax(1)
+        for scale in reversed(range(len(self.refiners))):
+            feature = self.refiners[scale](feature, features[:, scale], position, near)
+        mixed = self.vote_source(features[:, 0])[near] + self.vote_position(position)
+        vote = self.vote(functional.relu(mixed + self.vote_query(feature)[:, None])).float()
+        weight = vote[..., 3:].softmax(1)
+        moved = (local * (vote[..., :3] * unit).unsqueeze(-1)).sum(-2)
+        return (weight * moved).sum(1), functional.softplus(self.error(feature).float()).squeeze(-1)
+
+
+@register(
+    "pu-any", summary="Any-ratio point-cloud up-sampling: PU-MFA's attention per query, displacement to the surface."
+)
+class PUAny(nn.Module):
+    """Encoder and head; see the module's text."""
+
+    Config = PUAnyConfig
+
+    def __init__(self, config: PUAnyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.head = Head(config)
+
+    def forward(self, batch: QueryBatch) -> tuple[Tensor, Tensor]:
+        """Displacement (Q, 3) of the queries and its expected error (Q,)."""
+        around = batch.points[batch.neighbours] - batch.points[:, None]
+        features = self.encoder(around, batch.frames, batch.spacing, batch.neighbours)
+        offsets = batch.queries[:, None] - batch.points[batch.near]
+        result: tuple[Tensor, Tensor] = self.head(features, batch.frames, batch.spacing, offsets, batch.near)
+        return result
+
+    def loss(self, batch: QueryBatch, progress: float) -> dict[str, Tensor]:
+        """Distance to the surface along its normal, distance to the closest point, and the error's own estimate."""
+        displacement, expected = self(batch)
+        unit = batch.spacing[batch.near[:, 0]]
+        miss = (batch.queries + displacement - batch.target) / unit[:, None]
+        distance = torch.sqrt((miss**2).sum(-1) + 1e-8)
+        plane = (miss * batch.normal).sum(-1).abs()
+        return {
+            "plane": (batch.weight * plane).mean(),
+            "closest": self.config.tangential * (batch.weight * distance).mean(),
+            "error": 0.1 * functional.smooth_l1_loss(expected, distance.detach().clamp(max=2.0)),
+        }

@@ -1,0 +1,184 @@
+"""PU-MFA: point cloud up-sampling via multi-scale features attention (Lee and Lim, Sensors 22(23):9308, 2022).
+
+A patch of N points goes through a U: the multi-scale feature extractor (MFE) keeps the feature of each of its blocks;
+the global context refiner (GCR) goes back from the deepest to the first, each time by multi-head cross-attention whose
+query is the running global feature and whose keys and values are the features of that scale. The coarse point generator
+(CPG) makes r points of each, and a self-attention block refines them.
+
+No code was published. docs/papers/pu-mfa.md tells which of this is the paper's and which is chosen here.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sentio.core.registry import register
+from sentio.points.losses import chamfer, repulsion, squared_distances
+
+
+@dataclass(frozen=True)
+class PUMFAConfig:
+    """Sizes; all but ``ratio`` are this project's choice.
+
+    Args:
+        bound: largest offset of a coarse point from its source, in units of the patch radius.
+        repulsion: weight of the repulsion loss.
+    """
+
+    ratio: int = 4
+    channels: int = 64
+    scales: int = 4
+    heads: int = 4
+    neighbours: int = 16
+    bound: float = 0.2
+    repulsion: float = 0.002
+
+
+@dataclass
+class PatchBatch:
+    """``sparse`` (B, N, 3) patches in the unit sphere and their ``dense`` (B, rN, 3) truth in the same frame."""
+
+    sparse: Tensor
+    dense: Tensor
+
+    def to(self, device: torch.device | str) -> "PatchBatch":
+        """The same batch on ``device``."""
+        return PatchBatch(self.sparse.to(device), self.dense.to(device))
+
+
+@dataclass
+class Upsampled:
+    """``coarse`` and ``fine`` (B, rN, 3); ``attention`` (B, scales, N, N), mean of the heads, deepest scale first."""
+
+    coarse: Tensor
+    fine: Tensor
+    attention: Tensor
+
+
+def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def _gather(values: Tensor, index: Tensor) -> Tensor:
+    """Rows of ``values`` (B, N, C) by ``index`` (B, M, k): (B, M, k, C)."""
+    batch = torch.arange(values.shape[0], device=values.device)[:, None, None]  # len() would be traced as a constant
+    return values[batch, index]
+
+
+class PointTransformerBlock(nn.Module):
+    """Vector attention over the k nearest points, residual."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.query, self.key = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.value = nn.Linear(channels, channels)
+        self.position = _mlp(3, channels, channels)
+        self.attention = _mlp(channels, channels, channels)
+        self.mix = nn.Linear(channels, channels)
+
+    def forward(self, feature: Tensor, offset: Tensor, neighbours: Tensor) -> Tensor:
+        x = self.norm(feature)
+        position = self.position(offset)
+        key, value = _gather(torch.cat([self.key(x), self.value(x)], -1), neighbours).chunk(2, -1)
+        weight = self.attention(self.query(x).unsqueeze(2) - key + position).softmax(2)
+        result: Tensor = feature + self.mix((weight * (value + position)).sum(2))
+        return result
+
+
+class GlobalContextRefining(nn.Module):
+    """GCRA: multi-head cross-attention over the patch, then a feed-forward layer; pre-norm, residual."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm, self.scale_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.query, self.key_value = nn.Linear(channels, channels), nn.Linear(channels, 2 * channels)
+        self.mix = nn.Linear(channels, channels)
+        self.feed = nn.Sequential(nn.LayerNorm(channels), _mlp(channels, 2 * channels, channels))
+
+    def forward(self, context: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """``context`` is the global feature, ``scale`` the skip feature, both (B, N, C); also the weights (B, N, N)."""
+        query = self.query(self.norm(context)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        key, value = self.key_value(self.scale_norm(scale)).unflatten(-1, (2, self.heads, -1)).unbind(2)
+        weight = (query @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5).softmax(-1)
+        seen = (weight.to(value.dtype) @ value.transpose(1, 2)).transpose(1, 2).flatten(2)
+        context = context + self.mix(seen)
+        return context + self.feed(context), weight.mean(1)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over all coarse points, then a feed-forward layer; pre-norm, residual."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm, self.qkv = nn.LayerNorm(channels), nn.Linear(channels, 3 * channels)
+        self.mix = nn.Linear(channels, channels)
+        self.feed = nn.Sequential(nn.LayerNorm(channels), _mlp(channels, 2 * channels, channels))
+
+    def forward(self, feature: Tensor) -> Tensor:
+        query, key, value = self.qkv(self.norm(feature)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        seen = functional.scaled_dot_product_attention(query, key, value)
+        feature = feature + self.mix(seen.transpose(1, 2).flatten(2))
+        result: Tensor = feature + self.feed(feature)
+        return result
+
+
+@register("pu-mfa", summary="PU-MFA: point-cloud up-sampling by multi-scale features attention, x4 (Sensors 2022).")
+class PUMFA(nn.Module):
+    """The network; see the module's text."""
+
+    Config = PUMFAConfig
+
+    def __init__(self, config: PUMFAConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.channels
+        self.embed = _mlp(3, channels, channels)
+        self.extractor = nn.ModuleList(PointTransformerBlock(channels) for _ in range(config.scales))
+        self.join = nn.Linear(2 * channels, channels)
+        self.refiner = nn.ModuleList(GlobalContextRefining(channels, config.heads) for _ in range(config.scales))
+        self.expand = nn.Linear(channels, config.ratio * channels)
+        self.coarse = _mlp(channels, channels, 3)
+        self.lift = nn.Linear(channels + 3, channels)
+        self.attention = SelfAttention(channels, config.heads)
+        self.fine = _mlp(channels, channels, 3)
+
+    def forward(self, sparse: Tensor) -> Upsampled:
+        """Up-sample patches (B, N, 3), each in the unit sphere, N at least the number of neighbours."""
+        scales = self._extract(sparse)
+        pooled = scales[-1].amax(1, keepdim=True).expand_as(scales[-1])
+        context = self.join(torch.cat([scales[-1], pooled], -1))
+        maps = []
+        for refine, scale in zip(self.refiner, reversed(scales), strict=True):
+            context, weight = refine(context, scale)
+            maps.append(weight)
+        spread = self.expand(context).unflatten(-1, (self.config.ratio, -1)).flatten(1, 2)
+        source = sparse.unsqueeze(2).expand(-1, -1, self.config.ratio, -1).flatten(1, 2)
+        coarse = source + self.config.bound * torch.tanh(self.coarse(functional.relu(spread)).float())
+        refined = self.attention(self.lift(torch.cat([spread, coarse.to(spread.dtype)], -1)))
+        fine = coarse + self.config.bound * torch.tanh(self.fine(refined).float())
+        return Upsampled(coarse, fine, torch.stack(maps, 1))
+
+    def _extract(self, sparse: Tensor) -> list[Tensor]:
+        """The features (B, N, C) of each scale, first to deepest."""
+        neighbours = squared_distances(sparse, sparse).topk(self.config.neighbours, largest=False).indices
+        offset = _gather(sparse, neighbours) - sparse.unsqueeze(2)
+        feature, scales = self.embed(sparse), []
+        for block in self.extractor:
+            feature = block(feature, offset, neighbours)
+            scales.append(feature)
+        return scales
+
+    def loss(self, batch: PatchBatch, progress: float) -> dict[str, Tensor]:
+        """Chamfer distance of both stages (x100, so that gradients are of order 1) and repulsion of the last."""
+        result = self(batch.sparse)
+        radius = 2.0 / batch.dense.shape[1] ** 0.5
+        return {
+            "coarse": 100 * chamfer(result.coarse, batch.dense).mean(),
+            "fine": 100 * chamfer(result.fine, batch.dense).mean(),
+            "repulsion": 100 * self.config.repulsion * repulsion(result.fine, radius).mean(),
+        }

@@ -1,0 +1,168 @@
+"""The two networks behind one face: propose points near a part of a cloud, and settle points on its surface.
+
+Only network calls are cut into chunks, and a row of a network's result does not depend on the rows beside it.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from sentio.core import weights
+from sentio.core.runtime import usable_cores
+from sentio.points import candidates, geometry, patches
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+TILE = 8192
+"""Points whose features are computed in one network call."""
+CHUNK = 1024
+"""Queries in one network call: fits the cache."""
+CROWD = 12
+TRUSTED = 10
+"""A candidate stays if its expected error is among the TRUSTED smallest of its CROWD nearest candidates."""
+RELAXATION = (0.2,)
+"""Step lengths of the relaxation, in units of the new spacing."""
+
+
+class Network(Protocol):
+    """What the driver asks of a network."""
+
+    def look(self, source: geometry.Sources) -> None:
+        """Take the points of the next round."""
+
+    def propose(self, core: Indices) -> Floats:
+        """Points (M, 3) near those with the indices ``core``, more than are needed."""
+
+    def spread(self, new: Floats, existing: Floats) -> Floats:
+        """``new`` points, spaced more evenly among themselves and ``existing`` ones."""
+
+
+class AnyRatio:
+    """``pu-any``: the surface is always that of the input cloud, whose features are computed once."""
+
+    def __init__(self, source: geometry.Sources) -> None:
+        self.source = self.current = source
+        self.tree = cKDTree(source.points)
+        self.frames, self.spacing = source.frames.astype(np.float32), source.spacing.astype(np.float32)
+        encoder, self.head, config = _any_ratio()
+        self.near = int(config["query_neighbours"])
+        self.features = self._encode(encoder, hops=1 + len(config["dilations"]))  # the embedding looks around, too
+
+    def _encode(self, encoder: Any, hops: int) -> Floats:
+        """Features (N, scales, C), tile by tile, each with all that its features depend on."""
+        source, result = self.source, None
+        for core in patches.blocks(source.points, TILE):
+            index = patches.closure(source.neighbours, core, hops)
+            place = np.full(len(source.points), -1)
+            place[index] = np.arange(len(index))
+            local = place[source.neighbours[index]]
+            local = np.where(local < 0, np.arange(len(index))[:, None], local)  # too far out to be felt in the core
+            offsets = source.points[index[local]] - source.points[index][:, None]
+            feed = {"offsets": offsets.astype(np.float32), "neighbours": local}
+            feed |= {"frames": self.frames[index], "spacing": self.spacing[index]}
+            part = encoder.run(["features"], feed)[0]
+            result = np.empty((len(source.points), *part.shape[1:]), np.float32) if result is None else result
+            result[core] = part[place[core]]
+        assert result is not None
+        return result
+
+    def look(self, source: geometry.Sources) -> None:
+        self.current = source
+
+    def propose(self, core: Indices) -> Floats:
+        moved, error = self.project(candidates.generate(self.current, core))
+        crowd = geometry.nearest(moved, moved, CROWD)[1]
+        limit = np.partition(error[crowd], TRUSTED - 1, axis=1)[:, TRUSTED - 1]
+        return moved[error <= limit]
+
+    def spread(self, new: Floats, existing: Floats) -> Floats:
+        for step in RELAXATION:
+            new, _ = self.project(new + step * self._repulsion(new, np.concatenate([new, existing])))
+        return new
+
+    def _repulsion(self, new: Floats, around: Floats) -> Floats:
+        """A step away from the 6 nearest, within the surface."""
+        distance, index = geometry.nearest(around, new, 7)
+        distance, away = distance[:, 1:], new[:, None] - around[index[:, 1:]]
+        spacing = distance.mean(1, keepdims=True)
+        push = np.maximum(0, 1 - distance / (2 * spacing)) / np.maximum(distance, 1e-12)
+        step = spacing * np.einsum("nk,nki->ni", push, away)
+        normal = self.source.frames[self.tree.query(new, workers=-1)[1], 2]
+        return np.asarray(step - np.einsum("ni,ni->n", step, normal)[:, None] * normal)
+
+    def project(self, queries: Floats) -> tuple[Floats, Floats]:
+        """Points on the surface (Q, 3) and their expected errors (Q,), in the cloud's unit."""
+        parts = [queries[i : i + CHUNK] for i in range(0, len(queries), CHUNK)]
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            results = list(pool.map(self._project, parts))
+        return np.concatenate([moved for moved, _ in results]), np.concatenate([error for _, error in results])
+
+    def _project(self, queries: Floats) -> tuple[Floats, Floats]:
+        count = len(queries)
+        if count == 1:
+            queries = np.repeat(queries, 2, 0)  # a matrix of one row would take another path, and round otherwise
+        near = self.tree.query(queries, np.arange(1, self.near + 1))[1]
+        near = np.minimum(near, len(self.source.points) - 1)  # the tree's mark for fewer points than neighbours
+        use, local = np.unique(near, return_inverse=True)
+        feed = {
+            "features": self.features[use],
+            "frames": self.frames[use],
+            "spacing": self.spacing[use],
+            "offsets": (queries[:, None] - self.source.points[near]).astype(np.float32),
+            "near": local.reshape(near.shape),
+        }
+        moved, error = self.head.run(["displacement", "error"], feed)
+        return (queries + moved)[:count], (error * self.spacing[near[:, 0]])[:count]
+
+
+@cache
+def _any_ratio() -> tuple[Any, Any, dict[str, Any]]:
+    return weights.session("pu-any-encoder"), weights.session("pu-any"), weights.card("pu-any").config
+
+
+class PatchWise:
+    """``pu-mfa``: overlapping patches of the current cloud, each to four times its points."""
+
+    size, overlap, batch = 256, 3.0, 4
+
+    def __init__(self, source: geometry.Sources) -> None:
+        self.look(source)
+
+    def look(self, source: geometry.Sources) -> None:
+        points = source.points
+        index = patches.overlapping(points, max(16, min(self.size, len(points))), self.overlap)
+        fine = np.concatenate([patch_outputs(points[part], "fine") for part in _batches(index, self.batch)])
+        self.proposals, owner = fine.reshape(-1, 3), np.repeat(index, fine.shape[1] // index.shape[1], 1).ravel()
+        order = np.argsort(owner, kind="stable")
+        self.proposals, self.starts = self.proposals[order], np.searchsorted(owner[order], np.arange(len(points) + 1))
+
+    def propose(self, core: Indices) -> Floats:
+        rows = [np.arange(self.starts[i], self.starts[i + 1]) for i in np.sort(core)]
+        return self.proposals[np.concatenate(rows)]
+
+    def spread(self, new: Floats, existing: Floats) -> Floats:
+        return new
+
+
+def patch_outputs(cloud: Floats, output: str) -> Floats:
+    """One output of PU-MFA for patches (P, N, 3): points in the patches' own unit, or attention (P, scales, N, N)."""
+    centroid = cloud.mean(1, keepdims=True)
+    radius = np.sqrt(((cloud - centroid) ** 2).sum(-1).max(1))[:, None, None]
+    unit = ((cloud - centroid) / radius).astype(np.float32)
+    result = weights_session("pu-mfa").run([output], {"sparse": unit})[0]
+    return np.asarray(result if output == "attention" else result * radius + centroid)
+
+
+@cache
+def weights_session(name: str) -> Any:
+    """An opened model, kept."""
+    return weights.session(name)
+
+
+def _batches(index: Indices, size: int) -> list[Indices]:
+    return [index[i : i + size] for i in range(0, len(index), size)]

@@ -1,0 +1,62 @@
+"""Cutting clouds so that memory stays bounded: blocks in space, halos around them, patches for PU-MFA."""
+
+import numpy as np
+import numpy.typing as npt
+
+from sentio.points import geometry
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+def blocks(points: Floats, size: int) -> list[Indices]:
+    """Split a cloud at medians of its longest side until no block holds more than ``size`` points.
+
+    The blocks depend on the points alone; together they hold each index once, and neighbours in the list are
+    neighbours in space.
+    """
+    done, waiting = [], [np.arange(len(points))]
+    while waiting:
+        index = waiting.pop()
+        if len(index) <= size:
+            done.append(index)
+            continue
+        extent = np.ptp(points[index], axis=0)
+        order = np.argsort(points[index, extent.argmax()], kind="stable")
+        half = len(index) // 2
+        waiting += [index[order[half:]], index[order[:half]]]
+    return done
+
+
+def closure(neighbours: Indices, core: Indices, hops: int) -> Indices:
+    """``core`` and all that its features depend on after ``hops`` layers over ``neighbours``: sorted indices."""
+    inside = np.zeros(len(neighbours), bool)
+    inside[core] = True
+    front = core
+    for _ in range(hops):
+        reached = np.unique(neighbours[front])
+        front = reached[~inside[reached]]
+        inside[front] = True
+    return np.flatnonzero(inside)
+
+
+def shares(sizes: list[int], total: int) -> list[int]:
+    """Whole numbers in proportion to ``sizes`` that add up to ``total`` (rounding errors do not pile up)."""
+    ends = np.cumsum([0, *sizes]).astype(np.float64)
+    cuts = np.floor(ends * total / ends[-1] + 0.5).astype(int)
+    return [int(part) for part in np.diff(cuts)]
+
+
+def overlapping(points: Floats, size: int, overlap: float) -> Indices:
+    """Patches (P, size) of nearest points around evenly spread seeds, the seed first.
+
+    Each point lies in ``overlap`` patches on average, and in at least one: where the density changes, patches are
+    added around those left out.
+    """
+    index = np.empty((0, size), np.int64)
+    missing, seeds = np.arange(len(points)), int(np.ceil(len(points) / size * overlap))
+    while len(missing):
+        chosen = missing[geometry.farthest_points(points[missing], seeds)]
+        index = np.concatenate([index, geometry.nearest(points, points[chosen], size)[1]])
+        missing, seeds = np.setdiff1d(np.arange(len(points)), index), 1
+    return index

@@ -1,0 +1,46 @@
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from sentio.points import losses
+
+
+def pair():
+    torch.manual_seed(0)
+    return torch.randn(2, 30, 3), torch.randn(2, 50, 3)
+
+
+def test_chamfer_is_that_of_a_search_tree():
+    a, b = pair()
+    for x, y, found in zip(a.numpy(), b.numpy(), losses.chamfer(a, b), strict=True):
+        expected = (cKDTree(y).query(x)[0] ** 2).mean() + (cKDTree(x).query(y)[0] ** 2).mean()
+        assert np.isclose(float(found), expected, rtol=1e-5)
+
+
+def test_chamfer_keeps_digits_far_from_the_origin_and_its_gradient_points_to_the_truth():
+    a, b = pair()
+    exact = losses.chamfer(a * 1e-2, b * 1e-2)
+    moved = losses.chamfer(a * 1e-2 + 1, b * 1e-2 + 1)
+    assert torch.allclose(exact, moved, rtol=1e-2)
+    a.requires_grad_()
+    losses.chamfer(a, b).sum().backward()
+    with torch.no_grad():
+        assert losses.chamfer(a - 0.1 * a.grad, b).sum() < losses.chamfer(a, b).sum()
+
+
+def test_chamfer_of_a_cloud_to_itself_is_zero():
+    a, _ = pair()
+    assert losses.chamfer(a, a).abs().max() == 0
+
+
+def test_squared_distances():
+    a, b = pair()
+    assert torch.allclose(losses.squared_distances(a, b), torch.cdist(a, b) ** 2, atol=1e-4)
+
+
+def test_repulsion_is_that_of_a_loop():
+    points = torch.rand(1, 20, 3)
+    distance = torch.cdist(points, points)[0].sort(1).values[:, 1:5]
+    expected = torch.relu(1 - distance / 0.3).mean()
+    assert torch.allclose(losses.repulsion(points, 0.3)[0], expected, atol=1e-5)
+    assert losses.repulsion(points * 100, 0.3)[0] == 0

@@ -1,0 +1,39 @@
+import numpy as np
+
+from sentio.points import geometry, patches
+
+
+def test_blocks_hold_each_point_once_and_are_compact():
+    points = np.random.default_rng(0).normal(size=(5000, 3))
+    parts = patches.blocks(points, 700)
+    assert sorted(np.concatenate(parts)) == list(range(5000))
+    assert max(map(len, parts)) <= 700 and min(map(len, parts)) >= 350
+    assert np.mean([np.ptp(points[part], axis=0).prod() for part in parts]) < np.ptp(points, axis=0).prod() / 4
+    assert [part.tolist() for part in patches.blocks(points[:10], 700)] == [list(range(10))]
+
+
+def test_blocks_of_equal_points_end():
+    assert sum(map(len, patches.blocks(np.zeros((100, 3)), 7))) == 100
+
+
+def test_closure_holds_all_that_is_reached_and_no_more():
+    chain = np.clip(np.arange(20)[:, None] + [0, 1], 0, 19)  # each looks at itself and the next
+    assert patches.closure(chain, np.array([3]), 4).tolist() == [3, 4, 5, 6, 7]
+    assert patches.closure(chain, np.array([18, 2]), 1).tolist() == [2, 3, 18, 19]
+
+
+def test_shares_add_up_and_keep_to_proportion():
+    for total in (1, 10, 97, 100_000):
+        sizes = [3, 1, 1, 1, 7, 200]
+        found = patches.shares(sizes, total)
+        assert sum(found) == total
+        assert np.abs(np.array(found) - np.array(sizes) * total / sum(sizes)).max() <= 1
+
+
+def test_overlapping_patches_cover_the_cloud():
+    random = np.random.default_rng(1)
+    points = np.concatenate([random.normal(size=(1000, 3)), 20 + 5 * random.normal(size=(9, 3))])
+    index = patches.overlapping(points, 100, 3.0)
+    assert 31 <= len(index) < 60
+    assert len(np.unique(index)) == 1009
+    assert (index == geometry.nearest(points, points[index[:, 0]], 100)[1]).all()

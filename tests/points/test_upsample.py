@@ -1,0 +1,174 @@
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from sentio.core.errors import InputError
+from sentio.points import geometry, networks
+from sentio.points import upsample as driver
+from sentio.points.shapes import procedural
+from sentio.points.upsample import attention, upsample
+
+
+@pytest.fixture(scope="module")
+def cloud():
+    return procedural(2).sample_evenly(400, seed=0).points
+
+
+def sphere(n, seed=0):
+    points = np.random.default_rng(seed).normal(size=(n, 3))
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+def distinct(points):
+    return len(np.unique(points, axis=0))
+
+
+@pytest.mark.parametrize("model", ["pu-any", "pu-mfa"])
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 4.0, 7.3])
+def test_exact_counts_without_duplicates(cloud, model, ratio):
+    dense = upsample(cloud, ratio, model=model)
+    assert dense.shape == (round(400 * ratio), 3) and dense.dtype == np.float64
+    assert distinct(dense) == len(dense)
+
+
+def test_counts_by_number_up_and_down(cloud):
+    for count in (1, 57, 1001, 6400):
+        assert len(upsample(cloud, count=count)) == count
+
+
+@pytest.mark.parametrize("model", ["pu-any", "pu-mfa"])
+def test_kept_input_comes_first_bit_for_bit(cloud, model):
+    points = np.concatenate([cloud, cloud[:3]]).astype(np.float32)  # with duplicates of its own
+    dense = upsample(points, 5, keep_input=True, model=model)
+    assert len(dense) == 5 * len(points)
+    assert np.array_equal(dense[: len(points)].astype(np.float32), points)
+    assert distinct(dense) == len(dense) - 3
+
+
+def test_new_points_lie_nearer_to_a_sphere_than_midpoints():
+    points = procedural_sphere()
+    dense = upsample(points)
+    pairs = cKDTree(points).query(points, 5)[1]
+    midpoints = points[pairs[:, :1].repeat(4, 1)] / 2 + points[pairs[:, 1:]] / 2
+
+    def miss(p):
+        return np.abs(np.linalg.norm(p, axis=-1) - 1).mean()
+
+    assert miss(dense) < 0.5 * miss(midpoints)
+
+
+def procedural_sphere():
+    points = sphere(6000)
+    return points[geometry.farthest_points(points, 1000)]
+
+
+def test_noise_is_reduced():
+    noisy = procedural_sphere() + 0.02 * np.random.default_rng(1).normal(size=(1000, 3))
+
+    def miss(p):
+        return np.abs(np.linalg.norm(p, axis=1) - 1).mean()
+
+    assert miss(upsample(noisy)) < 0.8 * miss(noisy)
+
+
+def test_result_does_not_depend_on_tiles_chunks_or_threads(cloud, monkeypatch):
+    whole = upsample(cloud, 5)
+    for tile, chunk, cores in ((100, 37, 1), (57, 513, 3)):
+        monkeypatch.setattr(networks, "TILE", tile)
+        monkeypatch.setattr(networks, "CHUNK", chunk)
+        monkeypatch.setattr(networks, "usable_cores", lambda cores=cores: cores)
+        assert np.array_equal(upsample(cloud, 5), whole)
+
+
+def test_pu_mfa_does_not_depend_on_batches(cloud, monkeypatch):
+    whole = upsample(cloud, model="pu-mfa")
+    monkeypatch.setattr(networks.PatchWise, "batch", 1)
+    assert np.abs(upsample(cloud, model="pu-mfa") - whole).max() < 1e-5
+
+
+def test_blocks_meet_without_gaps_or_crowding(monkeypatch):
+    points = procedural_sphere()
+    monkeypatch.setattr(driver, "BLOCK", 130)
+    dense = upsample(points, 4)
+    assert len(dense) == 4000
+    distance = cKDTree(dense).query(dense, 2)[0][:, 1]
+    assert distance.min() > 0.2 * distance.mean()
+    holes = cKDTree(dense).query(sphere(20_000, seed=5))[0]
+    assert holes.max() < 3.5 * distance.mean()
+
+
+def test_far_from_the_origin_nothing_is_lost(cloud):
+    offset = np.array([448_262.25, 5_411_932.5, 312.0])
+    far = upsample(cloud * 100 + offset)
+    near = upsample(cloud * 100)
+    distance = cKDTree(near).query(far - offset)[0]
+    assert np.quantile(distance, 0.98) < 1e-3
+    assert np.array_equal(upsample(cloud * 100 + offset, keep_input=True)[:400], cloud * 100 + offset)
+
+
+def test_interpolation_carries_attributes_exactly_to_kept_points(cloud):
+    dense = upsample(cloud, 3, keep_input=True)
+    values = geometry.interpolate(np.arange(400.0), cloud, dense)
+    assert np.array_equal(values[:400], np.arange(400.0))
+
+
+def test_progress_ends_at_the_count(cloud):
+    seen = []
+    upsample(cloud, 6, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (2400, 2400)
+
+
+@pytest.mark.parametrize("model", ["pu-any", "pu-mfa"])
+@pytest.mark.parametrize("n", [2, 3, 5, 9, 17])
+def test_a_handful_of_points(n, model):
+    points = np.random.default_rng(n).random((n, 3))
+    dense = upsample(points, 4, model=model)
+    assert len(dense) == distinct(dense) == 4 * n
+    assert np.isfinite(dense).all()
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e9])
+def test_any_unit(cloud, factor):
+    assert np.abs(upsample(cloud * factor)).max() < 2 * factor
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (np.empty((0, 3)), "0 points"),
+        (np.zeros((1, 3)), "1 points"),
+        (np.ones((30, 3)), "two different"),
+        (np.zeros((30, 2)), r"shape \(N, 3\)"),
+        (np.zeros(3), r"shape \(N, 3\)"),
+        (np.array([["a", "b", "c"]]), "found"),
+        (np.array([[0, 0, np.nan], [1, 0, 0], [0, np.inf, 0]]), "2 of 3 points are not finite"),
+    ],
+)
+def test_bad_clouds_are_refused(points, words):
+    with pytest.raises(InputError, match=words):
+        upsample(points)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ratio": 0}, "above 0"),
+        ({"ratio": -2.0}, "above 0"),
+        ({"ratio": float("nan")}, "above 0"),
+        ({"count": 0}, "At least 1"),
+        ({"count": 399, "keep_input": True}, "cannot hold"),
+        ({"model": "pu-gan"}, "pu-any, pu-mfa"),
+    ],
+)
+def test_bad_options_are_refused(cloud, options, words):
+    with pytest.raises(InputError, match=words):
+        upsample(cloud, **options)
+
+
+def test_attention_maps_of_each_scale(cloud):
+    index, maps = attention(cloud, near=7)
+    assert index.shape == (256,) and index[0] == 7
+    assert maps.shape == (4, 256, 256)
+    assert np.allclose(maps.sum(-1), 1, atol=1e-4)
+    with pytest.raises(InputError, match="no point 400"):
+        attention(cloud, near=400)
