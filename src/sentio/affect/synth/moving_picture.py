@@ -9,30 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.labels import (
-    ACTION_UNITS,
-    EXPRESSIONS,
-    FILE_INVALID,
-    FILE_INVALID_VALENCE_AROUSAL,
-    VALENCE_AROUSAL,
-)
+from sentio.affect.labels import ACTION_UNITS, FILE_INVALID, FILE_INVALID_VALENCE_AROUSAL
+from sentio.affect.synth import layout
+from sentio.affect.synth.layout import AUDIO_RATE
 from sentio.core.errors import OutputError
-from sentio.core.writers import write_text
 
 SIZE = 112
 FPS = 30
-AUDIO_RATE = 16_000
-FOLDERS = {
-    "va": "VA_Estimation_Challenge",
-    "expr": "EXPR_Recognition_Challenge",
-    "au": "AU_Detection_Challenge",
-}
-_HEADERS = {"va": VALENCE_AROUSAL, "expr": EXPRESSIONS, "au": ACTION_UNITS}
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -70,9 +57,8 @@ def generate(folder: Path, config: MovingPicture | None = None) -> None:
     for index in range(config.videos):
         split = "validation" if index % 4 == 3 else "training"
         rows[split] += _write_video(folder, config, index, split)
-    header = ",".join(["image", "valence", "arousal", "expression", *ACTION_UNITS])
     for split, lines in rows.items():
-        write_text(folder / f"MTL_Challenge/{split}_set_annotations.txt", "\n".join([header, *lines]) + "\n")
+        layout.write_mtl(folder, split, lines)
 
 
 def expression_of(valence_arousal: Floats) -> NDArray[np.int64]:
@@ -105,9 +91,8 @@ def _write_video(folder: Path, config: MovingPicture, index: int, split: str) ->
         _write_annotations(folder, name, split, truth, rng, config.gaps)
         rows += _mtl_rows(name, truth[:count], missing, rng)
     sound = _sound(np.mean(truths, axis=0)[:count])
-    _write_media(
-        folder / f"batch{1 + index % 2}" / f"{base}.mp4", [np.hstack(p) for p in zip(*pictures, strict=True)], sound
-    )
+    path = folder / f"batch{1 + index % 2}" / f"{base}.mp4"
+    layout.write_media(path, (np.hstack(p) for p in zip(*pictures, strict=True)), sound, FPS)
     return rows
 
 
@@ -162,13 +147,11 @@ def _write_annotations(
 ) -> None:
     """One text for each task, each with stretches without a label."""
     columns = {"va": truth, "expr": expression_of(truth)[:, None], "au": action_units_of(truth)}
-    place = "Validation_Set" if split == "validation" else "Train_Set"
     for task, values in columns.items():
         gap = _segments(rng, len(truth), share)
         invalid = FILE_INVALID_VALENCE_AROUSAL if task == "va" else FILE_INVALID
-        pattern = "%.3f" if task == "va" else "%d"
-        lines = [",".join(pattern % value for value in row) for row in np.where(gap[:, None], invalid, values)]
-        write_text(folder / FOLDERS[task] / place / f"{name}.txt", "\n".join([",".join(_HEADERS[task]), *lines]) + "\n")
+        columns[task] = np.where(gap[:, None], invalid, values)
+    layout.write_annotations(folder, name, split, columns)
 
 
 def _mtl_rows(name: str, truth: Floats, missing: NDArray[np.bool_], rng: np.random.Generator) -> list[str]:
@@ -179,8 +162,7 @@ def _mtl_rows(name: str, truth: Floats, missing: NDArray[np.bool_], rng: np.rand
         no_va, no_expr, no_au = rng.random(3) < 0.1
         va = [FILE_INVALID_VALENCE_AROUSAL] * 2 if no_va else truth[frame]
         au = [FILE_INVALID] * len(ACTION_UNITS) if no_au else units[frame]
-        values = [*(f"{value:.3f}" for value in va), str(FILE_INVALID if no_expr else expression[frame]), *map(str, au)]
-        rows.append(f"{name}/{frame + 1:05d}.jpg,{','.join(values)}")
+        rows.append(layout.mtl_row(name, int(frame), va, FILE_INVALID if no_expr else int(expression[frame]), au))
     return rows
 
 
@@ -190,18 +172,3 @@ def _sound(truth: Floats) -> NDArray[np.float32]:
     valence, arousal = (np.interp(time, np.arange(len(truth)) / FPS, column) for column in truth.T)
     phase = 2 * np.pi * np.cumsum(220 * 2**arousal) / AUDIO_RATE
     return np.asarray((0.3 + 0.2 * valence) * np.sin(phase), np.float32)
-
-
-def _write_media(path: Path, images: list[Image], sound: NDArray[np.float32]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate=FPS)
-        video.height, video.width, video.bit_rate = *images[0].shape[:2], 400_000
-        audio = container.add_stream("aac", rate=AUDIO_RATE, layout="mono")
-        for image in images:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
-        frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
-        frame.sample_rate = AUDIO_RATE
-        container.mux(audio.encode(frame))
-        for stream in (video, audio):
-            container.mux(stream.encode())

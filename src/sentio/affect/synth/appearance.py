@@ -1,0 +1,191 @@
+"""A person to be rendered: a head with its skin, eyes, teeth, hair, glasses, all drawn from one random generator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentio.affect.faces.alignment import SIZE, TEMPLATE, Matrix, similarity
+from sentio.affect.synth import accessories, hair, skin, wrinkles
+from sentio.affect.synth.render import Camera, Mesh, Surface
+from sentio.affect.synth.rig import FRAME, HAIR, Floats, Ints, Rig
+
+SURFACES = [
+    Surface(shine=0.07, gloss=14, wrap=0.16),  # skin
+    Surface(shine=0.9, gloss=180, wrap=0.1),  # eye
+    Surface(shine=0.25, gloss=50, wrap=0.3),  # teeth
+    Surface(shine=0.12, gloss=30, wrap=0.2),  # mouth
+    Surface(shine=0.0, wrap=0.5, open=True, casts=False),  # lashes
+    Surface(shine=0.02, gloss=5, wrap=0.05),  # cloth
+    Surface(shine=0.10, gloss=9, wrap=0.35, open=True),  # hair
+    Surface(shine=0.5, gloss=60, wrap=0.0, open=True),  # glasses
+]
+_PIVOT = np.array([0.0, -5.0, -8.5], np.float32)
+# YuNet puts the corners of real mouths 1.3 pixels outside and 1.7 above hand-placed points in a crop of 112 pixels:
+# crops of renders are aligned as its crops of photographs are.
+_CORNER_SHIFT = np.array([1.3, 1.7]) / 112
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Everything that stays when the face moves.
+
+    Attributes:
+        head: (V, 3) at rest.
+        textures: (8, S, S, 4), by part.
+        worn: points, triangles, uv and layers of what is fixed to the skull: hair and glasses.
+        rest: (len(WRINKLES),) lines at rest.
+        habit: a small resting face of the person's own, weights by control.
+        look: colours, age and gender.
+        depth: of wrinkles.
+    """
+
+    rig: Rig
+    head: Floats
+    textures: NDArray[np.uint8]
+    worn: tuple[Floats, Ints, Floats, NDArray[np.uint8]]
+    rest: Floats
+    habit: dict[str, float]
+    look: skin.Look
+    depth: float
+
+    def mesh(self, weights: Mapping[str, float], gaze: tuple[float, float], turn: Floats) -> tuple[Mesh, Floats]:
+        """The head with moved muscles, turned.
+
+        Args:
+            weights: by control.
+            gaze: radians to the person's left and up, in the head.
+            turn: (3, 3) rotation of the head.
+
+        Returns:
+            what to render, and (68, 3) landmarks in the same frame.
+        """
+        total = dict(self.habit)
+        for name, weight in weights.items():
+            total[name] = total.get(name, 0.0) + weight
+        posed = self.rig.pose(self.head, _followed(total, gaze), gaze)
+        points, triangles, uv, layer = self.worn
+        vertices = (np.concatenate([posed, points]) - _PIVOT) @ turn.T + _PIVOT
+        vertices = np.ascontiguousarray(vertices, np.float32)
+        crease = wrinkles.creases(total, self.look.age, self.depth, self.rest)
+        mesh = Mesh(
+            vertices,
+            np.concatenate([self.rig.triangles, triangles + np.int32(len(posed))]),
+            np.concatenate([self.rig.uv, uv]),
+            np.concatenate([self.rig.part, layer]),
+            crease,
+        )
+        return mesh, vertices[self.rig.landmarks]
+
+
+def draw(rig: Rig, rng: np.random.Generator, skins: Path | None = None) -> Person:
+    """A person at random.
+
+    Args:
+        skins: an MPFB folder whose CC0 skins half of the people begin from; None paints all.
+    """
+    pictures = skin.photographed(skins) if skins else ()
+    head = rig.shape(rig.draw_identity(rng))
+    look = skin.draw(rng, len(pictures))
+    return Person(
+        rig=rig,
+        head=head,
+        textures=_textures(look, pictures, rng),
+        worn=_worn(rig, head, look, rng),
+        rest=rng.uniform(0.1, 1, len(wrinkles.WRINKLES)).astype(np.float32),
+        habit=_habit(rng),
+        look=look,
+        depth=float(rng.uniform(0.6, 1.25)),
+    )
+
+
+def _habit(rng: np.random.Generator) -> dict[str, float]:
+    """Nobody's face at rest is quite neutral; too small to be labelled."""
+    return {
+        name: float(np.clip(rng.normal(0, sigma), -2 * sigma, 2 * sigma))
+        for name, sigma in (("AU4", 0.10), ("AU2", 0.08), ("AU12", 0.05), ("AU15", 0.06), ("AU7", 0.08), ("AU17", 0.06), ("jaw_left", 0.05))
+    }  # fmt: skip
+
+
+def _followed(weights: dict[str, float], gaze: tuple[float, float]) -> dict[str, float]:
+    """Lids follow the eyes; a lid that is shut cannot be shut more by narrowing, nor a wide eye stay wide."""
+    up = gaze[1] / 0.45
+    weights["lid_up"], weights["lid_down"] = max(up, 0.0), max(-up, 0.0)
+    for side in "LR":
+        shut = min(weights.get(f"blink_{side}", 0.0) + weights.get("blink", 0.0), 1.0)
+        for name in ("AU5", "AU6", "AU7", "lid_down", "lid_up"):
+            value = weights.get(f"{name}_{side}", 0.0) + weights.get(name, 0.0)
+            weights[f"{name}_{side}"] = value * (1 - (0.75 if name == "AU6" else 1.0) * shut)
+    for name in ("AU5", "AU6", "AU7", "lid_down", "lid_up"):
+        weights.pop(name, None)
+    return weights
+
+
+def _textures(look: skin.Look, pictures: tuple[Floats, ...], rng: np.random.Generator) -> NDArray[np.uint8]:
+    cloth = tuple(rng.uniform(15, 220, 3) * rng.uniform(0.4, 1))
+    metal = tuple(np.repeat(rng.choice([12.0, 30.0, 110.0]), 3) * [1, rng.uniform(0.6, 1), rng.uniform(0.4, 1)])
+    white = rng.uniform(0.8, 1)
+    return np.stack([
+        skin.paint(look, pictures),
+        skin.eye(rng),
+        skin.plain((226 * white, 218 * white, 198 * white * rng.uniform(0.9, 1)), rng),
+        skin.plain((140, 62, 60), rng, 0.1),
+        skin.lashes(rng),
+        skin.plain(cloth, rng, 0.08),
+        hair.texture(look.hair, rng),
+        skin.plain(metal, rng),
+    ])  # fmt: skip
+
+
+def _worn(
+    rig: Rig, head: Floats, look: skin.Look, rng: np.random.Generator
+) -> tuple[Floats, Ints, Floats, NDArray[np.uint8]]:
+    points, triangles, uv = hair.grow(rig, head, hair.draw(rng, look.male, look.age), look.hairline, rng)
+    layer = np.full(len(triangles), HAIR, np.uint8)
+    if rng.random() < 0.18:
+        more, faces = accessories.glasses(rig, head, rng, dark=bool(rng.random() < 0.12))
+        triangles = np.concatenate([triangles, faces + np.int32(len(points))])
+        points = np.concatenate([points, more])
+        uv = np.concatenate([uv, np.full((len(more), 2), 0.5, np.float32)])
+        layer = np.concatenate([layer, np.full(len(faces), FRAME, np.uint8)])
+    return points, triangles, uv, layer
+
+
+def rotation(yaw: float, pitch: float, roll: float) -> Floats:
+    """(3, 3): ``yaw`` to the person's left, ``pitch`` down, ``roll`` to the person's right shoulder, radians."""
+    (cy, sy), (cp, sp), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (yaw, pitch, roll))
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return np.asarray(about_z @ about_y @ about_x, np.float32)
+
+
+def five(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(68, 2) -> (5, 2) as detectors give them: eyes, tip of the nose, corners of the mouth; left in the image first."""
+    eyes = [landmarks[36:42].mean(0), landmarks[42:48].mean(0)]
+    return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
+
+
+def aligned_camera(landmarks: Floats, distance: float, size: int = SIZE) -> Camera:
+    """The camera that sees a head as an aligned crop of it would show it.
+
+    Args:
+        landmarks: (68, 3) in the camera's frame.
+        distance: cm.
+        size: pixels across the crop.
+    """
+    flat = five(Camera(distance, np.eye(2, 3)).flat(landmarks))
+    return Camera(distance, crop_matrix(flat, size))
+
+
+def crop_matrix(points: NDArray[np.float64], size: int = SIZE) -> Matrix:
+    """(5, 2) true landmarks -> transform to the crop that a detector's landmarks would give."""
+    scale = size / SIZE
+    target = (TEMPLATE + 0.5) * scale - 0.5
+    matrix = similarity(points, target)
+    shift = np.linalg.inv(matrix[:, :2]) @ (np.array([[-1, -1], [1, -1]]) * _CORNER_SHIFT * size).T
+    seen = points.copy()
+    seen[3:] += shift.T
+    return similarity(seen, target)
