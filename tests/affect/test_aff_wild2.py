@@ -20,10 +20,10 @@ EVALUATION = {"fill": "previous", "resamples": 20}
 
 def test_check_features_train_evaluate_submit_validate(tmp_path):
     root, fer_run, run = tmp_path / "set", tmp_path / "fer", tmp_path / "capnet"
-    generate(root, MovingPicture(videos=8, seconds=5, seed=2))
+    generate(root, MovingPicture(videos=4, seconds=5, seed=2))
     assert check(root).usable()
 
-    fit = {"steps": 40, "batch_size": 32, "lr": 0.002}
+    fit = {"steps": 30, "batch_size": 32, "lr": 0.002}
     plan = {"data": {"windows": {"hop": 3}, "validation_hop": 5}, "fit": fit, "evaluation": EVALUATION}
     plan |= {"system": "fer-tuned", "model": {"encoder": "small"}}
     fer = experiment.train(recipe.from_dict(Recipe, plan), root, fer_run)
@@ -32,7 +32,7 @@ def test_check_features_train_evaluate_submit_validate(tmp_path):
     store = open_store(root, str(fer), recipe.from_dict(DataConfig, section))
     assert extract(root, store) == []
     plan = {"system": "capnet", "model": {"encoder": "small", "seconds": 1}, "data": section}
-    plan |= {"fit": {"steps": 60, "batch_size": 64, "lr": 0.002}, "evaluation": EVALUATION}
+    plan |= {"fit": {"steps": 40, "batch_size": 64, "lr": 0.002}, "evaluation": EVALUATION}
     with pytest.raises(RecipeError, match="another face network"):
         experiment.train(recipe.from_dict(Recipe, plan), root, run)
     experiment.train(recipe.from_dict(Recipe, plan | {"start": {"fer": str(fer)}}), root, run)
