@@ -5,8 +5,7 @@ import torch
 from sentio.core import recipe, registry
 from sentio.core.errors import InputError, RecipeError
 from sentio.points import data, geometry
-from sentio.points.models.pu_any import QueryBatch
-from sentio.points.models.pu_mfa import PatchBatch
+from sentio.points.batch import PatchBatch, QueryBatch
 from sentio.points.shapes import procedural
 
 QUERIES = {"procedural_shapes": 0, "clouds": 4, "patches": 2, "patch": 100, "queries": 60, "density": [300, 400]}

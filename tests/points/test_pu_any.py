@@ -130,7 +130,7 @@ def test_onnx_gives_the_numbers_of_torch(method, tmp_path, size):
     queries = points[np.random.default_rng(0).integers(0, size[0], size[1])] + 0.01
     tensors = batch(points, queries, method.config)
     sessions = []
-    for graph in export.graphs(method):
+    for graph in method.graphs():
         export.write_onnx(graph, tmp_path / graph.name)
         sessions.append(onnxruntime.InferenceSession((tmp_path / graph.name).read_bytes()))
     source = {"frames": tensors.frames.numpy(), "spacing": tensors.spacing.numpy()}

@@ -5,7 +5,8 @@ from torch import nn
 
 from sentio.core import registry
 from sentio.points import export
-from sentio.points.models.pu_mfa import GlobalContextRefining, PatchBatch, PointTransformerBlock, SelfAttention
+from sentio.points.batch import PatchBatch
+from sentio.points.models.pu_mfa import GlobalContextRefining, PointTransformerBlock, SelfAttention
 
 SMALL = {"channels": 16, "scales": 3, "heads": 2, "neighbours": 6}
 
@@ -107,7 +108,7 @@ def test_loss_falls_and_every_parameter_learns():
 @pytest.mark.parametrize("size", [(1, 30), (3, 64)])
 def test_onnx_gives_the_numbers_of_torch(method, tmp_path, size):
     onnxruntime = pytest.importorskip("onnxruntime")
-    (graph,) = export.graphs(method)
+    (graph,) = method.graphs()
     export.write_onnx(graph, tmp_path / "model.onnx")
     sparse = patches(*size)
     found = onnxruntime.InferenceSession((tmp_path / "model.onnx").read_bytes()).run(None, {"sparse": sparse.numpy()})

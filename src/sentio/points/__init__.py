@@ -1,0 +1,1 @@
+"""Sparse point clouds into dense ones: files, up-sampling, training, evaluation, pictures."""

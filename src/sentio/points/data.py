@@ -13,10 +13,9 @@ from torch.utils.data import Dataset
 from sentio.core import recipe
 from sentio.core.errors import InputError, require
 from sentio.points import candidates, geometry
+from sentio.points.batch import PatchBatch, QueryBatch
 from sentio.points.io.mesh import SUFFIXES, read_mesh
 from sentio.points.losses import chamfer
-from sentio.points.models.pu_any import PUAny, QueryBatch
-from sentio.points.models.pu_mfa import PUMFA, PatchBatch
 from sentio.points.shapes import procedural
 from sentio.points.surface import Surface
 
@@ -162,7 +161,7 @@ class QueryData:
     def collate(self, items: list[Any]) -> QueryBatch:
         return join(items)
 
-    def validate(self, method: PUAny) -> dict[str, float]:
+    def validate(self, method: Any) -> dict[str, float]:
         clean: list[float] = []
         noisy: list[float] = []
         device = next(method.parameters()).device
@@ -305,7 +304,7 @@ class PatchData:
         sparse, dense = (torch.from_numpy(np.stack(column)) for column in zip(*pairs, strict=True))
         return PatchBatch(sparse, dense)
 
-    def validate(self, method: PUMFA) -> dict[str, float]:
+    def validate(self, method: Any) -> dict[str, float]:
         values: list[float] = []
         device = next(method.parameters()).device
         for index in range(8):
@@ -314,7 +313,7 @@ class PatchData:
         return {"chamfer": 1e3 * float(np.mean(values))}
 
 
-def open_data(method: PUAny | PUMFA, path: Path, values: dict[str, Any], *, seed: int = 0) -> QueryData | PatchData:
+def open_data(method: Any, path: Path, values: dict[str, Any], *, seed: int = 0) -> QueryData | PatchData:
     """The training data of a points model.
 
     Args:
@@ -322,7 +321,7 @@ def open_data(method: PUAny | PUMFA, path: Path, values: dict[str, Any], *, seed
         path: a folder of meshes, or (``pu-mfa`` only) an h5 file of patches.
         values: the ``data`` section of a recipe.
     """
-    if isinstance(method, PUAny):
+    if method.Batch is QueryBatch:
         config = recipe.from_dict(QueryDataConfig, values, where="data")
         train, kept = _split(read_surfaces(path), config.procedural_shapes, seed)
         model = method.config

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from sentio.core import recipe, weights
 from sentio.core.weights import Card, WeightFile
 from sentio.core.writers import atomic_path, write_json
-from sentio.points.models.pu_any import PUAny
-from sentio.points.models.pu_mfa import PUMFA
 
 OPSET = 18
 TRAINING_DATA = (
@@ -38,68 +36,12 @@ class Graph:
     """
 
     name: str
+    summary: str
     module: nn.Module
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     free: Mapping[str, tuple[str, ...]]
     preprocessing: str
-
-
-class _Stages(nn.Module):
-    """PU-MFA with a tuple for output, as a tracer needs it."""
-
-    def __init__(self, model: PUMFA) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, sparse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        result = self.model(sparse)
-        return result.coarse, result.fine, result.attention
-
-
-def graphs(method: PUAny | PUMFA) -> list[Graph]:
-    """What has to be exported of a model."""
-    if isinstance(method, PUMFA):
-        free: dict[str, tuple[str, ...]] = dict.fromkeys(("coarse", "fine"), ("patches", "points out"))
-        free |= {"sparse": ("patches", "points"), "attention": ("patches", "scales", "points", "points")}
-        text = "Patches of 256 points (16 at least), each with its centroid at 0 and its farthest point at 1."
-        patch = torch.randn(2, 256, 3, generator=torch.Generator().manual_seed(0))
-        return [Graph("pu-mfa", _Stages(method), {"sparse": patch}, ("coarse", "fine", "attention"), free, text)]
-    return _any_ratio_graphs(method)
-
-
-def _any_ratio_graphs(method: PUAny) -> list[Graph]:
-    config, random = method.config, torch.Generator().manual_seed(0)
-    k = config.neighbours * max(config.dilations)
-    n, q = 64, 48
-    frames = torch.linalg.qr(torch.randn(n, 3, 3, generator=random))[0]
-    spacing = torch.rand(n, generator=random) + 0.5
-    source = {
-        "offsets": torch.randn(n, k, 3, generator=random),
-        "frames": frames,
-        "spacing": spacing,
-        "neighbours": torch.randint(0, n, (n, k), generator=random),
-    }
-    with torch.no_grad():
-        features = method.encoder(*source.values())
-    query = {
-        "features": features,
-        "frames": frames,
-        "spacing": spacing,
-        "offsets": torch.randn(q, config.query_neighbours, 3, generator=random),
-        "near": torch.randint(0, n, (q, config.query_neighbours), generator=random),
-    }
-    per_query = dict.fromkeys(("offsets", "near", "displacement", "error"), ("Q",))
-    return [
-        Graph(
-            "pu-any-encoder", method.encoder, source, ("features",), dict.fromkeys((*source, "features"), ("N",)),
-            f"Sources as sentio.points.geometry.measure gives them; offsets to the {k} neighbours in the cloud's unit.",
-        ),
-        Graph(
-            "pu-any", method.head, query, ("displacement", "error"), dict.fromkeys(query, ("N",)) | per_query,
-            "Features of pu-any-encoder; offsets of a query from its nearest sources in the cloud's unit.",
-        ),
-    ]  # fmt: skip
 
 
 def write_onnx(graph: Graph, path: Path) -> None:
@@ -132,7 +74,7 @@ def export(
     tensors = folder / f"{method.name}.safetensors"
     weights.save(tensors, method)
     cards = []
-    for graph in graphs(method):
+    for graph in method.graphs():
         model = folder / f"{graph.name}.onnx"
         write_onnx(graph, model)
         files = {"onnx": _file(model)}
@@ -140,7 +82,7 @@ def export(
             files["safetensors"] = _file(tensors)
         card = Card(
             name=graph.name,
-            summary=_summary(graph.name),
+            summary=graph.summary,
             licence="Apache-2.0",
             source="trained by this project",
             files=files,
@@ -157,14 +99,6 @@ def export(
         cards.append(folder / f"{graph.name}.json")
         write_json(cards[-1], asdict(card))
     return cards
-
-
-def _summary(name: str) -> str:
-    return {
-        "pu-any": "Up-sampling to any ratio: moves candidates onto the surface (needs pu-any-encoder).",
-        "pu-any-encoder": "Up-sampling to any ratio: multi-scale features of the points.",
-        "pu-mfa": "PU-MFA as published: patches of 256 points to 1,024.",
-    }[name]
 
 
 def _file(path: Path) -> WeightFile:

@@ -75,7 +75,7 @@ def upsample_file(
     points = upsample(before.points, ratio, count=count, keep_input=keep, model=model, progress=progress)
     seconds = time.perf_counter() - start
     after = _with_attributes(before, points, keep)
-    write_cloud(after, target, format=format)
+    write_cloud(after, target, format=format if target.suffix == source.suffix else None)
     return {
         "source": str(source),
         "target": str(target),

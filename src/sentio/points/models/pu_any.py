@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentio.core.registry import register
+from sentio.points.batch import QueryBatch
+from sentio.points.export import Graph
 
 
 @dataclass(frozen=True)
@@ -32,30 +34,6 @@ class PUAnyConfig:
     dilations: tuple[int, ...] = (1, 2, 2)
     query_neighbours: int = 12
     tangential: float = 0.3
-
-
-@dataclass
-class QueryBatch:
-    """Source points with their frames and neighbours, queries, and (for training) where the surface is.
-
-    ``points`` (N, 3), ``frames`` (N, 3, 3) with axes in rows, ``spacing`` (N,), ``neighbours`` (N, k), ``queries``
-    (Q, 3), ``near`` (Q, k') indices of source points; ``target`` (Q, 3) the closest surface points, ``normal`` (Q, 3)
-    of the surface there, ``weight`` (Q,).
-    """
-
-    points: Tensor
-    frames: Tensor
-    spacing: Tensor
-    neighbours: Tensor
-    queries: Tensor
-    near: Tensor
-    target: Tensor
-    normal: Tensor
-    weight: Tensor
-
-    def to(self, device: torch.device | str) -> "QueryBatch":
-        """The same batch on ``device``."""
-        return QueryBatch(*(value.to(device) for value in vars(self).values()))
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -197,6 +175,7 @@ class PUAny(nn.Module):
     """Encoder and head; see the module's text."""
 
     Config = PUAnyConfig
+    Batch = QueryBatch
 
     def __init__(self, config: PUAnyConfig) -> None:
         super().__init__()
@@ -224,3 +203,43 @@ class PUAny(nn.Module):
             "closest": self.config.tangential * (batch.weight * distance).mean(),
             "error": 0.1 * functional.smooth_l1_loss(expected, distance.detach().clamp(max=2.0)),
         }
+
+    def graphs(self) -> list[Graph]:
+        """The encoder, run once for a cloud, and the head, run for every query."""
+        config, random = self.config, torch.Generator().manual_seed(0)
+        k, n, q = config.neighbours * max(config.dilations), 64, 48
+        source = {
+            "offsets": torch.randn(n, k, 3, generator=random),
+            "frames": torch.linalg.qr(torch.randn(n, 3, 3, generator=random))[0],
+            "spacing": torch.rand(n, generator=random) + 0.5,
+            "neighbours": torch.randint(0, n, (n, k), generator=random),
+        }
+        with torch.no_grad():
+            features = self.encoder(*source.values())
+        query = {
+            "features": features,
+            "frames": source["frames"],
+            "spacing": source["spacing"],
+            "offsets": torch.randn(q, config.query_neighbours, 3, generator=random),
+            "near": torch.randint(0, n, (q, config.query_neighbours), generator=random),
+        }
+        per_query = dict.fromkeys(("offsets", "near", "displacement", "error"), ("Q",))
+        encoder = Graph(
+            "pu-any-encoder",
+            "Up-sampling to any ratio: multi-scale features of the points.",
+            self.encoder,
+            source,
+            ("features",),
+            dict.fromkeys((*source, "features"), ("N",)),
+            f"Sources as sentio.points.geometry.measure gives them; offsets to the {k} neighbours in the cloud's unit.",
+        )
+        head = Graph(
+            "pu-any",
+            "Up-sampling to any ratio: moves candidates onto the surface (needs pu-any-encoder).",
+            self.head,
+            query,
+            ("displacement", "error"),
+            dict.fromkeys(query, ("N",)) | per_query,
+            "Features of pu-any-encoder; offsets of a query from its nearest sources in the cloud's unit.",
+        )
+        return [encoder, head]

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentio.core.registry import register
+from sentio.points.batch import PatchBatch
+from sentio.points.export import Graph
 from sentio.points.losses import chamfer, repulsion, squared_distances
 
 
@@ -34,18 +36,6 @@ class PUMFAConfig:
     neighbours: int = 16
     bound: float = 0.2
     repulsion: float = 0.002
-
-
-@dataclass
-class PatchBatch:
-    """``sparse`` (B, N, 3) patches in the unit sphere and their ``dense`` (B, rN, 3) truth in the same frame."""
-
-    sparse: Tensor
-    dense: Tensor
-
-    def to(self, device: torch.device | str) -> "PatchBatch":
-        """The same batch on ``device``."""
-        return PatchBatch(self.sparse.to(device), self.dense.to(device))
 
 
 @dataclass
@@ -132,6 +122,7 @@ class PUMFA(nn.Module):
     """The network; see the module's text."""
 
     Config = PUMFAConfig
+    Batch = PatchBatch
 
     def __init__(self, config: PUMFAConfig) -> None:
         super().__init__()
@@ -182,3 +173,31 @@ class PUMFA(nn.Module):
             "fine": 100 * chamfer(result.fine, batch.dense).mean(),
             "repulsion": 100 * self.config.repulsion * repulsion(result.fine, radius).mean(),
         }
+
+    def graphs(self) -> list[Graph]:
+        """The whole network, for any number of patches."""
+        free: dict[str, tuple[str, ...]] = dict.fromkeys(("coarse", "fine"), ("patches", "points out"))
+        free |= {"sparse": ("patches", "points"), "attention": ("patches", "scales", "points", "points")}
+        patch = torch.randn(2, 256, 3, generator=torch.Generator().manual_seed(0))
+        graph = Graph(
+            "pu-mfa",
+            "PU-MFA as published: patches of 256 points to 1,024.",
+            _Stages(self),
+            {"sparse": patch},
+            ("coarse", "fine", "attention"),
+            free,
+            "Patches of 256 points (16 at least), each with its centroid at 0 and its farthest point at 1.",
+        )
+        return [graph]
+
+
+class _Stages(nn.Module):
+    """The network with a tuple for output, as a tracer needs it."""
+
+    def __init__(self, model: PUMFA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, sparse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        result = self.model(sparse)
+        return result.coarse, result.fine, result.attention
