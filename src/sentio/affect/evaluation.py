@@ -113,7 +113,7 @@ def evaluate(
     header = {
         "split": split,
         "protocol": f"{protocol}, pooled over all labelled frames",
-        "sets": list(data.config.sets),
+        "sets": list(dict.fromkeys(clip.source for clip in clips)),
         "clips": len(clips),
         "frames": sum(clip.frames for clip in clips),
         "labelled_frames": int(sum(clip.labelled().sum() for clip in clips)),
