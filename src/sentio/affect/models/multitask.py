@@ -71,9 +71,9 @@ class MultiTaskConfig:
 class Network(nn.Module):
     """LSTM over the faces, beside it the sound, shared blocks, a head for each task, and the discriminator."""
 
-    def __init__(self, config: MultiTaskConfig, face_features: int) -> None:
+    def __init__(self, config: MultiTaskConfig, faces: int) -> None:
         super().__init__()
-        self.lstm = ReluLstm(face_features, config.lstm) if config.inputs != "audio" else None
+        self.lstm = ReluLstm(faces, config.lstm) if config.inputs != "audio" else None
         self.sound = nn.Linear(config.sound_features, config.sound) if config.inputs != "image" else None
         inputs = (config.lstm if self.lstm else 0) + (config.sound if self.sound else 0)
         self.shared = _blocks(inputs, config.shared, config.dropout)
