@@ -98,6 +98,19 @@ def test_lookahead_holds_at_most_two_frames_and_only_for_a_new_face():
 
 
 @pytest.mark.parametrize("length", [1, 2])
+def test_a_face_that_comes_with_the_last_frames_counts(length):
+    found = follow(at({1: (50, 50)} if i >= 20 - length else {}, i) for i in range(20))
+    assert persons(found) == [()] * (20 - length) + [(0,)] * length
+
+
+@pytest.mark.parametrize("shown", [1, 2])
+def test_a_slide_show_keeps_the_faces_of_every_picture(shown):
+    pictures = [scene({who: (40 * who, 80)}, grey=60 + 40 * (who % 3)) for who in range(1, 8) for _ in range(shown)]
+    found = follow((image, i / 30) for i, image in enumerate(pictures))
+    assert persons(found) == [(who,) for who in range(7) for _ in range(shown)]
+
+
+@pytest.mark.parametrize("length", [1, 2])
 def test_a_video_too_short_to_be_sure_keeps_its_faces(length):
     assert persons(follow(at({1: (50, 50), 2: (300, 50)}, i) for i in range(length))) == [(0, 1)] * length
 

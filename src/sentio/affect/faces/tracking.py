@@ -5,7 +5,8 @@ has the same size; that costs little and gives fresh landmarks. The whole frame 
 intervals, after a cut, when nobody is in sight and when a face was not found again; what it finds is measured in a
 window too. Found and known faces are matched by the Hungarian method on box overlap and appearance (as in DeepSORT,
 Wojke et al. 2017), with a lower score to go on than to begin (as in ByteTrack, Zhang et al. 2022). A face becomes a
-person after some sightings, and is then compared with the persons not in sight, to give back an id.
+person after some sightings, and is then compared with the persons not in sight, to give back an id. A shot too short
+for so many (pictures of a slide show), and the last frames, keep the faces they have.
 """
 
 from collections import deque
@@ -133,6 +134,7 @@ class FaceTracker:
         self._persons: dict[int, Person] = {}  # longest unseen first
         self._next_person = 0
         self._frames = 0
+        self._shot = 0  # frames since the last cut
         self._searched_s = -np.inf
         self._time_s = -np.inf
         self._scene = Scene()
@@ -161,6 +163,11 @@ class FaceTracker:
         gone = self.config.lost_s
         self._tracks = [t for t in self._tracks if not t.missed or time_s - t.seen_s <= gone]
         self._cut = self._scene.cut(image)
+        if self._cut:
+            if self.config.lookahead and self._shot < self.config.sightings:
+                self._confirm(0)
+            self._shot = 0
+        self._shot += 1
         seen = self._match(self._look(image, time_s), time_s)
         self._confirm(self.config.sightings)
         self._pending.append(Pending(self._frames, time_s, image.shape[:2], seen))
@@ -168,10 +175,8 @@ class FaceTracker:
         return list(self._decided())
 
     def flush(self) -> list[FaceFrame]:
-        """The frames still held back at the end. A video too short to confirm anybody keeps the faces it has."""
-        if self._frames < self.config.sightings:
-            self._confirm(0)
-        self._tracks = [track for track in self._tracks if track.person is not None]
+        """The frames still held back at the end; their new faces are taken for persons, as nothing speaks against it."""
+        self._confirm(0)
         return list(self._decided())
 
     def _look(self, image: Image, time_s: float) -> list[Sighting]:
