@@ -121,7 +121,7 @@ def start_from(method: Method, parts: Mapping[str, Path | str]) -> None:
             weights.load_into(part, path)
             continue
         trained = getattr(weights.load(path), name, None)
-        if type(trained) is not type(part):
+        if not isinstance(trained, nn.Module) or type(trained) is not type(part):
             raise RecipeError(f"start: the system in {path} has no part {name!r} of the kind that {method.name} has.")
         part.load_state_dict(trained.state_dict())
 
