@@ -40,7 +40,7 @@ def _rim(middle: Floats, wide: float, high: float, power: float) -> Floats:
     x = np.sign(c) * np.abs(c) ** (2 / power) * wide
     y = np.sign(s) * np.abs(s) ** (2 / power) * high
     back = -0.05 * (middle[0] + x) ** 2 / 4
-    return middle + np.stack([x, y, back], 1)
+    return np.asarray(middle + np.stack([x, y, back], 1))
 
 
 def _tube(path: Floats, radius: float, *, closed: bool) -> tuple[Floats, Ints]:

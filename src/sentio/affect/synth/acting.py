@@ -140,6 +140,7 @@ def perform(
     """
     count = round(seconds * fps)
     acts = [draw(name, rng, table) for name in names]
+    felt = np.array([(act.valence, act.arousal) for act in acts])
     envelopes = _envelopes(len(acts), count, fps, rng)
     shut = _blinks(count, fps, rng)
     looks = _glances(count, fps, rng)
@@ -156,8 +157,7 @@ def perform(
         weights["blink"] = min(weights.get("blink", 0.0) + float(shut[k]), 1.0)
         shown = int(envelopes[:, k].argmax())
         label = acts[shown].expression if envelopes[shown, k] >= LEAST_INTENSITY else 0
-        valence, arousal = (float(np.clip(sum(e * getattr(a, n) for e, a in zip(envelopes[:, k], acts, strict=True)), -1, 1))
-                            for n in ("valence", "arousal"))  # fmt: skip
+        valence, arousal = (float(x) for x in np.clip(envelopes[:, k] @ felt, -1, 1))
         faces.append(Face(weights, (float(looks[k, 0]), float(looks[k, 1])), label, valence, arousal))
     spread = np.array([0.16, 0.08, 0.06])
     turns = rng.normal(0, [0.2, 0.08, 0.05]) + _wander(count, fps, 1.6, rng, 3) * spread

@@ -69,7 +69,7 @@ def make(
     workers: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> None:
-    """Write ``out``/affwild2 (videos, cropped_aligned, VA, EXPR, AU and MTL files), ``out``/lsd, faces.jsonl, sheet.png.
+    """Write ``out``/affwild2 (videos, crops, VA, EXPR, AU and MTL files), ``out``/lsd, faces.jsonl and sheet.png.
 
     What an interrupted run has finished is kept; more videos or images can be added to a set by the same options.
 
@@ -94,9 +94,9 @@ def make(
     missing = [job for job in jobs if not _record(out, *job).is_file()]
     done = len(jobs) - len(missing)
     progress(done, len(jobs))
-    for done, _ in enumerate(_run(out, options, missing, workers or os.cpu_count() or 1), start=done + 1):
-        progress(done, len(jobs))
-    _finish(out, images)
+    for count, _ in enumerate(_run(out, options, missing, workers or os.cpu_count() or 1), start=done + 1):
+        progress(count, len(jobs))
+    _finish(out)
 
 
 def _text(path: Path | None) -> str:
@@ -295,11 +295,10 @@ def _film(
     scale = float(rng.uniform(5.2, 7.2))  # pixels a centimetre
     middle = np.array([width / 2 + rng.normal(0, 25), height * rng.uniform(0.42, 0.5)])
     camera = Camera(float(rng.uniform(60, 150)), np.array([[scale, 0, middle[0]], [0, scale, middle[1]]]))
-    behind = cv2.resize(place.backdrop, (width, height), interpolation=cv2.INTER_LINEAR)
     for face, turn in zip(shown.faces, shown.turns, strict=True):
         mesh, landmarks = person.mesh(face.weights, face.gaze, appearance.rotation(*turn))
         yield (
-            scene.photograph(person, mesh, place, camera, FRAME, rng, behind=behind, scale=0.5),
+            scene.photograph(person, mesh, place, camera, FRAME, rng, scale=0.5),
             camera.project(landmarks),
         )
 
@@ -313,7 +312,7 @@ def _annotate(root: Path, name: str, split: str, shown: acting.Performance) -> N
     layout.write_annotations(root, name, split, columns)
 
 
-def _finish(out: Path, images: int) -> None:
+def _finish(out: Path) -> None:
     """What is written from all parts together."""
     rows = [
         row for path in sorted((out / _PARTS).glob("*.json")) for row in json.loads(path.read_text(encoding="utf-8"))
@@ -327,13 +326,21 @@ def _finish(out: Path, images: int) -> None:
         _sheet(out, rows)
 
 
+def _open(path: Path) -> Image:
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise InputError(f"{path} is missing or damaged.", "Make the data set again in another folder.")
+    return np.asarray(picture, np.uint8)
+
+
 def _sheet(out: Path, rows: list[dict[str, Any]], columns: int = 12) -> None:
     """A row of pictures for each expression, to be looked at."""
     lines = []
     for name in EXPRESSIONS:
         own = [row["image"] for row in rows if row["about"]["expression"] == name]
+        own = [image for image in own if image.startswith("person")] or own
         chosen = [own[int(k)] for k in np.linspace(0, len(own) - 1, columns)] if own else []
-        pictures = [cv2.imread(str(out / "affwild2" / "cropped_aligned" / image)) for image in chosen]
+        pictures = [_open(out / "affwild2" / "cropped_aligned" / image) for image in chosen]
         lines.append(np.hstack(pictures) if pictures else np.zeros((SIZE, SIZE * columns, 3), np.uint8))
     ok, data = cv2.imencode(".png", np.vstack(lines))
     assert ok

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.synth import skin
-from sentio.affect.synth.rig import SKIN, Floats, Ints, Rig
+from sentio.affect.synth.rig import SKIN, UV_BOTTOM, Floats, Ints, Rig
 
 STEPS = 7
 
@@ -92,7 +92,7 @@ def _roots(rig: Rig, head: Floats, count: int, hairline: float, rng: np.random.G
     """Places on the scalp, evenly by area, and the normals there."""
     triangles = rig.triangles[rig.part == SKIN]
     uv = rig.uv[triangles].mean(1)
-    x, y = (uv[:, 0] - 0.5) * skin.WIDTH, uv[:, 1] * skin.HEIGHT + skin.UV_BOTTOM
+    x, y = (uv[:, 0] - 0.5) * skin.WIDTH, uv[:, 1] * skin.HEIGHT + UV_BOTTOM
     ears = (np.abs(x) > 9.2) & (np.abs(x) < 13.5) & (y < 1.5)
     triangles = triangles[(y > skin.hairline_at(x, hairline)) & ~ears & (head[triangles, 1].mean(1) > -9)]
     a, b, c = (head[triangles[:, i]] for i in range(3))
@@ -150,8 +150,9 @@ def _ribbons(paths: Floats, centre: Floats, width: Floats, rng: np.random.Genera
 def texture(colour: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
     """(SIZE, SIZE, 4) single hairs running down, lighter and darker, fewer towards the tips."""
     size = skin.SIZE
-    shade = cv2.resize(rng.normal(1, 0.22, (4, size)).astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
-    tip = np.linspace(0, 1, size, dtype=np.float32)[:, None]
+    cells = rng.normal(1, 0.22, (4, size)).astype(np.float32)
+    shade = np.asarray(cv2.resize(cells, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+    tip: Floats = (np.arange(size) / (size - 1))[:, None]
     kept = rng.random(size).astype(np.float32)[None] > np.clip(0.12 + 0.85 * tip**2.2, 0, 0.97)
     root = 0.72 + 0.4 * tip
     picture = np.zeros((size, size, 4), np.uint8)

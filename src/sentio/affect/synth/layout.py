@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,7 +19,7 @@ FOLDERS = {
 }
 _HEADERS = {"va": VALENCE_AROUSAL, "expr": EXPRESSIONS, "au": ACTION_UNITS}
 
-Values = NDArray[np.float64] | NDArray[np.int64]
+Values = NDArray[np.floating[Any] | np.integer[Any]]
 
 
 def write_annotations(folder: Path, name: str, split: str, columns: Mapping[str, Values]) -> None:

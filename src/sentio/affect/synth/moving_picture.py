@@ -146,7 +146,11 @@ def _write_annotations(
     folder: Path, name: str, split: str, truth: Floats, rng: np.random.Generator, share: float
 ) -> None:
     """One text for each task, each with stretches without a label."""
-    columns = {"va": truth, "expr": expression_of(truth)[:, None], "au": action_units_of(truth)}
+    columns: dict[str, layout.Values] = {
+        "va": truth,
+        "expr": expression_of(truth)[:, None],
+        "au": action_units_of(truth),
+    }
     for task, values in columns.items():
         gap = _segments(rng, len(truth), share)
         invalid = FILE_INVALID_VALENCE_AROUSAL if task == "va" else FILE_INVALID

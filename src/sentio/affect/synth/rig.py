@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sentio.core.errors import InputError
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int32]
 
 SKIN, EYE, TEETH, MOUTH, LASH, CLOTH, HAIR, FRAME = range(8)
@@ -162,10 +162,10 @@ def combine(
         ):
             parts = [w * shape(n.format(**words)) * (1.0 if "{" in n else mask) for n, w in mix.items()]
             names.append(f"{control}_{words['S']}")
-            movements.append(sum(parts, zero))
+            movements.append(np.asarray(sum(parts, zero), np.float32))
     for control, mix in sides["whole"].items():
         names.append(control)
-        movements.append(sum((w * shape(n) for n, w in mix.items()), zero))
+        movements.append(np.asarray(sum((w * shape(n) for n, w in mix.items()), zero), np.float32))
     return tuple(names), np.stack(movements)
 
 
@@ -182,7 +182,7 @@ def eye_uv(vertices: Floats, centre: Floats) -> Floats:
     ray = ray / np.linalg.norm(ray, axis=1, keepdims=True)
     across = np.maximum(np.hypot(ray[:, 0], ray[:, 1]), 1e-6)
     radius = np.arctan2(across, ray[:, 2]) / (2 * np.radians(80))
-    return np.clip(0.5 + ray[:, :2] / across[:, None] * radius[:, None], 0, 1).astype(np.float32)
+    return np.asarray(np.clip(0.5 + ray[:, :2] / across[:, None] * radius[:, None], 0, 1), np.float32)
 
 
 def triangulate(quads: Ints) -> tuple[Ints, Ints]:

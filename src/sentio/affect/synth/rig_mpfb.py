@@ -26,7 +26,7 @@ _COLLAR = -17.0  # cm below the eyes: what is lower is dressed
 _LANDMARKS = (
     870, 5235, 5246, 910, 5240, 5297, 5223, 5215, 5171, 11825, 11833, 11902, 11849, 7612, 11854, 11844, 7575,
     262, 232, 229, 223, 235, 7007, 6997, 7002, 7005, 7031, 132, 135, 164, 294, 354, 308, 343, 7072, 7115,
-    1090, 1083, 1099, 1103, 1097, 1093, 7795, 7791, 7775, 7782, 7785, 7789, 425, 447, 460, 466, 7219, 7207,
+    1090, 6, 6763, 1103, 1097, 1093, 7795, 13359, 6790, 7782, 7785, 7789, 425, 447, 460, 466, 7219, 7207,
     7185, 7130, 11939, 492, 5335, 370, 443, 515, 474, 7262, 7204, 7262, 523, 515,
 )
 # fmt: on
@@ -62,7 +62,7 @@ def _build(folder: Path) -> Rig:
     part[(part == SKIN) & (vertices[triangles, 1].max(1) < _COLLAR)] = CLOTH
     landmarks = np.searchsorted(kept, np.array(_LANDMARKS)).astype(np.int32)
     uv = _to_template(rigs.face_uv(vertices), landmarks)
-    for eye, centre in zip(eyes, centres, strict=True):
+    for eye in eyes:
         uv[eye] = rigs.eye_uv(vertices[eye], (vertices[eye].max(0) + vertices[eye].min(0)) / 2)
     return Rig("mpfb", vertices, triangles, part, uv, identity * scale, partial(_draw, names, start), controls,
                movements, landmarks, (eyes[0], eyes[1]), atlas)  # fmt: skip
@@ -171,7 +171,7 @@ def _draw(names: list[str], start: Floats, rng: np.random.Generator) -> Floats:
         if name.startswith("macrodetails") or any(word in name for word in _CROOKED):
             continue
         key, sign = _axis(name.replace("/l-", "/").replace("/r-", "/"))
-        value = drawn.setdefault(key, float(rng.normal(0, 0.18))) * sign
+        value = drawn.setdefault(key, float(rng.normal(0, 0.1 if "mouth" in key else 0.18))) * sign
         weights[index] = float(np.clip(value, 0, 0.9))
     return weights
 

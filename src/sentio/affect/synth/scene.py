@@ -79,7 +79,9 @@ def backdrop(rng: np.random.Generator, size: int = 256) -> Image:
     grey = rng.beta(3, 1)
     base, other = (c * (1 - grey) + c.mean() * grey for c in (base, other))
     ramp = np.linspace(0, 1, size, dtype=np.float32)[:, None, None]
-    picture = np.ascontiguousarray(np.broadcast_to(base * (1 - ramp) + other * ramp, (size, size, 3)), np.float32)
+    picture: Floats = np.ascontiguousarray(
+        np.broadcast_to(base * (1 - ramp) + other * ramp, (size, size, 3)), np.float32
+    )
     for _ in range(rng.integers(0, 22)):
         colour = tuple(
             float(c)
@@ -93,21 +95,26 @@ def backdrop(rng: np.random.Generator, size: int = 256) -> Image:
             cv2.rectangle(picture, (x, y), (x + wide, y + high * 2), colour, -1)
         else:
             cv2.ellipse(picture, (x, y), (wide, high), float(rng.uniform(0, 180)), 0, 360, colour, -1)
-    picture = cv2.GaussianBlur(picture, (0, 0), float(rng.choice([0.6, 2, 5, 12])))
+    picture = _blurred(picture, float(rng.choice([0.6, 2, 5, 12], p=[0.15, 0.2, 0.35, 0.3])))
     cells = int(rng.integers(4, 40))
-    rough = cv2.resize(
-        rng.standard_normal((cells, cells)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
-    )
+    rough = cv2.resize(rng.standard_normal((cells, cells)), (size, size), interpolation=cv2.INTER_CUBIC)
     return np.clip(picture * (1 + 0.05 * rough[..., None]), 0, 255).astype(np.uint8)
 
 
-def photograph(person: Person, mesh: Mesh, scene: Scene, camera: Camera, size: tuple[int, int], rng: np.random.Generator,
-               *, behind: Image | None = None, scale: float = 1.0) -> Image:  # fmt: skip
+def photograph(
+    person: Person,
+    mesh: Mesh,
+    scene: Scene,
+    camera: Camera,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    scale: float = 1.0,
+) -> Image:
     """A picture of a person as a camera gives it, before compression, RGB uint8 (height, width, 3).
 
     Args:
         camera: for a picture of this size.
-        behind: (height, width, 3); None shows the scene's backdrop.
         scale: of blur, 1 for a face of 112 pixels.
     """
     height, width = size
@@ -115,14 +122,13 @@ def photograph(person: Person, mesh: Mesh, scene: Scene, camera: Camera, size: t
     fine[:, 2] += (FINER - 1) / 2
     light, cover = render(mesh, person.textures, SURFACES, scene.lights, Camera(camera.distance, fine),
                           (height * FINER, width * FINER))  # fmt: skip
-    light, cover = (cv2.resize(a, (width, height), interpolation=cv2.INTER_AREA) for a in (light, cover))
+    light, cover = _resized(light, width, height), _resized(cover, width, height)
     skin = light[cover > 0.99]
     level = float(np.percentile(skin.mean(1), 70)) if len(skin) else 0.3
     tone = 0.55 + 0.45 * (1 - person.look.tone)  # dark skin is not exposed until it is light
     light *= (scene.exposure * tone) ** 2.2 * 1.45 / max(level, 1e-3)
     shown = 255 * _curve(light)
-    if behind is None:
-        behind = cv2.resize(scene.backdrop, (width, height), interpolation=cv2.INTER_LINEAR)
+    behind = _resized(scene.backdrop.astype(np.float32), width, height)
     cover = cover[..., None]
     edge = np.where(cover > 1e-3, shown / np.maximum(cover, 1e-3) ** (1 / 2.2), 0)
     return finish(edge * cover + behind * (1 - cover), scene, rng, scale)
@@ -134,24 +140,28 @@ def _curve(light: Floats) -> Floats:
     return np.asarray(np.clip(bent, 0, 1) ** (1 / 2.2), np.float32)
 
 
-def finish(picture: NDArray[np.float32], scene: Scene, rng: np.random.Generator, scale: float = 1.0) -> Image:
+def finish(picture: Floats, scene: Scene, rng: np.random.Generator, scale: float = 1.0) -> Image:
     """Blur, colour and grain."""
-    picture = picture.astype(np.float32)
     if scene.blur * scale > 0.25:
-        picture = cv2.GaussianBlur(picture, (0, 0), scene.blur * scale)
-    picture = (picture - 110) * scene.contrast + 110
-    picture = picture * np.array([1 + scene.warmth, 1, 1 - scene.warmth], np.float32)
+        picture = _blurred(picture, scene.blur * scale)
+    picture = ((picture - 110) * scene.contrast + 110) * np.array([1 + scene.warmth, 1, 1 - scene.warmth])
     if scene.grain > 0.3:
-        picture += (
-            cv2.GaussianBlur(rng.standard_normal(picture.shape).astype(np.float32), (0, 0), 0.6) * scene.grain * 1.7
-        )
+        picture = picture + _blurred(rng.standard_normal(picture.shape), 0.6) * scene.grain * 1.7
     return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def _blurred(picture: Floats, sigma: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(picture.astype(np.float32), (0, 0), sigma), np.float32)
+
+
+def _resized(picture: Floats, width: int, height: int) -> Floats:
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def occlude(picture: Image, rng: np.random.Generator) -> Image:
     """Something in front of the face: fingers, a cup, a bar, at an edge or over a part."""
     height, width = picture.shape[:2]
-    cover = np.zeros((height, width), np.float32)
+    cover: Floats = np.zeros((height, width), np.float32)
     kind = rng.choice(3)
     x, y = rng.uniform(0, width), rng.uniform(0.2, 1.1) * height
     if kind == 0:
@@ -170,8 +180,8 @@ def occlude(picture: Image, rng: np.random.Generator) -> Image:
         )
         cv2.fillPoly(cover, [box.astype(np.int32)], 1.0, cv2.LINE_AA)
         colour = rng.uniform(10, 240, 3)
-    shade = cv2.GaussianBlur(cover, (0, 0), width * 0.03) * 0.5 + 0.5
-    cover = cv2.GaussianBlur(cover, (0, 0), 0.8)[..., None]
+    shade = _blurred(cover, width * 0.03) * 0.5 + 0.5
+    cover = _blurred(cover, 0.8)[..., None]
     return np.clip(picture * (1 - cover) + colour * shade[..., None] * cover, 0, 255).astype(np.uint8)
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.synth import rig as rigs
-from sentio.affect.synth.render import rasterize
-from sentio.affect.synth.rig import UV_ANGLE, UV_BOTTOM, UV_TOP
+from sentio.affect.synth.kernels import rasterize
+from sentio.affect.synth.rig import UV_ANGLE, UV_BOTTOM, UV_TOP, Floats
+from sentio.core.errors import InputError
 
-Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 SIZE = 512
@@ -142,6 +142,7 @@ def paint(look: Look, pictures: tuple[Floats, ...] = ()) -> Bytes:
         tone * [0.75, 0.62, 0.6],
         0.25 * rng.random() + 0.6 * look.makeup * rng.random(),
     )
+    skin = _lids(skin, look, tone)
     skin = _brows(skin, look, rng)
     skin = _stubble(skin, look, rng)
     scalp = scalp_mask(look.hairline) * np.clip(0.75 + 0.15 * noise(rng, (40, 120)), 0, 0.95)
@@ -191,6 +192,17 @@ def _lips(skin: Floats, look: Look, tone: Floats, rng: np.random.Generator) -> F
     skin = np.asarray(skin * (1 - mask[..., None]) + lips * mask[..., None], np.float32)
     line = np.concatenate([points[[48, 60, 61, 62, 63, 64, 54]], points[[54, 64, 65, 66, 67, 60, 48]]])
     return _blend(skin, polygon(line, 1.2), colour * 0.45, 0.9)
+
+
+def _lids(skin: Floats, look: Look, tone: Floats) -> Floats:
+    """The dark line of the lashes' roots, heavier above; it makes the slit of a shut eye, too."""
+    line = np.zeros((SIZE, SIZE), np.float32)
+    for upper, lower in ((places()[36:40], places()[[36, 41, 40, 39]]), (places()[42:46], places()[[42, 47, 46, 45]])):
+        for curve, strength in ((upper, 1.0), (lower, 0.45)):
+            cv2.polylines(line, [np.round(texels(curve) * 16).astype(np.int32)], False, strength, 2, cv2.LINE_AA, 4)
+    return _blend(
+        skin, np.asarray(cv2.GaussianBlur(line, (0, 0), 1.5), np.float32), tone * 0.15, 0.7 + 0.5 * look.makeup
+    )
 
 
 def _brows(skin: Floats, look: Look, rng: np.random.Generator) -> Floats:
@@ -254,7 +266,8 @@ def _opaque(colours: Floats) -> Bytes:
 def photographed(folder: Path) -> tuple[Floats, ...]:
     """The skins of an MPFB folder, brought to the shared coordinates, (SIZE, SIZE, 3) each, by name."""
     rig = rigs.load(folder)
-    assert rig.atlas is not None
+    if rig.atlas is None:
+        raise InputError(f"The rig in {folder} has no skins.", "Name an MPFB folder.")
     faces = rig.triangles[rig.part == rigs.SKIN]
     points = np.column_stack([rig.uv[:, 0] * SIZE - 0.5, (1 - rig.uv[:, 1]) * SIZE - 0.5, -rig.vertices[:, 2]])
     nothing = np.zeros((1, 1, 1, 4), np.uint8), np.zeros(1, np.bool_)
@@ -267,8 +280,15 @@ def photographed(folder: Path) -> tuple[Floats, ...]:
     return tuple(_resample(path, place, hit >= 0) for path in sorted((folder / "skins").glob("*.jpg")))
 
 
+def _read(path: Path) -> Bytes:
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise InputError(f"{path} is no readable picture.", "Fetch the rig again.")
+    return np.asarray(picture[..., ::-1], np.uint8)
+
+
 def _resample(path: Path, place: Floats, covered: NDArray[np.bool_]) -> Floats:
-    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    picture = _read(path)
     size = np.array(picture.shape[1::-1], np.float32)
     at = np.stack([place[..., 0], 1 - place[..., 1]], axis=2).astype(np.float32) * size - 0.5
     found = cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
@@ -304,5 +324,5 @@ def lashes(rng: np.random.Generator) -> Bytes:
     """(SIZE, SIZE, 4) near black in upright hairs with gaps, for the lid's edge."""
     picture = np.zeros((SIZE, SIZE, 4), np.uint8)
     picture[..., :3] = 18
-    picture[..., 3] = np.where(rng.random(SIZE) < 0.38, 255, 0)
+    picture[..., 3] = np.where(rng.random(SIZE) < 0.25, 255, 0)
     return picture

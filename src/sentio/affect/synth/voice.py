@@ -103,7 +103,7 @@ def loudness(voice: Floats, fps: float, frames: int) -> Floats:
     squares = np.concatenate([[0.0], np.cumsum(voice**2)])[np.minimum(edges, len(voice))]
     level = np.sqrt(np.maximum(np.diff(squares), 0) * fps / RATE)
     top = np.percentile(level[level > 1e-4], 95) if (level > 1e-4).any() else 1.0
-    return np.clip(level / top, 0, 1)
+    return np.asarray(np.clip(level / top, 0, 1))
 
 
 def _room(voice: Floats, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -1,0 +1,122 @@
+"""The made sets, read back by the readers of the real ones."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from sentio.affect.data import affwild2, lsd, mtl
+from sentio.affect.data.tree import scan
+from sentio.affect.faces.alignment import SIZE, TEMPLATE
+from sentio.affect.labels import EXPRESSIONS
+from sentio.affect.media import open_media
+from sentio.affect.synth import appearance, dataset
+from sentio.core.errors import InputError, OutputError
+
+PERSON = dataset.PICTURES
+
+
+def make(out, shared, **options):
+    rigs = (shared / "data/affect/rig-mpfb", shared / "data/affect/rig-ict")
+    defaults = {"rigs": rigs, "voices": shared / "data/affect/speech-emodb", "seconds": 0.6, "seed": 7, "workers": 1}
+    dataset.make(out, **(defaults | options))
+
+
+def files(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(shared, tmp_path_factory):
+    out = tmp_path_factory.mktemp("synth")
+    make(out, shared, videos=1, images=PERSON)
+    return out
+
+
+def described(out):
+    return [json.loads(line) for line in (out / "faces.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("task", ["va", "expr", "au"])
+def test_videos_read_as_aff_wild2(made, task):
+    [clip], problems = affwild2.read(scan(made / "affwild2"), task)
+    assert problems == [] and clip.name == "video000000" and clip.split == "train"
+    assert clip.frames == 15 and clip.crops.present.all()
+    with open_media(clip.media) as media:
+        assert sum(1 for _ in media) == 15
+        assert media.info.audio is not None
+
+
+def test_pictures_read_as_the_multi_task_set(made):
+    clips, problems = mtl.read(scan(made / "affwild2"))
+    assert problems == []
+    [person] = [clip for clip in clips if clip.name == "person000000"]
+    about = [row for row in described(made) if row["image"].startswith("person")]
+    assert len(about) == PERSON
+    for k, row in enumerate(about):
+        frame = int(row["image"][-9:-4]) - 1
+        np.testing.assert_allclose(person.valence_arousal[frame], [row["valence"], row["arousal"]], atol=6e-4)
+        assert EXPRESSIONS[person.expression[frame]] == row["expression"]
+        assert person.action_units[frame].tolist() == row["action_units"], k
+
+
+def test_pictures_of_six_classes_read_as_lsd(made):
+    clips, _ = lsd.read(scan(made / "lsd"))
+    assert all(clip.split == "train" for clip in clips)
+    names = [row["expression"] for row in described(made) if row["image"].startswith("person")]
+    assert sum(clip.frames for clip in clips) == sum(name not in ("Neutral", "Other") for name in names)
+
+
+def test_crops_are_aligned_and_their_landmarks_true(made):
+    for row in described(made):
+        crop = cv2.imread(str(made / "affwild2/cropped_aligned" / row["image"]))
+        assert crop.shape == (SIZE, SIZE, 3) and crop.std() > 8
+        points = appearance.five(np.array(row["landmarks"]))
+        assert np.linalg.norm(points - TEMPLATE, axis=1).max() < 16
+        assert np.linalg.norm(points.mean(0) - TEMPLATE.mean(0)) < 8
+
+
+def test_an_interrupted_set_is_finished_to_the_same_bytes(made, shared, tmp_path):
+    make(tmp_path / "set", shared, images=PERSON)
+    first = files(tmp_path / "set")
+    for path in (tmp_path / "set" / ".parts").iterdir():
+        path.unlink()
+    (tmp_path / "set/affwild2/cropped_aligned/person000000/00003.jpg").write_bytes(b"torn")
+    make(tmp_path / "set", shared, images=PERSON)
+    assert files(tmp_path / "set") == first
+
+
+def test_what_is_made_is_not_made_again(made, shared):
+    before = files(made)
+    told = []
+    make(made, shared, videos=1, images=PERSON, progress=lambda done, total: told.append((done, total)))
+    assert told == [(2, 2)] and files(made) == before
+
+
+def test_processes_make_the_same_bytes(made, shared, tmp_path):
+    make(tmp_path / "set", shared, videos=1, images=PERSON, workers=2)
+    assert files(tmp_path / "set") == files(made)
+
+
+def test_other_options_are_refused(made, shared):
+    with pytest.raises(OutputError, match="other options"):
+        make(made, shared, images=PERSON, seed=8)
+
+
+def test_a_folder_with_something_else_is_left_alone(shared, tmp_path):
+    (tmp_path / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(OutputError, match="not empty"):
+        make(tmp_path, shared, images=1)
+
+
+def test_wrong_folders_are_refused_before_anything_is_written(shared, tmp_path):
+    with pytest.raises(InputError, match="holds no rig"):
+        make(tmp_path / "set", shared, rigs=(tmp_path,), images=1)
+    with pytest.raises(InputError, match="no utterances"):
+        make(tmp_path / "set", shared, voices=tmp_path, images=1)
+    assert not (tmp_path / "set").exists()
+
+
+def test_the_sheet_shows_a_row_for_each_class(made):
+    assert cv2.imread(str(made / "sheet.png")).shape == (SIZE * len(EXPRESSIONS), SIZE * 12, 3)
