@@ -2,8 +2,8 @@
 
 python bench/multitask.py [--videos 24] [--seeds 3] [--epochs 20]
 
-Every training clip is labelled for one of the three tasks only; a quarter of them have a few complete rows too. Scores
-are the official ones, pooled, on complete rows of videos that were not trained on. "every label" trains the same
+Every training clip is labelled for one of the three tasks only; a third of them have a few multi-task rows too. Scores
+are the official ones, pooled, on the multi-task rows of videos that were not trained on. "every label" trains the same
 network on the same clips with nothing missing, "twice as long" trains the teacher for as long as teacher and student
 together. The weights are the best of the run on the same videos that are scored, in every row alike.
 
