@@ -56,7 +56,7 @@ def stages_alone(path: Path, options: pipeline.Options) -> dict[str, float]:
         start = time.perf_counter()
         frames = [frame for frame in media if frame.image is not None]
         decode = time.perf_counter() - start
-    tracker = FaceTracker(pipeline.make_detector(options.detector))
+    tracker = FaceTracker(pipeline.make_detector(options))
     start = time.perf_counter()
     decided = [faces for frame in frames for faces in tracker.update(frame.image, frame.time_s)] + tracker.flush()
     faces = time.perf_counter() - start

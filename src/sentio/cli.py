@@ -1,5 +1,6 @@
 """The command line: a verb is a typed function here; its signature is its flags, its docstring their help."""
 
+import io
 import json as json_format
 import os
 import sys
@@ -46,18 +47,18 @@ def analyze_media(
         detector: auto takes YuNet when it is fetched (sentio models fetch yunet), else the built-in Haar cascade.
         search_interval: seconds between two searches of the whole picture; known faces are followed in every frame.
         fps: reduce the rate to this many frames a second, by time; every frame if not given.
-        start: first second to read.
-        end: last second to read.
+        start: leave out frames before this time, in seconds.
+        end: leave out frames at and after this time, in seconds.
         shard: i/n takes every n-th file beginning with the i-th, to share a batch among n runs.
-        resume: skip files whose result is complete, made with the same options, and newer than no change of the file.
+        resume: skip files whose result is complete, made with the same options, and whose source has not changed.
         json: print a JSON summary instead of a progress bar.
         quiet: print nothing but errors.
     """
     from sentio.affect import jobs, pipeline
 
     if demo:
-        paths = [jobs.DEMO_CLIP]
-    elif not paths:
+        paths = [*paths, jobs.DEMO_CLIP]
+    if not paths:
         raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
     options = pipeline.Options(detector, search_interval, fps, start, end)
     batch = jobs.Batch(out, options, formats, jobs.Shard.parse(shard), resume)
@@ -383,6 +384,8 @@ The functions have other names than the package's own: the parser would import `
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
     verb, arguments = parse(VERBS, sys.argv[1:] if argv is None else argv)
     function, _ = VERBS[verb]
     try:

@@ -19,7 +19,8 @@ EPILOG = "Each verb explains itself: sentio VERB --help"
 
 def parse(known: Verbs, given: list[str]) -> tuple[str, dict[str, Any]]:
     """The verb and the arguments for its function; ends the program with code 2 if they are wrong."""
-    given = [_with_underscores(argument) for argument in given]
+    flags = given.index("--") if "--" in given else len(given)
+    given = [*map(_with_underscores, given[:flags]), *given[flags:]]
     for name in known:
         verb, *flag = name.split()
         if flag and given[:1] == [verb] and flag[0] in given:

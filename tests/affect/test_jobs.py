@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+
 from media import steady, write_media
 from sentio.affect import jobs, pipeline
 from sentio.affect.jobs import Batch, Shard
-from sentio.core.errors import InputError, RecipeError
+from sentio.core.errors import InputError, OutputError, RecipeError
 from sentio.core.results import Table
 
 
@@ -87,6 +88,59 @@ def test_same_name_in_two_folders_is_refused(tmp_path, clip) -> None:
         jobs.find([tmp_path / "one", tmp_path / "two"])
 
 
+def test_a_source_named_in_two_ways_is_read_once(folder, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+    assert len(jobs.find([Path("a.mp4"), folder / "a.mp4", Path("deep/../a.mp4")])) == 1
+
+
+def test_links_in_circles_are_walked_once(folder) -> None:
+    whole = jobs.find([folder])
+    (folder / "loop").symlink_to(folder)
+    (folder / "deep/up").symlink_to(folder / "pictures")
+    assert len(jobs.find([folder])) == len(whole)
+
+
+def test_what_cannot_be_looked_at_fails_alone(folder, tmp_path, monkeypatch) -> None:
+    (folder / "dangling.mp4").symlink_to(folder / "nothing.mp4")
+    (folder / "a.mp4").unlink()
+    (folder / "a.mp4").symlink_to(folder / "a.mp4")
+    paths = [folder / "a.mp4", folder / "dangling.mp4", folder / "b.mp4"]
+    summary = jobs.run(Batch(tmp_path / "out", pipeline.Options(detector="haar")), jobs.find(paths), show=False)
+    assert len(summary.done) == 1 and len(summary.failed) == 2
+    with pytest.raises(InputError, match="does not exist"):
+        jobs.find([folder / f"{'a' * 300}.mp4"])
+    listed = Path.iterdir
+
+    def iterdir(path: Path):
+        if path.name == "deep":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert ["may not be read" in entry["error"] for entry in run(folder, tmp_path / "all").failed].count(True) == 1
+
+
+def test_names_that_are_no_text(tmp_path, clip) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / "in").mkdir()
+    try:
+        (tmp_path / f"in/{name}.mp4").write_bytes(b"no media")
+    except OSError:
+        pytest.skip("this file system has only names that are text")
+    shutil.copy(clip, tmp_path / f"in/{name} 2.mp4")
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert [entry["rows"] for entry in summary.done] == [6]
+    assert json.loads((tmp_path / "out/failed.json").read_text()) == summary.failed
+    assert Path(summary.failed[0]["file"]).exists(), "the path comes back as it was"
+    assert len(Table.read(tmp_path / "out" / f"{name} 2.sentio" / "affect.parquet")) == 6
+    assert run(tmp_path / "in", tmp_path / "out", resume=True).done == []
+
+
+def test_a_long_batch_is_named_quickly_and_once(tmp_path) -> None:
+    sources = {Path(f"{i}.mp4"): Path(f"{i}.mp4") for i in range(20_000)}
+    assert len({job.result for job in jobs._named(sources)}) == 20_000
+
+
 def test_shards_cover_all_jobs_once(folder) -> None:
     found = jobs.find([folder])
     parts = [list(Shard.parse(f"{i}/3").of(found)) for i in (1, 2, 3)]
@@ -130,7 +184,38 @@ def test_resume_redoes_only_what_is_not_whole_or_has_changed(folder, tmp_path, c
     assert [Path(name).name for name in again.skipped] == ["pictures"]
     assert run(folder, out, resume=True).done == []
     assert len(run(folder, out, resume=True, formats=("jsonl",)).done) == 4
+    assert sorted(path.name for path in (out / "a.sentio").iterdir()) == [
+        "affect.jsonl",
+        "affect.jsonl.header.json",
+        "run.json",
+    ]
     assert len(run(folder, out).done) == 4
+
+
+def test_resume_redoes_what_another_detector_or_schema_has_made(folder, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(folder, out)
+    for name, key, value in (("a", "detector", {"name": "yunet"}), ("b", "schema_version", 0)):
+        record = out / f"{name}.sentio" / pipeline.RECORD
+        record.write_text(json.dumps(json.loads(record.read_text()) | {key: value}))
+    assert [Path(entry["file"]).name for entry in run(folder, out, resume=True).done] == ["a.mp4", "b.mp4"]
+
+
+def test_output_that_cannot_be_written_is_a_typed_error(folder, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    (folder / "broken.mp4").unlink()
+    with pytest.raises(OutputError, match="file"):
+        run(folder, tmp_path / "file")
+
+
+def test_failures_are_listed_also_after_an_interruption(folder, tmp_path, monkeypatch) -> None:
+    def stops_at_b(to, path, **options):
+        raise KeyboardInterrupt if path.name == "b.mp4" else InputError("bad")
+
+    monkeypatch.setattr(pipeline, "analyze_to", stops_at_b)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path / "out")
+    assert [Path(entry["file"]).name for entry in json.loads((tmp_path / "out/failed.json").read_text())] == ["a.mp4"]
 
 
 def test_a_defect_in_one_file_is_reported_and_the_rest_goes_on(folder, tmp_path, monkeypatch) -> None:

@@ -1,5 +1,6 @@
 """From media to table: rows, times, ids, reasons, losses, the model's hook, and the stages' threads."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -171,6 +172,28 @@ def test_start_end_and_rate(demo) -> None:
     table = analyze(DEMO_CLIP, options=Options(detector="haar", start=1.0, end=3.0, fps=5))
     assert np.allclose(table["time_s"], np.arange(1.0, 3.0, 0.2))
     assert list(table["frame"]) == [round(moment * 25) for moment in table["time_s"]]
+
+
+def test_a_folder_has_its_own_name_also_as_a_dot_and_so_has_a_file_whose_name_is_no_text(tmp_path, monkeypatch) -> None:
+    import cv2
+
+    pictures = tmp_path / "takes"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "1.png"), demo_frames(1)[0][..., ::-1])
+    monkeypatch.chdir(pictures)
+    assert set(analyze(".", options=HAAR)["file"]) == {"takes"}
+    strange = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    try:
+        write_media(tmp_path / "plain.mp4", times=[0.0]).rename(strange)
+    except OSError:
+        pytest.skip("this file system has only names that are text")
+    table = analyze(strange, options=HAAR)
+    assert set(table["file"]) == {table.header["source"]} == {r"caf\udce9.mp4"}
+
+
+def test_an_unknown_detector_is_refused() -> None:
+    with pytest.raises(RecipeError, match="mtcnn"):
+        Options(detector="mtcnn")
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])

@@ -1,9 +1,11 @@
 """Many media files: find them, share them out, skip what is done, go on after a failure, leave only whole results."""
 
 import glob
+import os
 import re
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from sentio.affect import pipeline
 from sentio.affect.media.images import SUFFIXES as IMAGE_SUFFIXES
-from sentio.core.errors import InputError, RecipeError, SentioError
+from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import stop_requests
 from sentio.core.writers import write_json
 
@@ -92,7 +94,7 @@ class Summary:
             f"{run['result']}: {_count(run, 'row')}, {_count(run, 'frame')}, {_count(run, 'person')}{_losses(run)}"
             for run in self.done
         ]
-        lines += [f"failed: {entry['file']}: {entry['error']}" for entry in self.failed]
+        lines += [f"failed: {entry['file']}: {entry['error']}\n  {entry['fix']}" for entry in self.failed]
         return "\n".join([*lines, f"{len(self.done)} done, {len(self.skipped)} skipped, {len(self.failed)} failed"])
 
 
@@ -100,19 +102,25 @@ def find(paths: Iterable[Path]) -> list[Job]:
     """Resolve files, folders and patterns to jobs, sorted, each source once.
 
     A folder is walked: every video or sound in it is a job, and so is every folder that directly holds pictures
-    but no video (an image sequence). Hidden files and result folders are passed over.
+    but no video (an image sequence). Hidden files and result folders are passed over, and so is a link back to a
+    folder seen before.
 
     Raises:
         InputError: a path or pattern that matches nothing, or a folder without media.
     """
     sources: dict[Path, Path] = {}  # source -> path of its result, relative
+    places: set[Path] = set()
     for path in paths:
-        matches = [path] if path.exists() else _matches(path)
+        matches = [path] if os.path.lexists(path) else _matches(path)
         if not matches:
-            raise InputError(f"{path} does not exist.", "Check the spelling; a pattern may match nothing.")
+            raise InputError(
+                f"{path} does not exist, or you may not look there.", "Check the spelling; a pattern may match nothing."
+            )
         for match in matches:
             for source, result in _expand(match):
-                sources.setdefault(source, result)
+                if (place := source.parent.resolve() / source.name) not in places:
+                    places.add(place)
+                    sources[source] = result
     return _named(sources)
 
 
@@ -133,32 +141,43 @@ def run(batch: Batch, jobs: Sequence[Job], *, show: bool = True) -> Summary:
     summary, jobs = Summary(), batch.shard.of(jobs)
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
     )
     quiet = not (show and sys.stderr.isatty())
-    with stop_requests() as stop, Progress(*columns, console=console, disable=quiet) as bar:
-        whole = bar.add_task(f"{len(jobs)} files", total=len(jobs))
-        for job in jobs:
-            task = bar.add_task(job.source.name, total=1.0)
+    try:
+        with stop_requests() as stop, Progress(*columns, console=console, disable=quiet) as bar:
+            whole = bar.add_task(f"{len(jobs)} files", total=len(jobs))
+            for job in jobs:
+                task = bar.add_task(job.source.name, total=1.0)
 
-            def tell(share: float, task: TaskID = task) -> None:
-                if stop:
-                    raise KeyboardInterrupt
-                bar.update(task, completed=share)
+                def tell(share: float, task: TaskID = task) -> None:
+                    if stop:
+                        raise KeyboardInterrupt
+                    bar.update(task, completed=share)
 
-            tell(0.0)
-            _run_one(batch, job, summary, tell)
-            bar.remove_task(task)
-            bar.advance(whole)
-    failures = batch.out / batch.shard.failed_name
-    if summary.failed:
-        write_json(failures, summary.failed)
-    else:
-        failures.unlink(missing_ok=True)
+                tell(0.0)
+                _run_one(batch, job, summary, tell)
+                bar.remove_task(task)
+                bar.advance(whole)
+    finally:
+        _list_failures(batch, summary.failed)
     return summary
+
+
+def _list_failures(batch: Batch, failed: list[dict[str, str]]) -> None:
+    path = batch.out / batch.shard.failed_name
+    if failed:
+        write_json(path, failed)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write to {batch.out}: {error.strerror}.", "Choose another folder with --out."
+        ) from error
 
 
 def _run_one(batch: Batch, job: Job, summary: Summary, progress: Callable[[float], None]) -> None:
@@ -188,13 +207,18 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
     """Sources below ``path``, each with the relative path that its result folder is named after."""
     if not path.is_dir():
         return [(path, Path(path.name))]
-    found = []
+    found, seen = [], set()
     folders = [path, *sorted(p for p in path.rglob("*") if p.is_dir())]
     for folder in folders:
-        relative = folder.relative_to(path)
-        if any(part.startswith(".") or part.endswith(".sentio") for part in relative.parts):
+        relative, place = folder.relative_to(path), folder.resolve()
+        if place in seen or any(part.startswith(".") or part.endswith(".sentio") for part in relative.parts):
             continue
-        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        seen.add(place)
+        try:
+            files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        except OSError:
+            found.append((folder, relative))  # reading it will tell why
+            continue
         media = [file for file in files if MEDIA_NAME.fullmatch(file.name)]
         found += [(file, relative / file.name) for file in media]
         if not media and any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
@@ -207,16 +231,17 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
 def _named(sources: dict[Path, Path]) -> list[Job]:
     """``clip.mp4`` gives ``clip.sentio``; where two would share a name, both keep their suffix: ``clip.mp4.sentio``."""
     stems = [result.with_suffix("") for result in sources.values()]
-    jobs = []
+    times, jobs = Counter(stems), []
     for (source, result), stem in zip(sources.items(), stems, strict=True):
-        base = stem if stems.count(stem) == 1 else result
+        base = stem if times[stem] == 1 else result
         jobs.append(Job(source, base.with_name(base.name + ".sentio")))
-    taken = [job.result for job in jobs]
-    if double := [job for job in jobs if taken.count(job.result) > 1]:
-        raise InputError(
-            f"{double[0].source} and {double[1].source} would both be written to {double[0].result}.",
-            "Give them in separate runs with different --out.",
-        )
+    taken: dict[Path, Job] = {}
+    for job in jobs:
+        if (other := taken.setdefault(job.result, job)) is not job:
+            raise InputError(
+                f"{other.source} and {job.source} would both be written to {job.result}.",
+                "Name the folder that holds both, or give them in separate runs with different --out.",
+            )
     return sorted(jobs, key=lambda job: str(job.source))
 
 

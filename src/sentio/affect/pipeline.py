@@ -17,19 +17,20 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 import pyarrow as pa
 
 from sentio import __version__
-from sentio.affect.faces import Detector, FaceFrame, FaceTracker, TrackedFace, TrackingConfig, default_detector
+from sentio.affect.faces import Detector, FaceFrame, FaceTracker, Haar, TrackedFace, TrackingConfig, YuNet, default_name
 from sentio.affect.media import Frame, Media, open_media
 from sentio.affect.table import AFFECT
 from sentio.core.ahead import ahead
 from sentio.core.bench import StageTimer
-from sentio.core.errors import RecipeError
+from sentio.core.errors import OutputError, RecipeError
 from sentio.core.recipe import to_dict
 from sentio.core.results import RowBuffer, Table, open_writers
-from sentio.core.writers import TEMPORARY, write_json
+from sentio.core.writers import TEMPORARY, WRITERS, write_json
 
 BATCH_FRAMES = 16
 """Frames whose faces go to the model in one call."""
 RECORD = "run.json"
+DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "yunet": YuNet}
 DOUBTFUL = "damaged picture"
 """Reason of a face that is fit but seen in a picture whose data was damaged."""
 
@@ -68,6 +69,8 @@ class Options:
     end: float | None = None
 
     def __post_init__(self) -> None:
+        if self.detector not in ("auto", *DETECTORS):
+            raise RecipeError(f"There is no detector {self.detector!r}.", f"Choose auto, {' or '.join(DETECTORS)}.")
         if not 0 <= self.search_interval < math.inf:
             raise RecipeError(f"The search interval {self.search_interval} s is no length of time.")
 
@@ -124,7 +127,7 @@ def analyze_to(
     """
     run = _Run(path, options, model, progress)
     schema, tables = AFFECT.arrow(), [folder / f"affect.{kind}" for kind in formats]
-    _clear(folder)
+    _clear(folder, formats)
     started = time.perf_counter()
     with open_writers(tables, schema, run.header) as write, closing(run.rows()) as rows:
         _collect(rows, RowBuffer(schema, write))
@@ -143,19 +146,29 @@ def analyze_to(
     return record
 
 
-def _clear(folder: Path) -> None:
-    """Take away the mark of completeness, and what a killed run left."""
-    (folder / RECORD).unlink(missing_ok=True)
-    for leftover in folder.glob(f"{TEMPORARY}*"):
-        leftover.unlink()
+def _clear(folder: Path, formats: Sequence[str]) -> None:
+    """Take away the mark of completeness, what a killed run left, and tables that will not be written anew."""
+    others = [f"affect{suffix}" for suffix in WRITERS if suffix[1:] not in formats]
+    headers = [f"{name}.header.json" for name in others]
+    try:
+        for stale in [folder / name for name in (RECORD, *others, *headers)] + list(folder.glob(f"{TEMPORARY}*")):
+            stale.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write to {folder}: {error.strerror}.", "Choose another folder with --out."
+        ) from error
 
 
 def is_complete(folder: Path, path: Path, options: Options, formats: Sequence[str]) -> bool:
-    """Whether ``folder`` holds the whole result of this very file (size, time of change) with these options."""
+    """Whether ``folder`` holds the whole result of this very file (size, time of change), made as it would be now.
+
+    As now means these options, the detector that ``auto`` stands for now, and today's schema.
+    """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        wanted = (_fingerprint(path), to_dict(options), list(formats))
-        found = (record["input"], record["options"], record["formats"])
+        made = (record["schema_version"], record["detector"]["name"])
+        wanted = (_fingerprint(path), to_dict(options), list(formats), (AFFECT.version, _detector_name(options)))
+        found = (record["input"], record["options"], record["formats"], made)
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return wanted == found and all((folder / f"affect.{kind}").is_file() for kind in formats)
@@ -180,7 +193,8 @@ class _Run:
         progress: Callable[[float], None] = lambda share: None,
     ) -> None:
         self.path, self.options, self.model, self.progress = path, options, model, progress
-        self.detector = make_detector(options.detector)
+        self.name = _name(path)
+        self.detector = make_detector(self.options)
         self.media: Media = open_media(path, start=options.start, end=options.end, fps=options.fps)
         self.timer = StageTimer()
         self.frames = self.written = 0
@@ -193,7 +207,7 @@ class _Run:
     def _provenance(self) -> dict[str, Any]:
         return {
             "sentio": __version__,
-            "source": self.path.name,
+            "source": self.name,
             "options": to_dict(self.options),
             "detector": {
                 "name": self.detector.name,
@@ -244,7 +258,7 @@ class _Run:
         for found in batch:
             self.frames += 1
             time_s = found.faces.time_s
-            base = {"file": self.path.name, "frame": found.number, "time_s": time_s}
+            base = {"file": self.name, "frame": found.number, "time_s": time_s}
             rows = [base | _face_columns(face) | next(scores) for face in found.faces.faces]
             self.persons.update(face.person for face in found.faces.faces)
             for row in rows or [base | {"reason": str(found.faces.reason)}]:
@@ -256,8 +270,8 @@ class _Run:
 
     def _tell(self, time_s: float) -> None:
         info = self.media.info
-        end = min(info.start_s + (info.duration_s or 0), self.options.end or math.inf)
-        start = max(info.start_s, self.options.start or 0)
+        end = min(info.start_s + (info.duration_s or 0), math.inf if self.options.end is None else self.options.end)
+        start = max(info.start_s, -math.inf if self.options.start is None else self.options.start)
         self.progress(min(1.0, (time_s - start) / (end - start)) if end > start else 0.0)
 
 
@@ -292,17 +306,19 @@ def _batched(items: Iterator[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def make_detector(name: str) -> Detector:
-    """The detector of that name: ``haar``, ``yunet`` or ``auto``."""
-    if name == "haar":
-        from sentio.affect.faces import Haar
+def make_detector(options: Options) -> Detector:
+    """The detector that the options ask for."""
+    return DETECTORS[_detector_name(options)]()
 
-        return Haar()
-    if name == "yunet":
-        from sentio.affect.faces import YuNet
 
-        return YuNet()
-    return default_detector()
+def _detector_name(options: Options) -> str:
+    return default_name() if options.detector == "auto" else options.detector
+
+
+def _name(path: Path) -> str:
+    """Last part of a path, also of ``.`` and ``..``; bytes that are no UTF-8 are written as ``\\udcXX``."""
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _fingerprint(path: Path) -> dict[str, int]:

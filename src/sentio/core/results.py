@@ -1,6 +1,7 @@
 """Result tables: columns with units, a versioned schema, a header that says where every number comes from."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -89,9 +90,10 @@ class Table:
         import pyarrow.parquet
 
         try:
-            file = pyarrow.parquet.ParquetFile(path, memory_map=True)
-            header = (file.metadata.metadata or {}).get(HEADER_KEY.encode())
-            table = file.read()
+            with pa.memory_map(os.fsencode(path)) as mapped:
+                file = pyarrow.parquet.ParquetFile(mapped)
+                header = (file.metadata.metadata or {}).get(HEADER_KEY.encode())
+                table = file.read()
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"Cannot read the table {path}: {error}.") from error
         if header is None:

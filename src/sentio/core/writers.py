@@ -50,9 +50,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write a small text file atomically."""
+    """Write a small text file atomically; bytes of a file name that are no UTF-8 become ``\\udcXX``."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -76,6 +76,13 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def _open(path: Path) -> "pa.NativeFile":
+    """Arrow takes a path as text only, and a file name need not be text."""
+    import pyarrow as pa
+
+    return pa.OSFile(os.fsencode(path), "wb")
+
+
 class ParquetWriter:
     """Apache Parquet; the header lies in the file's key-value metadata."""
 
@@ -84,7 +91,8 @@ class ParquetWriter:
     def __init__(self, path: Path, schema: "pa.Schema") -> None:
         import pyarrow.parquet
 
-        self._writer = pyarrow.parquet.ParquetWriter(path, schema, compression="zstd")
+        self._file = _open(path)
+        self._writer = pyarrow.parquet.ParquetWriter(self._file, schema, compression="zstd")
 
     def write(self, batch: "pa.RecordBatch") -> None:
         self._writer.write_batch(batch)
@@ -93,7 +101,10 @@ class ParquetWriter:
         self._writer.add_key_value_metadata({HEADER_KEY: header})
 
     def close(self) -> None:
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            self._file.close()
 
 
 class CsvWriter:
@@ -105,13 +116,17 @@ class CsvWriter:
         import pyarrow.csv
 
         options = pyarrow.csv.WriteOptions(quoting_style="needed")
-        self._writer = pyarrow.csv.CSVWriter(path, schema, write_options=options)
+        self._file = _open(path)
+        self._writer = pyarrow.csv.CSVWriter(self._file, schema, write_options=options)
 
     def write(self, batch: "pa.RecordBatch") -> None:
         self._writer.write_batch(batch)
 
     def close(self) -> None:
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            self._file.close()
 
 
 class JsonLinesWriter:

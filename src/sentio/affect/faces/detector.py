@@ -38,9 +38,14 @@ class Detector(Protocol):
         """Faces in an RGB image, best first; those narrower than ``smallest`` pixels need not be found."""
 
 
+def default_name() -> str:
+    """``yunet`` when ``sentio models fetch yunet`` has brought it, else ``haar``, which comes with OpenCV."""
+    return "yunet" if weights.is_present("yunet") else "haar"
+
+
 def default_detector() -> Detector:
-    """YuNet when ``sentio models fetch yunet`` has brought it, else the Haar cascades that come with OpenCV."""
-    if weights.is_present("yunet"):
+    """The detector of that name."""
+    if default_name() == "yunet":
         from sentio.affect.faces.yunet import YuNet
 
         return YuNet()
