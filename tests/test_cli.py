@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentio import cli
+from sentio import cli, doctor
+from sentio.affect import jobs
 from sentio.core import fetch
 
 PINNED = {
@@ -79,6 +81,14 @@ def test_analyze_the_demo_as_json(tmp_path) -> None:
     assert done.stderr == ""
 
 
+def test_names_that_look_like_flags_and_markup(tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(jobs.DEMO_CLIP, tmp_path / "in/--a-b [red].mp4")
+    options = ["--end", "0.1", "--out", str(tmp_path / "out")]
+    run("analyze", *options, "--", "--a-b [red].mp4", cwd=tmp_path / "in", check=True)
+    assert (tmp_path / "out/--a-b [red].sentio/affect.csv").is_file()
+
+
 def test_models_lists_what_there_is(capsys) -> None:
     assert cli.main(["models", "--json"]) == 0
     listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
@@ -120,6 +130,16 @@ def test_doctor_finds_no_problem_here(capsys) -> None:
         "rich",
         "jsonargparse",
     }
+
+
+def test_doctor_says_how_to_get_what_is_missing(monkeypatch, capsys) -> None:
+    version = doctor.installed_version
+    absent = ("plotly", "scipy")
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None if name in absent else version(name))
+    assert cli.main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert 'view: without plotly; run: pip install "sentio[view]"' in shown
+    assert "problems: The package scipy is not installed." in shown
 
 
 def test_upsample_a_file_with_its_attributes(tmp_path) -> None:

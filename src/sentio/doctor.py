@@ -1,14 +1,14 @@
 """``sentio doctor``: what this installation can do, what is missing and how to get it."""
 
-import importlib.util
 import platform
+import re
 from importlib import metadata
 from typing import Any
 
 from sentio import __version__
 from sentio.core import weights
 from sentio.core.bench import installed_version, machine
-from sentio.core.errors import WeightsError
+from sentio.core.errors import InputError, WeightsError
 
 DECODERS = (
     "h264",
@@ -25,22 +25,6 @@ DECODERS = (
     "flac",
     "pcm_s16le",
 )
-EXTRAS = {
-    "train": (
-        "torch",
-        "safetensors",
-        "lightning",
-        "transformers",
-        "tensorboard",
-        "kornia",
-        "numba",
-        "soundfile",
-        "soxr",
-    ),
-    "points": ("trimesh", "laspy", "point_cloud_utils"),
-    "view": ("plotly",),
-}
-"""Extras of this package and the modules that each one brings."""
 
 
 def examine() -> dict[str, Any]:
@@ -48,13 +32,17 @@ def examine() -> dict[str, Any]:
 
     Returns:
         A JSON object; ``problems`` lists, as sentences, what is broken (an absent extra is no problem).
+
+    Raises:
+        InputError: the package is not installed, only its source is there.
     """
     report: dict[str, Any] = {"sentio": __version__, "python": platform.python_version(), "machine": machine()}
-    report["dependencies"] = {name: installed_version(name) for name in _hard_dependencies()}
+    needed = _requirements()
+    report["dependencies"] = {name: installed_version(name) for name in needed.pop("")}
     report["onnx_providers"] = _providers()
     report["decoders"] = _decoders()
     report["weights"], damaged = _weights()
-    report["extras"] = {extra: _missing(modules) for extra, modules in EXTRAS.items()}
+    report["extras"] = {extra: _state(extra, packages) for extra, packages in needed.items()}
     absent = [name for name, version in report["dependencies"].items() if version is None]
     undecodable = [name for name, there in report["decoders"].items() if not there]
     report["problems"] = damaged + [f"The package {name} is not installed." for name in absent]
@@ -63,9 +51,18 @@ def examine() -> dict[str, Any]:
     return report
 
 
-def _hard_dependencies() -> list[str]:
-    lines = metadata.requires("sentio") or []
-    return [line.split(">")[0].split("[")[0].split("<")[0].strip() for line in lines if "extra ==" not in line]
+def _requirements() -> dict[str, list[str]]:
+    """Packages by the extra that needs them; those that are always needed under the empty name."""
+    needed: dict[str, list[str]] = {"": []}
+    try:
+        lines = metadata.requires("sentio") or []
+    except metadata.PackageNotFoundError as error:
+        raise InputError("sentio is not installed here.", "Run: pip install .") from error
+    for line in lines:
+        package, extra = re.match(r"[\w.-]+", line), re.search(r"extra == ['\"](.+?)['\"]", line)
+        if package and package[0] != "sentio":
+            needed.setdefault(extra[1] if extra else "", []).append(package[0])
+    return needed
 
 
 def _providers() -> list[str]:
@@ -94,5 +91,6 @@ def _weights() -> tuple[dict[str, str], list[str]]:
     return states, problems
 
 
-def _missing(modules: tuple[str, ...]) -> list[str]:
-    return [module for module in modules if importlib.util.find_spec(module) is None]
+def _state(extra: str, packages: list[str]) -> str:
+    missing = [package for package in packages if installed_version(package) is None]
+    return f'without {", ".join(missing)}; run: pip install "sentio[{extra}]"' if missing else "ok"
