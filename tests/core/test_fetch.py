@@ -33,6 +33,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers.get("Range")
         self.server.asked.append(wanted)
+        if self.server.status == 0:
+            self.wfile.write(b"this is no HTTP\r\n\r\n")
+            return
         if self.server.status != 200:
             self.send_error(self.server.status)
             return
@@ -103,6 +106,12 @@ def test_a_longer_answer_is_cut_off(server) -> None:
 def test_server_errors_are_named(server) -> None:
     server.status = 404
     with pytest.raises(WeightsError, match="404"):
+        fetching.fetch_file(file_of(server), lambda done, total: None)
+
+
+def test_an_answer_that_is_no_http_is_named(server) -> None:
+    server.status = 0
+    with pytest.raises(WeightsError, match="broke off"):
         fetching.fetch_file(file_of(server), lambda done, total: None)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import resource
 import subprocess
 import time
 from collections import defaultdict
@@ -70,6 +69,8 @@ def installed_version(package: str) -> str | None:
 
 def peak_memory_mb() -> float:
     """Largest resident size of this process so far, in MiB."""
+    import resource  # not on Windows, where this module is needed all the same
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if platform.system() == "Darwin" else 2**10)
 

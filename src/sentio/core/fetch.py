@@ -1,5 +1,6 @@
 """Download a file that a card names: only when asked, resumed where it broke off, kept only if its hash is right."""
 
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def fetch_file(file: WeightFile, progress: Progress) -> Path:
         _download(file, part, progress)
     except urllib.error.HTTPError as error:
         raise WeightsError(f"{file.url} answered {error.code} {error.reason}.") from error
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise WeightsError(
             f"Fetching {file.url} broke off: {getattr(error, 'reason', error)}.",
             f"Run the command again to continue, or put the file at {target} yourself.",
