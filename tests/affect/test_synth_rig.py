@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sentio.affect.labels import ACTION_UNITS
-from sentio.affect.synth import acting, appearance, skin
+from sentio.affect.synth import acting, appearance, rig_ict, skin
 from sentio.affect.synth import rig as rigs
 from sentio.core.errors import InputError
 
@@ -144,3 +144,27 @@ def test_shut_lids_stay_shut_under_raised_cheeks(rig):
     _, shut = person.mesh({"blink": 1.0}, (0, 0), still)
     _, both = person.mesh({"blink": 1.0, "AU6": 1.0, "AU7": 1.0}, (0, 0), still)
     assert abs(gap(both) - gap(shut)) < 0.25
+
+
+def test_published_files_give_the_same_rig(shared, tmp_path, monkeypatch):
+    """A checkout of ICT-FaceKit, written from the packed arrays: a neutral head, and a head for each shape."""
+    shapes = ("jawOpen", "mouthSmile_L", "mouthSmile_R")
+    monkeypatch.setattr(
+        rigs, "table", lambda name: {"sided": {"AU12": {"mouthSmile_{S}": 1.0}}, "whole": {"AU26": {"jawOpen": 1.0}}}
+    )
+    with np.load(shared / "data/affect/rig-ict/ict_facekit_light.npz") as arrays:
+        neutral = arrays["neutral"]
+        heads = {"generic_neutral_mesh": neutral, "identity000": neutral + arrays["identity_deltas"][0]}
+        heads |= {n: neutral + arrays["expression_deltas"][list(arrays["expression_names"]).index(n)] for n in shapes}
+        faces = [" ".join(f"{v + 1}/1/1" for v in face if v >= 0) for face in arrays["faces"]]
+    (tmp_path / "FaceXModel").mkdir()
+    for name, head in heads.items():
+        lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in head] + ["vt 0 0", "vn 0 0 1"]
+        lines += [f"f {face}" for face in faces] if name == "generic_neutral_mesh" else []
+        (tmp_path / f"FaceXModel/{name}.obj").write_text("\n".join(lines) + "\n")
+    found, packed = rig_ict.read(tmp_path), rig_ict.read(shared / "data/affect/rig-ict")
+    np.testing.assert_array_equal(found.triangles, packed.triangles)
+    np.testing.assert_allclose(found.vertices, packed.vertices, atol=1e-4)
+    np.testing.assert_allclose(found.identity[0], packed.identity[0], atol=1e-4)
+    np.testing.assert_allclose(found.movements, packed.movements, atol=1e-4)
+    assert found.controls == packed.controls and found.draw_identity(np.random.default_rng(0)).shape == (1,)

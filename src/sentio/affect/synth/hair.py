@@ -137,7 +137,7 @@ def _ribbons(paths: Floats, centre: Floats, width: Floats, rng: np.random.Genera
     along = np.gradient(paths, axis=1)
     across = _unit(np.cross(along, paths - centre)) * width[:, None, None] / 2
     edges = np.stack([paths - across, paths + across], axis=2)
-    slot = rng.uniform(0, 0.85, count)
+    slot = rng.uniform(0, 0.85, (count,))
     u = slot[:, None, None] + np.array([0.0, 0.15])
     v = np.broadcast_to(1 - np.linspace(0, 1, length)[None, :, None], (count, length, 2))
     uv = np.stack([np.broadcast_to(u, v.shape), v], axis=3)

@@ -1,5 +1,6 @@
 """ICT-FaceKit light (MIT): 26,719 vertices, 57 expression shapes, 100 principal components of identity."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,22 +31,48 @@ _LANDMARKS = (
     5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
 )
 # fmt: on
+PACKED = "ict_facekit_light.npz"
 _NECK = -15.5  # cm below the eyes: what is lower is dressed
 _TEETH_BACK = 0.25  # cm: at rest the upper teeth lie so near the lip that they come through when it moves
 
 
 def read(folder: Path) -> Rig:
-    """Read the folder with ict_facekit_light.npz.
+    """Read the folder with ict_facekit_light.npz, or a checkout of the repository with FaceXModel/*.obj.
 
     Raises:
-        InputError: the file is damaged or of another layout.
+        InputError: a file is missing, damaged, or of another layout.
     """
     try:
-        with np.load(folder / "ict_facekit_light.npz", allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return _build(arrays)
+        return _build(_packed(folder) if (folder / PACKED).is_file() else _published(folder / "FaceXModel"))
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise InputError(f"{folder} holds no readable ICT-FaceKit: {error}.", "Fetch it again.") from error
+
+
+def _packed(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / PACKED, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _published(folder: Path) -> dict[str, np.ndarray]:
+    """The same arrays from the OBJ files: a neutral head, and one head for each expression and component."""
+    lines = (folder / "generic_neutral_mesh.obj").read_text(encoding="ascii").splitlines()
+    polygons = [[int(c.split("/")[0]) - 1 for c in line.split()[1:]] for line in lines if line.startswith("f ")]
+    neutral = _points(lines)
+    paths = sorted(path for path in folder.glob("*.obj") if path.stem != "generic_neutral_mesh")
+    moved = {path.stem: _points(path.read_text(encoding="ascii").splitlines()) - neutral for path in paths}
+    components = [name for name in moved if name.startswith("identity")]
+    expressions = [name for name in moved if name not in components]
+    return {
+        "neutral": neutral,
+        "faces": np.array([corners + [-1] * (4 - len(corners)) for corners in polygons], np.int32),
+        "expression_names": np.array(expressions),
+        "expression_deltas": np.stack([moved[name] for name in expressions]),
+        "identity_deltas": np.stack([moved[name] for name in components]),
+    }
+
+
+def _points(lines: list[str]) -> np.ndarray:
+    return np.array([line.split()[1:4] for line in lines if line.startswith("v ")], np.float32)
 
 
 def _build(arrays: dict[str, np.ndarray]) -> Rig:
@@ -66,7 +93,7 @@ def _build(arrays: dict[str, np.ndarray]) -> Rig:
         part=part,
         uv=_uv(vertices),
         identity=arrays["identity_deltas"].astype(np.float32),
-        draw_identity=_draw,
+        draw_identity=partial(_draw, len(arrays["identity_deltas"])),
         controls=controls,
         movements=movements,
         landmarks=landmarks,
@@ -95,6 +122,6 @@ def _uv(vertices: Floats) -> Floats:
     return uv
 
 
-def _draw(rng: np.random.Generator) -> Floats:
+def _draw(count: int, rng: np.random.Generator) -> Floats:
     """Principal components are standard normal; beyond two deviations faces fall apart."""
-    return np.clip(rng.normal(0, 0.85, 100), -2, 2).astype(np.float32)
+    return np.clip(rng.normal(0, 0.85, count), -2, 2).astype(np.float32)
