@@ -22,11 +22,13 @@ TILE = 8192
 """Points whose features are computed in one network call."""
 CHUNK = 1024
 """Queries in one network call: fits the cache."""
-CROWD = 12
-TRUSTED = 10
-"""A candidate stays if its expected error is among the TRUSTED smallest of its CROWD nearest candidates."""
-RELAXATION = (0.2,)
-"""Step lengths of the relaxation, in units of the new spacing."""
+DOUBT = 0.25
+"""Candidates with a larger expected error, in units of the spacing, are moved once more and dropped if it stays so:
+they lie between sheets. On noisy clouds the limit is 3 times the usual error."""
+STEP = 0.2
+"""Step of the relaxation, in units of the new spacing; more or longer steps drive points off edges."""
+SUPPORT = 0.3
+"""A relaxed point stays where it was if no candidate is this near, in units of the new spacing: beyond lies no surface."""
 
 
 class Network(Protocol):
@@ -76,27 +78,30 @@ class AnyRatio:
 
     def propose(self, core: Indices) -> Floats:
         moved, error = self.project(candidates.generate(self.current, core))
-        crowd = geometry.nearest(moved, moved, CROWD)[1]
-        limit = np.partition(error[crowd], TRUSTED - 1, axis=1)[:, TRUSTED - 1]
-        return moved[error <= limit]
+        limit = max(DOUBT, 3 * float(np.median(error)))
+        doubtful = error > limit
+        if doubtful.any():
+            moved[doubtful], error[doubtful] = self.project(moved[doubtful])
+        moved = moved[error <= limit]
+        self.support = cKDTree(moved)
+        return moved
 
     def spread(self, new: Floats, existing: Floats) -> Floats:
-        for step in RELAXATION:
-            new, _ = self.project(new + step * self._repulsion(new, np.concatenate([new, existing])))
-        return new
-
-    def _repulsion(self, new: Floats, around: Floats) -> Floats:
-        """A step away from the 6 nearest, within the surface."""
+        """One step away from the 6 nearest, within the surface, and back onto it."""
+        around = np.concatenate([new, existing])
         distance, index = geometry.nearest(around, new, 7)
         distance, away = distance[:, 1:], new[:, None] - around[index[:, 1:]]
         spacing = distance.mean(1, keepdims=True)
         push = np.maximum(0, 1 - distance / (2 * spacing)) / np.maximum(distance, 1e-12)
         step = spacing * np.einsum("nk,nki->ni", push, away)
         normal = self.source.frames[self.tree.query(new, workers=-1)[1], 2]
-        return np.asarray(step - np.einsum("ni,ni->n", step, normal)[:, None] * normal)
+        step -= np.einsum("ni,ni->n", step, normal)[:, None] * normal
+        moved, _ = self.project(new + STEP * step)
+        supported = self.support.query(moved, workers=-1)[0][:, None] <= SUPPORT * spacing
+        return np.where(supported, moved, new)
 
     def project(self, queries: Floats) -> tuple[Floats, Floats]:
-        """Points on the surface (Q, 3) and their expected errors (Q,), in the cloud's unit."""
+        """Points on the surface (Q, 3) and their expected errors (Q,) in units of the spacing there."""
         parts = [queries[i : i + CHUNK] for i in range(0, len(queries), CHUNK)]
         with ThreadPoolExecutor(usable_cores()) as pool:
             results = list(pool.map(self._project, parts))
@@ -117,7 +122,7 @@ class AnyRatio:
             "near": local.reshape(near.shape),
         }
         moved, error = self.head.run(["displacement", "error"], feed)
-        return (queries + moved)[:count], (error * self.spacing[near[:, 0]])[:count]
+        return (queries + moved)[:count], error[:count]
 
 
 @cache
@@ -154,8 +159,8 @@ def patch_outputs(cloud: Floats, output: str) -> Floats:
     centroid = cloud.mean(1, keepdims=True)
     radius = np.sqrt(((cloud - centroid) ** 2).sum(-1).max(1))[:, None, None]
     unit = ((cloud - centroid) / radius).astype(np.float32)
-    result = weights_session("pu-mfa").run([output], {"sparse": unit})[0]
-    return np.asarray(result if output == "attention" else result * radius + centroid)
+    result: npt.NDArray[np.float32] = weights_session("pu-mfa").run([output], {"sparse": unit})[0]
+    return (result if output == "attention" else result * radius + centroid).astype(np.float64)
 
 
 @cache

@@ -140,7 +140,8 @@ def _densify(
         proposals = network.propose(core)
         around = _around(proposals, chosen, 3 * float(source.spacing[core].mean()))
         new = proposals[geometry.farthest_points(proposals, budget - len(chosen[number]), existing=around)]
-        chosen[number] = np.concatenate([chosen[number], network.spread(new, around)])
+        if len(new):
+            chosen[number] = np.concatenate([chosen[number], network.spread(new, around)])
         done += budget
         progress(done)
     new_points = [part[int((core < kept).sum()) :] for core, part in zip(cores, chosen, strict=True)]
