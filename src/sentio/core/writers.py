@@ -33,8 +33,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
         yield temporary
+        temporary.chmod(0o666 & ~_umask())  # at the end, for some libraries make the file anew
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
