@@ -136,6 +136,11 @@ def test_names_that_are_no_text(tmp_path, clip) -> None:
     assert run(tmp_path / "in", tmp_path / "out", resume=True).done == []
 
 
+def test_names_with_a_line_break_are_found(tmp_path, clip) -> None:
+    shutil.copy(clip, tmp_path / "two\nlines.mp4")
+    assert [str(job.result) for job in jobs.find([tmp_path])] == ["two\nlines.sentio"]
+
+
 def test_a_long_batch_is_named_quickly_and_once(tmp_path) -> None:
     sources = {Path(f"{i}.mp4"): Path(f"{i}.mp4") for i in range(20_000)}
     assert len({job.result for job in jobs._named(sources)}) == 20_000

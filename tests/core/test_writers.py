@@ -111,6 +111,11 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "t.csv.header.json"]
 
 
+def test_an_unfinished_file_that_another_run_takes_away_is_named(tmp_path) -> None:
+    with pytest.raises(OutputError, match="one run at a time"), atomic_path(tmp_path / "a.csv") as temporary:
+        temporary.unlink()
+
+
 def test_full_disk_is_a_typed_error_and_leaves_nothing(tmp_path) -> None:
     """A file size limit stands in for a full disk: the write fails in the same way, half-way."""
     code = (

@@ -22,7 +22,7 @@ from sentio.core.writers import write_json
 
 MEDIA_NAME = re.compile(
     r".+\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|m2ts|flv|wmv|3gp|ogv|gif|mjpeg|mxf|dv|wav|flac|mp3|m4a|aac|og[ga]|opus|wma)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.DOTALL,
 )
 """Videos and sounds that are looked for in folders; a file that is named itself may have any name."""
 DEMO_CLIP = Path(__file__).resolve().parents[1] / "assets" / "demo.mp4"

@@ -40,10 +40,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        problem = error.strerror or str(error)
-        raise OutputError(
-            f"Cannot write {path}: {problem}.", "Check the folder's permissions and free space."
-        ) from error
+        problem, fix = error.strerror or str(error), "Check the folder's permissions and free space."
+        if temporary is not None and not temporary.exists():
+            problem, fix = "its unfinished file was taken away", "Let one run at a time write to a folder."
+        raise OutputError(f"Cannot write {path}: {problem}.", fix) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -101,10 +101,8 @@ class ParquetWriter:
         self._writer.add_key_value_metadata({HEADER_KEY: header})
 
     def close(self) -> None:
-        try:
-            self._writer.close()
-        finally:
-            self._file.close()
+        self._writer.close()
+        self._file.close()
 
 
 class CsvWriter:
@@ -123,10 +121,8 @@ class CsvWriter:
         self._writer.write_batch(batch)
 
     def close(self) -> None:
-        try:
-            self._writer.close()
-        finally:
-            self._file.close()
+        self._writer.close()
+        self._file.close()
 
 
 class JsonLinesWriter:
