@@ -14,7 +14,7 @@ from sentio.affect.synth.rig import FRAME, HAIR, Floats, Ints, Rig
 
 SURFACES = [
     Surface(shine=0.07, gloss=14, wrap=0.16),  # skin
-    Surface(shine=0.9, gloss=180, wrap=0.1),  # eye
+    Surface(shine=0.7, gloss=180, wrap=0.1),  # eye
     Surface(shine=0.25, gloss=50, wrap=0.3),  # teeth
     Surface(shine=0.12, gloss=30, wrap=0.2),  # mouth
     Surface(shine=0.0, wrap=0.5, open=True, casts=False),  # lashes
@@ -127,7 +127,7 @@ def _textures(look: skin.Look, pictures: tuple[Floats, ...], rng: np.random.Gene
     white = rng.uniform(0.8, 1)
     return np.stack([
         skin.paint(look, pictures),
-        skin.eye(rng),
+        skin.eye(rng, look.tone),
         skin.plain((226 * white, 218 * white, 198 * white * rng.uniform(0.9, 1)), rng),
         skin.plain((140, 62, 60), rng, 0.1),
         skin.lashes(rng),

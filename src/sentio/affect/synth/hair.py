@@ -76,7 +76,9 @@ def grow(
     side = np.where(roots[:, 0] >= style.parting, 1.0, -1.0)
     comb = np.array(style.comb) * np.stack([side, np.ones(count), np.ones(count)], 1)
     comb -= (comb * normals).sum(1, keepdims=True) * normals
-    direction = _unit(comb + rng.normal(0, 0.1, (count, 3)) + normals * style.rise * 1.2)
+    low = np.clip((1.5 - roots[:, 1:2]) / 4, 0, 1)  # below the temples hair hangs, however it is combed above
+    comb = comb * (1 - low) + np.array([0.0, -1.0, -0.3]) * low
+    direction = _unit(comb + rng.normal(0, 0.1, (count, 3)) + normals * style.rise * (1.2 - 0.8 * low))
     points = [roots - 0.15 * normals]
     down = np.array([0.0, -1.0, 0.0])
     for k in range(STEPS):

@@ -98,7 +98,7 @@ def backdrop(rng: np.random.Generator, size: int = 256) -> Image:
     picture = _blurred(picture, float(rng.choice([0.6, 2, 5, 12], p=[0.15, 0.2, 0.35, 0.3])))
     cells = int(rng.integers(4, 40))
     rough = cv2.resize(rng.standard_normal((cells, cells)), (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.clip(picture * (1 + 0.05 * rough[..., None]), 0, 255).astype(np.uint8)
+    return np.clip(picture * (1 + 0.025 * rough[..., None]), 0, 255).astype(np.uint8)
 
 
 def photograph(

@@ -296,16 +296,17 @@ def _resample(path: Path, place: Floats, covered: NDArray[np.bool_]) -> Floats:
     return np.asarray(cv2.inpaint(found, holes, 5, cv2.INPAINT_TELEA), np.float32)
 
 
-def eye(rng: np.random.Generator) -> Bytes:
-    """(SIZE, SIZE, 4) an eyeball in the coordinates of rig.eye_uv: white with veins, iris, pupil."""
+def eye(rng: np.random.Generator, tone: float) -> Bytes:
+    """(SIZE, SIZE, 4) an eyeball in the coordinates of rig.eye_uv: white with veins, iris, pupil; brown with dark skin."""
     y, x = (np.mgrid[:SIZE, :SIZE].astype(np.float32) - SIZE / 2) / SIZE * 160  # degrees from straight ahead
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
-    white = np.array([232, 226, 220], np.float32) * rng.uniform(0.86, 1.0)
+    white = np.array([232, 226, 220], np.float32) * rng.uniform(0.74, 0.92)
     veins = np.clip(noise(rng, (25, 60)), 0, 2) * np.clip((radius - 30) / 40, 0, 1)
     picture = white - veins[..., None] * np.array([4, 16, 16], np.float32)
     picture = picture * (1 - 0.35 * np.clip((radius - 45) / 30, 0, 1))[..., None]
     wide = float(rng.uniform(26.5, 30))
-    colour = _IRISES[rng.choice(len(_IRISES), p=[0.3, 0.25, 0.15, 0.1, 0.12, 0.08])] * rng.uniform(0.75, 1.15)
+    light = tone < 0.4 and rng.random() < 0.55
+    colour = _IRISES[rng.integers(2, len(_IRISES)) if light else rng.integers(0, 2)] * rng.uniform(0.6, 0.95)
     rays = sum(np.sin(angle * k + rng.uniform(0, 6.3)) * rng.normal(0, 0.06) for k in range(9, 60, 5))
     iris = colour * (1 + rays + 0.3 * np.clip(1 - radius / wide, 0, 1))[..., None]
     iris *= (1 - 0.55 * np.clip((radius - wide + 4) / 4, 0, 1))[..., None]
