@@ -19,7 +19,7 @@ PINNED = {
     "upsample": "keep_input no_keep_input ratio points out model format preview view attention json",
     "train": "data out settings resume",
     "evaluate": "data split fallback out submit track edition images json",
-    "evaluate --points": "models clouds ratio input_points noise seed out json",
+    "evaluate-points": "models clouds ratio input_points noise seed out json",
     "data": "all_images json",
     "features": "encoder out fetch",
     "models": "json",
@@ -165,6 +165,39 @@ def test_train_refuses_before_it_begins(tmp_path) -> None:
     done = run("train", str(tmp_path / "none.json"), "--data", str(tmp_path), "--out", str(tmp_path / "run"))
     assert done.returncode == 1 and "Cannot read the recipe" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verb", [["evaluate", "--points"], ["evaluate-points"]])
+def test_evaluate_points_reads_its_arguments(verb, tmp_path, monkeypatch) -> None:
+    asked = {}
+    monkeypatch.setitem(cli.VERBS, "evaluate-points", (_asked(asked), cli.VERBS["evaluate-points"][1]))
+    assert cli.main([*verb, str(tmp_path), "--ratio", "2.5"]) == 0
+    assert asked == {"data": tmp_path, "ratio": 2.5}
+
+
+def _asked(kept: dict):
+    def evaluate(data: Path, *, ratio: float = 4.0) -> int:
+        """Evaluate.
+
+        Args:
+            ratio: points out for each point in.
+        """
+        kept.update(data=data, ratio=ratio)
+        return 0
+
+    return evaluate
+
+
+def test_without_torch_the_verbs_of_training_say_what_to_install(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    folder = str(tmp_path)
+    for verb in (
+        ["train", "recipe.json", "--data", folder, "--out", folder],
+        ["evaluate", folder, "--data", folder],
+        ["features", folder, "--encoder", "vit"],
+    ):
+        assert cli.main(verb) == 1
+        assert 'pip install "sentio[train]"' in capsys.readouterr().err
 
 
 def test_public_names() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from jsonargparse import ActionYesNo
 
-from sentio.core.errors import InputError, SentioError
+from sentio.core.errors import InputError, SentioError, require
 from sentio.parsing import Verbs, parse
 
 Format = Literal["parquet", "csv", "jsonl"]
@@ -138,6 +138,7 @@ def train_recipe(
         settings: single values of the recipe to replace, e.g. '[fit.lr=0.001, model.seconds=2]'.
         resume: go on with the run in OUT.
     """
+    require("torch", "train")
     from sentio.core import experiment
 
     best = experiment.train(experiment.read(recipe, settings), data, out, resume=resume)
@@ -172,6 +173,7 @@ def store_features(data: Path, *, encoder: str, out: Path | None = None, fetch: 
         out: folder of the store; DATA/features if not given.
         fetch: allow the download of published weights.
     """
+    require("torch", "train")
     from sentio.affect.data.dataset import DataConfig, open_store
     from sentio.affect.data.extraction import extract
 
@@ -208,6 +210,7 @@ def evaluate_run(
         images: the organisers' list of the images to answer for; without it, every frame of the split.
         json: print JSON.
     """
+    require("torch", "train")
     from sentio.affect import evaluation
     from sentio.core.writers import write_json
 
@@ -361,7 +364,7 @@ VERBS: Verbs = {
     ),
     "train": (train_recipe, {"recipe": {"type": Path, "help": "a JSON file, e.g. recipes/capnet.json"}}),
     "evaluate": (evaluate_run, {"run": {"type": Path, "help": "folder of a run of sentio train"}}),
-    "evaluate --points": (evaluate_upsampling, {"data": {"type": Path, "help": "folder of meshes"}}),
+    "evaluate-points": (evaluate_upsampling, {"data": {"type": Path, "help": "folder of meshes"}}),
     "data": (
         check_data,
         {"action": {"choices": ["check"], "help": "what to do"}, "path": {"type": Path, "help": "folder of data"}},

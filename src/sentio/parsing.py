@@ -12,7 +12,7 @@ from sentio import __version__
 Verbs = dict[str, tuple[Callable[..., int], dict[str, dict[str, Any]]]]
 """Every verb with its function and the arguments that are read in a special way, those without a flag above all.
 
-A verb may have a flag in its name, as ``evaluate --points``.
+A verb with a dash, as ``evaluate-points``, is written ``evaluate --points`` as well.
 """
 EPILOG = "Each verb explains itself: sentio VERB --help"
 
@@ -22,9 +22,9 @@ def parse(known: Verbs, given: list[str]) -> tuple[str, dict[str, Any]]:
     flags = given.index("--") if "--" in given else len(given)
     given = [*map(_with_underscores, given[:flags]), *given[flags:]]
     for name in known:
-        verb, *flag = name.split()
-        if flag and given[:1] == [verb] and flag[0] in given:
-            given = [name, *(argument for argument in given[1:] if argument != flag[0])]
+        verb, _, kind = name.partition("-")
+        if kind and given[:1] == [verb] and f"--{kind}" in given:
+            given = [name, *(argument for argument in given[1:] if argument != f"--{kind}")]
     chosen = build_parser(known).parse_args(given)
     return chosen.verb, vars(chosen[chosen.verb])
 

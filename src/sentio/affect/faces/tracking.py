@@ -175,7 +175,7 @@ class FaceTracker:
         return list(self._decided())
 
     def flush(self) -> list[FaceFrame]:
-        """The frames still held back at the end; their new faces are taken for persons, as nothing speaks against it."""
+        """The frames still held back at the end; their new faces count, for nothing speaks against them."""
         self._confirm(0)
         return list(self._decided())
 
