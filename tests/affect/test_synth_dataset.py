@@ -11,7 +11,7 @@ from sentio.affect.data.tree import scan
 from sentio.affect.faces.alignment import SIZE, TEMPLATE
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.media import open_media
-from sentio.affect.synth import appearance, dataset
+from sentio.affect.synth import acting, appearance, dataset
 from sentio.core.errors import InputError, OutputError
 
 PERSON = dataset.PICTURES
@@ -115,6 +115,18 @@ def test_wrong_folders_are_refused_before_anything_is_written(shared, tmp_path):
         make(tmp_path / "set", shared, rigs=(tmp_path,), images=1)
     with pytest.raises(InputError, match="no utterances"):
         make(tmp_path / "set", shared, voices=tmp_path, images=1)
+    (tmp_path / "table.json").write_text('{"Neutral": {"valence": [0, 0]}}')
+    with pytest.raises(InputError, match="arousal"):
+        make(tmp_path / "set", shared, table=tmp_path / "table.json", images=1)
+    table = json.loads(json.dumps(acting.expressions()))
+    table["Fear"]["units"]["AU99"] = [1.0, 0.5, 0.5]
+    (tmp_path / "strange.json").write_text(json.dumps(table))
+    with pytest.raises(InputError, match="AU99"):
+        make(tmp_path / "set", shared, table=tmp_path / "strange.json", images=1)
+    del table["Fear"]
+    (tmp_path / "short.json").write_text(json.dumps(table))
+    with pytest.raises(InputError, match="no expression Fear"):
+        make(tmp_path / "set", shared, table=tmp_path / "short.json", images=1)
     assert not (tmp_path / "set").exists()
 
 

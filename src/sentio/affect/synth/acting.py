@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.core.errors import InputError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -63,10 +64,25 @@ class Performance:
 
 @cache
 def expressions(path: Path | None = None) -> Table:
-    """The table of expressions: the package's own or an edited copy of it."""
+    """The table of expressions: the package's own or an edited copy of it.
+
+    Raises:
+        InputError: it cannot be read, or an entry is incomplete.
+    """
     place = path or resources.files("sentio") / "assets" / "expressions.json"
-    found: Table = json.loads(place.read_text(encoding="utf-8"))
+    try:
+        found: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{place} is no readable table of expressions: {error}.") from error
+    for name, entry in found.items():
+        if missing := {"valence", "arousal", "units", "one_of"} - set(entry):
+            raise InputError(f"{place}: {name} has no {', '.join(sorted(missing))}.")
     return found
+
+
+def controls(entry: Mapping[str, Any]) -> set[str]:
+    """All movements that an entry of the table names."""
+    return set(entry["units"]).union(*(units for _, units in entry["one_of"]))
 
 
 def action_units(weights: Mapping[str, float]) -> Ints:

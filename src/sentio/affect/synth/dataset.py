@@ -75,7 +75,7 @@ def make(
 
     Args:
         videos: how many; each fifth is for validation, with actors' voices of its own.
-        images: how many; they are labelled in affwild2/MTL_Challenge, those of six classes are in lsd, too.
+        images: how many, in full dozens; labelled in affwild2/MTL_Challenge; those of six classes are in lsd, too.
         rigs: folders with ICT-FaceKit or MPFB.
         voices: folder with EMO-DB.
         table: expressions other than the package's own.
@@ -83,7 +83,7 @@ def make(
         progress: told of parts done and in all.
 
     Raises:
-        InputError: a folder that holds no rig or no voices.
+        InputError: a folder that holds no rig or no voices; a table with missing expressions or unknown movements.
         OutputError: ``out`` was made with other options or cannot be written.
     """
     absolute = tuple(str(Path(folder).resolve()) for folder in rigs)
@@ -107,8 +107,14 @@ def _check(options: Options) -> None:
     """Fail now rather than in a worker."""
     if not options.rigs:
         raise InputError("No rig is given.", "Name folders with ICT-FaceKit or MPFB; see docs/synth.md.")
+    if options.seconds < 1 / FPS:
+        raise InputError(f"A video cannot be {options.seconds} seconds long.")
+    if missing := [name for name in EXPRESSIONS if name not in _table(options)]:
+        raise InputError(f"{options.table} has no expression {', '.join(missing)}.")
     for folder in options.rigs:
-        rigs.load(Path(folder))
+        rig = rigs.load(Path(folder))
+        for name in set().union(*map(acting.controls, _table(options).values())):
+            rig.indices(name)
     if options.voices:
         voice.utterances(Path(options.voices))
 
@@ -228,8 +234,11 @@ def _shaken(camera: Camera, rng: np.random.Generator) -> Camera:
 
 
 def _save(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)  # not synced: the record of the part, written last, is
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror}.", "Check permissions and free space.") from error
 
 
 def _video(

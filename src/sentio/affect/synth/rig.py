@@ -88,7 +88,7 @@ class Rig:
         """
         posed = head.copy()
         for name, weight in weights.items():
-            for index in self._indices(name):
+            for index in self.indices(name):
                 if weight:
                     posed += np.float32(weight) * self.movements[index]
         turn = _rotation(*gaze)
@@ -97,7 +97,12 @@ class Rig:
             posed[eye] = (head[eye] - centre) @ turn.T + centre
         return posed
 
-    def _indices(self, name: str) -> list[int]:
+    def indices(self, name: str) -> list[int]:
+        """Numbers of a control, of both its sides if ``name`` says none.
+
+        Raises:
+            InputError: an unknown control.
+        """
         names = [n for n in (name, f"{name}_L", f"{name}_R") if n in self.controls]
         if not names:
             raise InputError(f"The rig {self.name} has no control {name!r}.", f"It has: {', '.join(self.controls)}.")
@@ -110,17 +115,17 @@ def load(folder: Path) -> Rig:
     Raises:
         InputError: neither is there, or it is damaged.
     """
-    from sentio.affect.synth import rig_ict, rig_mpfb
-
-    return _load(Path(folder).resolve(), rig_ict.read, rig_mpfb.read)
+    return _load(Path(folder).resolve())
 
 
 @cache
-def _load(folder: Path, read_ict: Callable[[Path], Rig], read_mpfb: Callable[[Path], Rig]) -> Rig:
-    if (folder / "ict_facekit_light.npz").is_file() or (folder / "FaceXModel").is_dir():
-        return read_ict(folder)
+def _load(folder: Path) -> Rig:
+    from sentio.affect.synth import rig_ict, rig_mpfb  # they build on this module
+
+    if (folder / rig_ict.PACKED).is_file() or (folder / "FaceXModel").is_dir():
+        return rig_ict.read(folder)
     if (folder / "base.obj").is_file():
-        return read_mpfb(folder)
+        return rig_mpfb.read(folder)
     raise InputError(f"{folder} holds no rig.", "Expected ICT-FaceKit or MPFB files; see docs/synth.md.")
 
 

@@ -297,7 +297,7 @@ def _resample(path: Path, place: Floats, covered: NDArray[np.bool_]) -> Floats:
 
 
 def eye(rng: np.random.Generator, tone: float) -> Bytes:
-    """(SIZE, SIZE, 4) an eyeball in the coordinates of rig.eye_uv: white with veins, iris, pupil; brown with dark skin."""
+    """(SIZE, SIZE, 4) an eyeball in the coordinates of rig.eye_uv: veins, iris, pupil; brown with dark skin."""
     y, x = (np.mgrid[:SIZE, :SIZE].astype(np.float32) - SIZE / 2) / SIZE * 160  # degrees from straight ahead
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     white = np.array([232, 226, 220], np.float32) * rng.uniform(0.74, 0.92)
