@@ -9,7 +9,7 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 NEIGHBOURS = 8
-STRETCH = 2.0
+STRETCH = 3.0
 """Largest ratio of the sides of a triangle; a smaller one leaves holes, a larger one costs time."""
 REACH = 2.5
 """Longest side, in units of the smallest spacing at its ends: what is longer bridges free space."""

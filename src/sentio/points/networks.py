@@ -28,7 +28,7 @@ they lie between sheets. On noisy clouds the limit is 3 times the usual error.""
 STEP = 0.2
 """Step of the relaxation, in units of the new spacing; more or longer steps drive points off edges."""
 SUPPORT = 0.3
-"""A relaxed point stays where it was if no candidate is this near, in units of the new spacing: beyond lies no surface."""
+"""A relaxed point goes back if no candidate is this near, in units of the new spacing: beyond lies no surface."""
 
 
 class Network(Protocol):
@@ -89,6 +89,8 @@ class AnyRatio:
     def spread(self, new: Floats, existing: Floats) -> Floats:
         """One step away from the 6 nearest, within the surface, and back onto it."""
         around = np.concatenate([new, existing])
+        if len(around) == 1:
+            return new
         distance, index = geometry.nearest(around, new, 7)
         distance, away = distance[:, 1:], new[:, None] - around[index[:, 1:]]
         spacing = distance.mean(1, keepdims=True)
