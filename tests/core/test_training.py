@@ -25,6 +25,7 @@ from sentio.core import checkpoints
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError, WeightsError
 from sentio.core.optimization import FitConfig, MovingAverage, lr_factor
 from sentio.core.training import epoch_order, fit, start_from
+from sentio.core.writers import atomic_path
 
 PROGRAM = Path(__file__).with_name("fitting.py")
 
@@ -132,9 +133,14 @@ def test_only_damaged_checkpoints_are_an_error(killed):
 
 
 def test_what_a_kill_left_half_written_is_removed(killed):
-    (killed / "checkpoints/.step-000000019.safetensors.x.part").write_bytes(b"half")
+    writing = atomic_path(killed / "checkpoints/step-000000019.safetensors")
+    with writing as temporary:
+        temporary.write_bytes(b"half")
+        half = shutil.copy(temporary, temporary.with_stem(temporary.stem + "x"))
+    (killed / "checkpoints/step-000000019.safetensors").unlink()
     train(killed, resume=True)
-    assert {path.suffix for path in (killed / "checkpoints").iterdir()} == {".safetensors"}
+    assert not half.exists()
+    assert all(path.name.startswith("step-") for path in (killed / "checkpoints").iterdir())
 
 
 def test_nothing_is_pickled_or_unpickled(killed, whole, monkeypatch):

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sentio.core.errors import RecipeError, WeightsError
-from sentio.core.writers import atomic_path
+from sentio.core.writers import TEMPORARY, atomic_path
 
 KEEP = 2
 FORMAT = "sentio.checkpoint.1"
@@ -55,7 +55,7 @@ def load_newest(folder: Path) -> tuple[Tensors, dict[str, Any]] | None:
     Raises:
         WeightsError: there are checkpoints and every one is damaged.
     """
-    for leftover in folder.glob(".step-*.part"):
+    for leftover in folder.glob(f"{TEMPORARY}*"):
         leftover.unlink(missing_ok=True)  # the other processes do the same
     paths = _files(folder)
     for path in paths:
