@@ -59,7 +59,7 @@ def test_a_run_is_neither_overwritten_nor_mixed_with_another(system, tmp_path) -
     before = (tmp_path / "run/recipe.json").read_bytes()
     with pytest.raises(OutputError, match="already holds a run"):
         experiment.train(plan(tmp_path), tmp_path, tmp_path / "run")
-    for other in (plan(tmp_path, "model.width=8"), plan(tmp_path, data={"size": 60})):
+    for other in (plan(tmp_path, "model.width=8"), plan(tmp_path, data={"size": 60}), plan(tmp_path, "evaluation.x=1")):
         with pytest.raises(RecipeError, match="was begun with another"):
             experiment.train(other, tmp_path, tmp_path / "run", resume=True)
     assert (tmp_path / "run/recipe.json").read_bytes() == before

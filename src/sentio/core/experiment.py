@@ -70,7 +70,7 @@ def _record(plan: Recipe, out: Path) -> None:
         write_json(out / RECIPE, to_dict(plan))
         return
     begun = read(out / RECIPE)
-    for section in ("system", "model", "data", "start"):
+    for section in ("system", "model", "data", "start", "evaluation"):
         if getattr(begun, section) != getattr(plan, section):
             raise RecipeError(
                 f"The run in {out} was begun with another {section!r} section.",
