@@ -3,8 +3,27 @@ import shutil
 
 import av
 import numpy as np
+import torch
+from torch import nn
 
+from sentio.affect.backbones import EncoderInfo
 from sentio.affect.data.check import check
+from sentio.affect.data.extraction import extract_faces
+from sentio.affect.data.features import FeatureStore
+from sentio.affect.data.tree import scan
+
+
+class Corner(nn.Module):
+    """Face -> the mean of its three colours."""
+
+    info = EncoderInfo(name="corner", dim=3, licence="none", provenance="test")
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, faces):
+        return faces.mean((3, 4)) * self.weight
 
 
 def whats(report, level=None):
@@ -62,6 +81,18 @@ def test_every_spoilt_file_is_named_and_the_rest_is_counted(copy):
     ):
         assert part in found, part
     assert {part.source for part in report.sets} == {"va", "expr", "au", "mtl"}
+
+
+def test_files_that_are_no_frames_images_are_named_and_not_used(copy, tmp_path):
+    folder = copy / "cropped_aligned/video1"
+    for name in ("00000", "0", "0000007", "1" * 20):
+        shutil.copy(next(folder.glob("00*.jpg")), folder / f"{name}.jpg")
+    assert "4 files that are not named as frames are (00001.jpg), the first: 0.jpg" in whats(check(copy), "warning")
+    tree = scan(copy)
+    assert set(tree.numbers("video1")) <= set(range(1, 151))
+    store = FeatureStore(tmp_path / "store", Corner())
+    assert extract_faces(store, {"video1": folder}) == []
+    assert store.open("video1").times.min() >= 0
 
 
 def test_a_video_without_sound_or_of_another_length(copy):

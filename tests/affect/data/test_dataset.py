@@ -196,14 +196,15 @@ def test_missing_or_stale_features_stop_the_training(copy, tmp_path):
         data.train_dataset()
 
 
-def test_a_damaged_image_is_named(copy):
+def test_a_damaged_image_is_named_and_counts_as_no_face(copy, caplog):
     path = sorted((copy / "cropped_aligned/video1").glob("*.jpg"))[0]
     path.write_bytes(b"damaged")
-    data = AffectData(copy, DataConfig(windows=Windows(padding="mask")))
-    dataset = data.train_dataset()
-    with pytest.raises(InputError, match="cannot be decoded"):
-        for index in range(3):
-            dataset[index]
+    data = AffectData(copy, DataConfig(windows=Windows(length=2, padding="mask")))
+    dataset = data.windows([clip for clip in data.clips if clip.name == "video1"], data.config.windows, labelled=False)
+    batch = data.collate([dataset[0], dataset[1], dataset[2]])
+    assert dataset.locate(1)[1] == 1 and batch.face_valid.tolist() == [[False, False], [False, True], [True, True]]
+    assert not batch.face[1, 0].any() and batch.face[1, 1].any()
+    assert f"{path} cannot be decoded" in caplog.text
 
 
 def test_unusable_files_stop_the_training_and_are_all_named(copy):

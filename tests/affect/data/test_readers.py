@@ -74,6 +74,15 @@ def test_a_name_that_ends_in_left_may_be_the_videos_own(copy):
     assert media["video2_left"].name == "video2_left.mp4" and media["video2_right"] is None
 
 
+def test_a_second_annotation_of_a_clip_is_reported_and_not_counted(copy):
+    second = copy / "annotations/VA_Set/Validation_Set/video1.txt"
+    second.parent.mkdir(parents=True)
+    shutil.copy(copy / "VA_Estimation_Challenge/Train_Set/video1.txt", second)
+    clips, [problem] = affwild2.read(scan(copy), "va")
+    assert [clip.split for clip in clips if clip.name == "video1"] == ["train"]
+    assert problem.path == second and "a second VA annotation of video1, not used" in problem.what
+
+
 def test_images_past_the_last_line_are_left_out(copy):
     shutil.copy(copy / "cropped_aligned/video1/00001.jpg", copy / "cropped_aligned/video1/00151.jpg")
     [clip] = [clip for clip in affwild2.read(scan(copy), "va")[0] if clip.name == "video1"]
@@ -154,8 +163,17 @@ def test_bad_multi_task_rows_are_named(tmp_path):
     assert "16 values, expected 15" in found[3] and "clip/00001.jpg" in found[4]
     assert "lie in [-1, 1]" in found[5] and "stands already in line 2" in found[6]
     assert all(problem.path == path for problem in problems)
-    touch(tmp_path / "MTL_Challenge/train_set.txt", good + "\n")
-    assert "expected a header" in mtl.read(scan(tmp_path))[1][0].what
+    for header in (good, "image,arousal,valence,expression,aus", "image,expression,valence,arousal,aus"):
+        touch(tmp_path / "MTL_Challenge/train_set.txt", f"{header}\n{good}\n")
+        assert "train_set.txt:1: expected the header image,valence,arousal" in mtl.read(scan(tmp_path))[1][0].what
+
+
+def test_a_second_multi_task_text_of_a_split_is_reported_and_not_counted(tmp_path):
+    rows = "image,valence,arousal,expression,aus\n" + ",".join(["v/00001.jpg", "0", "0", "0", *"0" * 12])
+    first = touch(tmp_path / "a/MTL_Challenge/train_set.txt", rows)
+    second = touch(tmp_path / "b/training_set_annotations.txt", rows)
+    clips, problems = mtl.read(scan(tmp_path))
+    assert len(clips) == 1 and problems[-1].path == second and str(first) in problems[-1].what
 
 
 # LSD

@@ -1,5 +1,7 @@
 """Clips of Aff-Wild2: one text a person and video for valence-arousal, expression or action units."""
 
+from pathlib import Path
+
 from sentio.affect.data import annotations
 from sentio.affect.data.clips import Clip
 from sentio.affect.data.tree import Tree
@@ -16,8 +18,14 @@ def read(tree: Tree, task: annotations.Task) -> tuple[list[Clip], list[Problem]]
     """Read all clips of a task, and what is wrong with them; an unusable file is left out and reported."""
     clips: list[Clip] = []
     problems: list[Problem] = []
+    used: dict[str, Path] = {}
     for found, split, path in tree.annotations:
         if found != task:
+            continue
+        first = used.setdefault(path.stem, path)
+        if first != path:
+            what = f"a second {task.upper()} annotation of {path.stem}, not used; the first: {first}"
+            problems.append(Problem("warning", path, what))
             continue
         try:
             values, bad_lines = annotations.read(path, task)

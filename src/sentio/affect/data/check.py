@@ -1,5 +1,6 @@
 """What a data folder holds and what is wrong with it, before anything is trained on it."""
 
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.data import affwild2
-from sentio.affect.data.clips import Clip, valid
+from sentio.affect.data.clips import IMAGE, Clip, valid
 from sentio.affect.data.images import read_image
 from sentio.affect.data.sets import ALL, read_sets
 from sentio.affect.data.tree import Tree, scan
@@ -87,7 +88,7 @@ def check(root: Path, *, images: int | None = 1000) -> Report:
         for split in ("train", "validation", "test")
         if (part := [clip for clip in clips if (clip.source, clip.split) == (source, split)])
     ]
-    problems += _count_problems(tree, clips) + _orphans(tree, clips) + _media_problems(tree, clips)
+    problems += _count_problems(tree, clips) + _strays(tree) + _orphans(tree, clips) + _media_problems(tree, clips)
     total, chosen = _sample(tree, clips, images)
     problems += _damaged(chosen)
     return Report(str(root), sets, len(tree.crops) + len(tree.lsd), total, len(tree.media), problems)
@@ -149,6 +150,17 @@ def _count_problems(tree: Tree, clips: list[Clip]) -> list[Problem]:
         if last > clip.frames + affwild2.FEW:
             what = f"images go up to {last}, the {clip.source.upper()} annotation has {clip.frames} lines"
             problems.append(Problem("warning", clip.crops.folder, what))
+    return problems
+
+
+def _strays(tree: Tree) -> list[Problem]:
+    """Files in crop folders whose names are of no frame; nothing else would tell that they are not used."""
+    problems = []
+    for folder in tree.crops.values():
+        names = sorted(path.name for path in folder.iterdir() if not re.fullmatch(rf"{IMAGE.pattern}|\..*", path.name))
+        if names:
+            what = f"{len(names)} files that are not named as frames are (00001.jpg), the first: {names[0]}"
+            problems.append(Problem("warning", folder, what))
     return problems
 
 

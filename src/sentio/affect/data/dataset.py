@@ -59,13 +59,12 @@ class DataConfig:
     sound_s: float = 0.0
     sound_steps: SoundSteps = field(default_factory=SoundSteps)
     features: str | None = None
+    validation_sets: tuple[Source, ...] = ()
+    stream_batch: int | None = None
 
     def __post_init__(self) -> None:
         if "lsd" in self.sets and self.windows.length > 1:
             raise ValueError("the images of lsd do not follow each other: windows.length must be 1")
-
-    validation_sets: tuple[Source, ...] = ()
-    stream_batch: int | None = None
 
 
 class AffectData:

@@ -4,6 +4,7 @@ Frames are timed at 30 a second, as the label files and all published systems as
 the video's own rate, so that face and voice agree.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,8 @@ from sentio.affect.labels import (
     VALENCE_AROUSAL,
     VALID,
 )
-from sentio.core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 Item = dict[str, NDArray[Any]]
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -98,7 +100,7 @@ class WindowDataset(Dataset[Item]):
         clip, anchors = self.clips[number], np.array([anchor])
         entries = self.rule.entries(anchors)
         sources = self.rule.sources(entries, self.lookups[number])[0]
-        item = {"face_valid": sources >= 0, "source": np.array(SOURCES.index(clip.source))}
+        item = {"source": np.array(SOURCES.index(clip.source))}
         item |= self._faces(clip, sources)
         item |= self._sound(clip, entries[0])
         for kind in self.kinds:
@@ -115,22 +117,24 @@ class WindowDataset(Dataset[Item]):
         return present
 
     def _faces(self, clip: Clip, sources: NDArray[np.int64]) -> Item:
-        """(T, D) features or (T, H, W, 3) bytes; zero where there is no face."""
+        """(T, D) features or (T, H, W, 3) bytes, and which of them are faces; the others are zero."""
         valid = sources >= 0
         if self.faces is not None:
             features = self.faces.open(clip.name)
             result = np.zeros((len(sources), features.values.shape[1]), np.float32)
             result[valid] = features.values[np.searchsorted(features.times, sources[valid])]
-            return {"face_feature": result}
+            return {"face_feature": result, "face_valid": valid}
         faces = np.zeros((len(sources), self.face_size, self.face_size, 3), np.uint8)
         for row in np.flatnonzero(valid):
             assert clip.crops is not None
             path = clip.crops.path(int(sources[row]))
             picture = read_image(path, self.face_size)
             if picture is None:
-                raise InputError(f"The image {path} cannot be decoded.", "Delete it: its frame then counts as missing.")
-            faces[row] = picture
-        return {"face": faces}
+                log.warning("The image %s cannot be decoded: its frame counts as one without a face.", path)
+                valid[row] = False
+            else:
+                faces[row] = picture
+        return {"face": faces, "face_valid": valid}
 
     def _sound(self, clip: Clip, entries: NDArray[np.int64]) -> Item:
         """Times of the frames, and the stored steps of the ``sound_s`` seconds before the newest of them."""

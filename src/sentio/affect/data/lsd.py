@@ -31,7 +31,7 @@ def read(tree: Tree) -> tuple[list[Clip], list[Problem]]:
 
 def _clip(split: Split, label: str, folder: Path) -> Clip:
     with os.scandir(folder) as entries:
-        images = [entry.name for entry in entries if entry.name.endswith(".jpg")]
+        images = [entry.name for entry in entries if re.fullmatch(r"[^.].*\.jpg", entry.name)]
     names = tuple(sorted(images, key=lambda name: [(len(part), part) for part in re.split(r"(\d+)", name)]))
     count = len(names)
     ids = np.full(count, _CLASSES.index(label) if label else -1)

@@ -9,19 +9,26 @@ from numpy.typing import NDArray
 from sentio.affect.data import annotations
 from sentio.affect.data.clips import IMAGE, Clip, Split
 from sentio.affect.data.tree import Tree
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FILE_INVALID
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FILE_INVALID, VALENCE_AROUSAL
 from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
 
-COLUMNS = 3 + len(ACTION_UNITS)
-"""Numbers after the image: valence, arousal, expression, twelve action units."""
+NAMES = (*VALENCE_AROUSAL, "expression", *ACTION_UNITS)
+"""Columns after the image."""
 
 
 def read(tree: Tree) -> tuple[list[Clip], list[Problem]]:
     """Read all splits, and what is wrong with them; an unusable file is left out and reported."""
     clips: list[Clip] = []
     problems: list[Problem] = []
+    used: dict[Split, Path] = {}
     for split, path in tree.mtl:
+        first = used.setdefault(split, path)
+        if first != path:
+            problems.append(
+                Problem("warning", path, f"a second text of the {split} split, not used; the first: {first}")
+            )
+            continue
         try:
             found, bad_lines = read_split(path, split, tree)
         except InputError as error:
@@ -39,10 +46,10 @@ def read_split(path: Path, split: Split, tree: Tree) -> tuple[list[Clip], list[P
         InputError: the file cannot be read, is empty or has no header.
     """
     lines = annotations.read_lines(path)
-    if "/" in lines[0]:
-        raise InputError(f"{path}:1: expected a header, found {lines[0]!r}.")
+    if "/" in lines[0] or not _is_in_order(lines[0]):
+        raise InputError(f"{path}:1: expected the header image,{','.join(NAMES)}, found {lines[0]!r}.")
     rows = [line.partition(",") for line in lines[1:]]
-    numbers, problems = annotations.parse(path, [values for _, _, values in rows], COLUMNS)
+    numbers, problems = annotations.parse(path, [values for _, _, values in rows], len(NAMES))
     labels: dict[str, NDArray[Any]] = {
         "valence_arousal": annotations.valence_arousal(path, numbers[:, :2], problems),
         "expression": annotations.expression(path, numbers[:, 2], problems, classes=len(EXPRESSIONS)),
@@ -56,13 +63,20 @@ def read_split(path: Path, split: Split, tree: Tree) -> tuple[list[Clip], list[P
     return clips, annotations.shortened(path, problems)
 
 
+def _is_in_order(header: str) -> bool:
+    """Editions word the header in ways of their own; the names that are known must stand in the known order."""
+    words = [word.strip().lower() for word in header.split(",")]
+    known = [name for name in map(str.lower, NAMES) if name in words]
+    return [word for word in words if word in known] == known
+
+
 def _by_clip(path: Path, images: list[str], problems: list[Problem]) -> dict[str, dict[int, int]]:
     """Frame (from 0) to row, by clip."""
     found: dict[str, dict[int, int]] = {}
     for row, image in enumerate(images):
         clip, _, file = image.strip().rpartition("/")
         match = IMAGE.fullmatch(file)
-        if not clip or match is None or int(match[1]) < 1:
+        if not clip or match is None:
             problems.append(Problem("warning", path, f"{image!r} is not of the form clip/00001.jpg", row + 2))
             continue
         frames = found.setdefault(clip, {})
