@@ -8,14 +8,17 @@ from torch import nn
 from sentio.affect import submission
 from sentio.affect.batch import AffectOutput
 from sentio.affect.data.dataset import AffectData, DataConfig
+from sentio.affect.data.sets import listed_clips
 from sentio.affect.data.windows import Windows
 from sentio.affect.evaluation import EvaluationConfig, evaluate, postprocess, predict_clips, submit
 from sentio.affect.predictions import Prediction
 from sentio.affect.protocol import ccc
+from sentio.affect.scoring import tally
 from sentio.affect.smoothing import Smoothing
 from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.core import recipe
 from sentio.core.errors import InputError, RecipeError
+from sentio.core.registry import build
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,25 @@ def test_a_fallback_answers_where_the_method_is_silent(root):
         np.testing.assert_array_equal(both.valence_arousal, expected)
 
 
+def test_the_header_names_the_system_and_its_fallback(root):
+    data, config = AffectData(root), EvaluationConfig(resamples=0)
+    assert evaluate(Bright().eval(), data, config).header["fallback"] is None
+    header = evaluate(Bright().eval(), data, config, fallback=(build("fer-tuned", {"encoder": "small"}), data)).header
+    assert (header["system"], header["fallback"]) == ("Bright", "fer-tuned")
+
+
+def test_what_is_scored_is_what_is_submitted(root):
+    """A class that a protocol lacks is never answered, however likely the model thinks it."""
+    data = AffectData(root, DataConfig(sets=("expr",)))
+    clips = data.split("validation")
+    likely = np.zeros((8,), np.float32)
+    likely[[7, 0, 4]] = 0.5, 0.3, 0.2
+    values = [Prediction(expression=np.tile(likely, (clip.frames, 1))) for clip in clips]
+    for protocol, answered in (("abaw", 7), ("abaw2", 0), ("lsd", 4)):
+        counts = tally(clips, values, protocol=protocol).tallies.values()
+        assert np.flatnonzero(sum(count.confusion for count in counts).sum(0)).tolist() == [answered]
+
+
 def test_searched_thresholds_are_better_and_stamped(root):
     data = AffectData(root, DataConfig(sets=("au",)))
     plain = evaluate(Bright().eval(), data, EvaluationConfig(resamples=0))
@@ -171,6 +193,14 @@ def test_a_submission_may_answer_a_list_of_frames_only(root, tmp_path):
     frames = {clip.name: np.array([1, 5, 9]) for clip in result.clips}
     [path] = submit(tmp_path, "mtl", 4, result.clips, result.predictions, frames=frames)
     assert len(path.read_text().splitlines()) == 1 + 3 * len(result.clips)
+
+
+def test_one_text_a_video_has_a_row_for_every_frame_also_where_a_list_has_gaps(root, tmp_path):
+    data = AffectData(root)
+    clips = listed_clips(data.tree, {"video1": np.array([3, 9])}, "va")
+    values = [Prediction(valence_arousal=np.repeat(np.arange(9, dtype=np.float32)[:, None] / 10, 2, 1))]
+    [path] = submit(tmp_path, "va", 3, clips, values, frames={"video1": np.array([3, 9])})
+    assert [line[:3] for line in path.read_text().splitlines()[1:]] == [f"0.{k}" for k in range(9)]
 
 
 def test_the_recipe_section_reads_back():

@@ -50,6 +50,16 @@ def test_one_text_a_track_lists_images(tmp_path):
     }
 
 
+@pytest.mark.parametrize("row", ["a/1.jpg", "a/00000.jpg", "00001.jpg", "a/00001.png", "a/" + "9" * 20 + ".jpg"])
+def test_a_row_that_names_no_frame_is_not_passed_over(tmp_path, row):
+    path = tmp_path / "images.txt"
+    path.write_bytes(f"\ufeffimage_location,valence,arousal\r\na/00002.jpg\r\n\r\n{row},0,0\r\n".encode())
+    with pytest.raises(InputError, match=r"images\.txt:4: "):
+        submission.read_frames(path)
+    path.write_text("a/00002.jpg\na/100000.jpg,\n")
+    assert submission.read_frames(path)["a"].tolist() == [2, 100000]
+
+
 def test_multi_task_rows_have_sixteen_fields(tmp_path):
     [file] = submission.write(tmp_path, "mtl", 4, PREDICTIONS, FRAMES, thresholds=[0.0] * 12)
     lines = file.read_text().splitlines()

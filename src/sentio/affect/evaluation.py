@@ -14,7 +14,7 @@ from sentio.affect.data.sets import listed_clips
 from sentio.affect.data.windows import Windows
 from sentio.affect.labels import ACTION_UNITS, expression_to_lsd
 from sentio.affect.predictions import Fill, Prediction
-from sentio.affect.protocol import Protocol, Scores
+from sentio.affect.protocol import Protocol, Scores, decide
 from sentio.affect.scoring import predict, tally
 from sentio.affect.smoothing import Smoothing
 from sentio.core import experiment, recipe
@@ -54,7 +54,7 @@ class Evaluation:
     """Scores with all that they depend on."""
 
     header: dict[str, Any]
-    """Split, protocol, windows, smoothing, filling, thresholds, counts."""
+    """System, fallback, split, protocol, windows, smoothing, filling, thresholds, counts."""
     scores: Scores
     intervals: dict[str, tuple[float, float]]
     """95 %, by bootstrap over videos."""
@@ -111,6 +111,8 @@ def evaluate(
     protocol: Protocol = "abaw2" if config.abaw2 else data.protocol
     pool = tally(clips, predictions, protocol=protocol, thresholds=decided)
     header = {
+        "system": _name(method),
+        "fallback": _name(fallback[0]) if fallback else None,
         "split": split,
         "protocol": f"{protocol}, pooled over all labelled frames",
         "sets": list(dict.fromkeys(clip.source for clip in clips)),
@@ -161,6 +163,8 @@ def submit_run(
     Returns:
         The files.
     """
+    if images and track == "lsd":
+        raise InputError("LSD is answered for all images of its test folder.", "Leave out the list of images.")
     method, data, config = _open_run(run, folder)
     frames = submission.read_frames(images) if images else None
     clips = listed_clips(data.tree, frames, track) if frames else data.scored(split)
@@ -204,7 +208,8 @@ def submit(
 
     Args:
         clips: of the split, in the order of ``predictions``.
-        frames: images to answer for, by clip; default: every frame of every clip.
+        frames: images to answer for, by clip; default: every frame of every clip. Where a submission is one text a
+            video, its rows are every frame up to the last of them.
         decided: thresholds of the action units.
 
     Raises:
@@ -215,10 +220,11 @@ def submit(
     expected: submission.Frames | list[str]
     if track == "lsd":
         expected = [name for clip, _ in pairs if clip.crops for name in clip.crops.names or ()]
-        classes = [values[:, 1:7].argmax(axis=1) + 1 for _, p in pairs if (values := p.expression) is not None]
+        classes = [decide(values, "lsd") for _, p in pairs if (values := p.expression) is not None]
         files = [submission.write_lsd(folder, expected, expression_to_lsd(np.concatenate(classes)))]
     else:
-        expected = frames or {clip.name: np.arange(1, clip.frames + 1) for clip, _ in pairs}
+        listed = None if submission.one_file_a_video(track, edition) else frames
+        expected = listed or {clip.name: np.arange(1, clip.frames + 1) for clip, _ in pairs}
         by_name = {clip.name: prediction for clip, prediction in pairs}
         files = submission.write(folder, track, edition, by_name, expected, decided)
     place = files[0] if files[0].name == f"{track}.txt" else folder
@@ -233,6 +239,10 @@ def _open_run(run: Path, folder: Path) -> tuple[Any, AffectData, EvaluationConfi
     plan, method = experiment.read_run(run)
     data = experiment.open_data(plan.system, method, folder, plan.data)
     return method, data, recipe.from_dict(EvaluationConfig, plan.evaluation, where="evaluation")
+
+
+def _name(method: Any) -> str:
+    return getattr(method, "name", type(method).__name__)
 
 
 def _every_frame(rule: Windows) -> Windows:

@@ -13,7 +13,7 @@ from sentio.affect.batch import AffectOutput
 from sentio.affect.data.clips import Clip
 from sentio.affect.data.items import WindowDataset, collate
 from sentio.affect.predictions import TASKS, Prediction
-from sentio.affect.protocol import Pool, Protocol, Tally
+from sentio.affect.protocol import Pool, Protocol, Tally, decide
 from sentio.core.errors import InputError
 
 
@@ -68,7 +68,7 @@ def tally(
         known = ~prediction.missing()
         decided: dict[str, Any] = prediction.fields()
         if "expression" in decided:
-            decided["expression"] = decided["expression"].argmax(axis=1)
+            decided["expression"] = decide(decided["expression"], protocol)
         if "action_units" in decided:
             decided["action_units"] = units.apply(decided["action_units"], thresholds)
         labels = clip.labels()

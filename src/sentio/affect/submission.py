@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect import thresholds as units
+from sentio.affect.data.clips import IMAGE
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, EXPRESSIONS_ABAW2, EXPRESSIONS_LSD, VALENCE_AROUSAL
 from sentio.affect.predictions import Prediction
 from sentio.affect.problems import Problem
+from sentio.affect.protocol import decide
 from sentio.core.errors import InputError
 from sentio.core.writers import write_text
 
@@ -54,7 +56,7 @@ def header(track: Track, edition: int) -> str:
         return "image,valence,arousal,expression,aus"
     if track == "lsd":
         return "image,expression"
-    first = [] if _one_file_a_video(track, edition) else ["image_location"]
+    first = [] if one_file_a_video(track, edition) else ["image_location"]
     return ",".join([*first, *names[track]])
 
 
@@ -82,8 +84,8 @@ def write(
     first = header(track, edition)
     written: dict[Path, list[str]] = {}
     for name, numbers in frames.items():
-        rows = _rows(name, track, predictions, numbers, thresholds, seven=edition == 2)
-        if _one_file_a_video(track, edition):
+        rows = _rows(name, track, edition, predictions, numbers, thresholds)
+        if one_file_a_video(track, edition):
             written[folder / f"{name}.txt"] = [first, *rows]
         else:
             lines = written.setdefault(folder / f"{track}.txt", [first])
@@ -104,14 +106,19 @@ def write_lsd(folder: Path, images: Sequence[str], ids: NDArray[np.int64]) -> Pa
 def read_frames(path: Path) -> Frames:
     """The images named by a list of the organisers (or any submission): ``clip/00001.jpg`` first in each row.
 
+    The first row may be a header; empty rows are passed over.
+
     Raises:
-        InputError: the file cannot be read or names no image.
+        InputError: the file cannot be read, names no image, or has a row that begins otherwise.
     """
     frames: dict[str, list[int]] = {}
-    for _, line in _lines(path):
-        clip, slash, image = line.split(",")[0].strip().rpartition("/")
-        if slash and image.partition(".")[0].isdigit():
-            frames.setdefault(clip, []).append(int(image.partition(".")[0]))
+    for number, line in _lines(path):
+        clip, _, image = line.split(",")[0].strip().rpartition("/")
+        match = IMAGE.fullmatch(image)
+        if clip and match:
+            frames.setdefault(clip, []).append(int(match[1]))
+        elif line.strip() and number > 1:
+            raise InputError(f"{path}:{number}: {line!r} does not begin with an image such as clip/00001.jpg.")
     if not frames:
         raise InputError(f"{path} names no image.", "Give a list with rows that begin with clip/00001.jpg.")
     return {name: np.array(numbers) for name, numbers in frames.items()}
@@ -132,7 +139,7 @@ def validate(
         that are missing, no number or out of range. Empty if the submission is sound.
     """
     first = header(track, edition)
-    if isinstance(expected, dict) and _one_file_a_video(track, edition):
+    if isinstance(expected, dict) and one_file_a_video(track, edition):
         faults = [
             fault
             for name, numbers in expected.items()
@@ -149,18 +156,18 @@ def validate(
     return list(_file_faults(path, first, track, edition, images))[:limit]
 
 
-def _one_file_a_video(track: Track, edition: int) -> bool:
+def one_file_a_video(track: Track, edition: int) -> bool:
+    """Whether the submission is laid out as the annotations are, with a row for every frame."""
     return track in ("va", "expr", "au") and edition <= 3
 
 
 def _rows(
     name: str,
     track: Track,
+    edition: int,
     predictions: Mapping[str, Prediction],
     numbers: NDArray[np.int64],
     thresholds: Sequence[float],
-    *,
-    seven: bool,
 ) -> list[str]:
     """The values of one clip's frames as text."""
     fields = predictions[name].fields() if name in predictions else {}
@@ -174,7 +181,7 @@ def _rows(
         if task == "valence_arousal":
             columns += [np.char.mod("%.6f", column) for column in np.clip(values, -1, 1).T]
         elif task == "expression":
-            columns.append(np.char.mod("%d", values[:, : 7 if seven else 8].argmax(axis=1)))
+            columns.append(np.char.mod("%d", decide(values, "abaw2" if edition == 2 else "abaw")))
         else:
             columns += [np.char.mod("%d", column) for column in units.apply(values, tuple(thresholds)).T]
     return [",".join(row) for row in zip(*columns, strict=True)]
