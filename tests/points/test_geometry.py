@@ -52,6 +52,7 @@ def test_farthest_points_from_existing_ones(name):
 def test_farthest_points_of_few_distinct_points():
     points = np.repeat(np.eye(3), 4, axis=0)
     assert sorted(geometry.farthest_points(points, 3)) == [0, 4, 8]
+    assert sorted(geometry.farthest_points(points, 12)) == [0, 4, 8]
     assert len(geometry.farthest_points(points, 12, existing=np.eye(3)[:1])) == 2
     assert len(geometry.farthest_points(points, 12, existing=np.eye(3))) == 0
 

@@ -20,7 +20,7 @@ from sentio.core.writers import atomic_path, write_json
 
 OPSET = 18
 TRAINING_DATA = (
-    "32 meshes: common-3d-test-models, libigl tutorial data, PU-Net (for research, not redistributed), trimesh (MIT)",
+    "30 meshes: common-3d-test-models, libigl tutorial data, PU-Net (for research, not redistributed), trimesh (MIT)",
     "procedural shapes made by sentio.points.shapes (Apache-2.0)",
 )
 USE = (

@@ -166,6 +166,8 @@ def _dense_picks(points: Floats, count: int, start: int) -> tuple[Floats, Indice
     for i in range(count):
         if i:
             picks[i] = squared.argmax()
+            if squared[picks[i]] == 0:
+                return squared, picks[:i]
         np.minimum(squared, _squared(points, points[picks[i]]), out=squared)
     return squared, picks
 

@@ -100,7 +100,8 @@ class AnyRatio:
         step -= np.einsum("ni,ni->n", step, normal)[:, None] * normal
         moved, _ = self.project(new + STEP * step)
         supported = self.support.query(moved, workers=-1)[0][:, None] <= SUPPORT * spacing
-        return np.where(supported, moved, new)
+        spaced = np.where(supported, moved, new)
+        return spaced if len(np.unique(spaced, axis=0)) == len(new) else new
 
     def project(self, queries: Floats) -> tuple[Floats, Floats]:
         """Points on the surface (Q, 3) and their expected errors (Q,) in units of the spacing there."""
