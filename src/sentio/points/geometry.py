@@ -138,10 +138,10 @@ def farthest_points(points: Floats, count: int, *, start: int = 0, existing: Flo
         existing: (M, 3) points, possibly none, that count as picked before; they are not part of the result.
     """
     points = np.ascontiguousarray(points, np.float64)
-    if existing is None or not len(existing):
-        squared, first = _dense_picks(points, min(count, _DENSE_PICKS), start)
-    else:
-        squared, first = _squared_to(points, np.asarray(existing, np.float64), np.inf), np.empty(0, np.int64)
+    squared = np.full(len(points), np.inf)
+    if existing is not None and len(existing):
+        squared, start = _squared_to(points, np.asarray(existing, np.float64), np.inf), -1
+    first = _dense_picks(points, squared, min(count, _DENSE_PICKS), start)
     picks, values = [first], [np.full(len(first), np.inf)]
     missing = count - len(first)
     while missing > 0:
@@ -159,17 +159,16 @@ def farthest_points(points: Floats, count: int, *, start: int = 0, existing: Flo
     return chosen[order[:count]]
 
 
-def _dense_picks(points: Floats, count: int, start: int) -> tuple[Floats, Indices]:
-    """The textbook loop: squared distances to the picks, and the picks."""
-    picks = np.full(count, start, np.int64)
-    squared = np.full(len(points), np.inf)
-    for i in range(count):
-        if i:
-            picks[i] = squared.argmax()
-            if squared[picks[i]] == 0:
-                return squared, picks[:i]
-        np.minimum(squared, _squared(points, points[picks[i]]), out=squared)
-    return squared, picks
+def _dense_picks(points: Floats, squared: Floats, count: int, start: int) -> Indices:
+    """The textbook loop, from ``start`` if it is not negative; updates ``squared``, ends where all are picked."""
+    picks: list[int] = []
+    while len(picks) < count:
+        pick = int(squared.argmax()) if picks or start < 0 else start
+        if squared[pick] == 0:
+            break
+        picks.append(pick)
+        np.minimum(squared, _squared(points, points[pick]), out=squared)
+    return np.array(picks, np.int64)
 
 
 def _squared(a: Floats, b: Floats) -> Floats:
