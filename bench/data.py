@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--encoder")
-    parser.add_argument("--json", type=Path, help="append the report to this file")
+    parser.add_argument("--out", type=Path, help="JSON lines to append the report to")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -82,7 +82,7 @@ def main() -> None:
                 AffectData(root, DataConfig(windows=rule), faces=store)
             )
         figures["windows of images, one frame"] = load_windows(AffectData(root))
-        report("data", figures, options.json)
+        report("data", figures, options.out)
 
 
 if __name__ == "__main__":

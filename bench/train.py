@@ -1,6 +1,6 @@
 """Training steps per second of CAPNet and FER-Tuned, and pictures per second of the face networks, as JSON.
 
-python bench/train.py [--threads 1] [--seconds 5] [--append bench/results.jsonl]
+python bench/train.py [--threads 1] [--steps 20] [--out results.jsonl]
 """
 
 import argparse
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=20, help="timed for each figure")
-    parser.add_argument("--append", type=Path, help="a .jsonl file for the report")
+    parser.add_argument("--out", type=Path, help="JSON lines to append the report to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     figures: dict[str, Any] = {"threads": options.threads, "steps_per_second": {}, "pictures_per_second": {}}
@@ -105,7 +105,7 @@ def main() -> None:
             dtype = torch.float32 if precision == "32-true" else torch.bfloat16
             rate = pictures_per_second(make, dtype, options.steps)
             figures["pictures_per_second"][f"{make.info.name}, {precision}"] = round(rate, 1)
-    bench.report("train", figures, options.append)
+    bench.report("train", figures, options.out)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """From a folder in the layout of Aff-Wild2 to a valid submission, by CAPNet and by FER-Tuned."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,13 @@ def test_check_features_train_evaluate_submit_validate(tmp_path):
     ]
     with pytest.raises(InputError, match="no test clip"):
         submit_run(run, root, tmp_path / "none", track="va", edition=6)
+    with pytest.raises(InputError, match="Leave out the list"):
+        submit_run(run, root, tmp_path / "none", track="lsd", edition=4, images=images)
+    begun = json.loads((run / "recipe.json").read_text())
+    begun["evaluation"]["search_thresholds"] = True
+    (run / "recipe.json").write_text(json.dumps(begun))
+    with pytest.raises(InputError, match=r"Give those that .* as evaluation\.thresholds"):
+        submit_run(run, root, tmp_path / "none", track="mtl", edition=4, images=images)
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.3])

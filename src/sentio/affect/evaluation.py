@@ -162,10 +162,19 @@ def submit_run(
 
     Returns:
         The files.
+
+    Raises:
+        InputError: nothing to answer for, a list with LSD, or thresholds that are still to be searched.
+        OutputError: see :func:`submit`.
     """
     if images and track == "lsd":
         raise InputError("LSD is answered for all images of its test folder.", "Leave out the list of images.")
     method, data, config = _open_run(run, folder)
+    if config.search_thresholds and track in ("au", "mtl"):
+        raise InputError(
+            "A submission does not search thresholds.",
+            "Give those that the evaluation found on validation as evaluation.thresholds, in the run's recipe.json.",
+        )
     frames = submission.read_frames(images) if images else None
     clips = listed_clips(data.tree, frames, track) if frames else data.scored(split)
     if not clips:

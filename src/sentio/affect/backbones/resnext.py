@@ -70,8 +70,8 @@ class ParallelAttention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.squeeze = _dense(width, width // 4)
-        self.excite = _dense(width // 4, width)
+        self.squeeze = dense(width, width // 4)
+        self.excite = dense(width // 4, width)
         self.place = SameConv2d(width, 1, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +113,8 @@ def _norm(width: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(width, eps=1e-3, momentum=0.1)
 
 
-def _dense(inputs: int, outputs: int) -> nn.Linear:
+def dense(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer with Keras' initial values: glorot uniform, zero bias."""
     layer = nn.Linear(inputs, outputs)
     init.xavier_uniform_(layer.weight)
     init.zeros_(layer.bias)

@@ -16,6 +16,7 @@ from torch.nn import functional, init
 
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
+from sentio.affect.backbones.resnext import dense
 from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.losses import ccc_loss, labels
 from sentio.core.errors import InputError
@@ -44,7 +45,7 @@ class FerTuned(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = make_network(config.encoder)
-        self.head = _dense(self.encoder.info.dim, 2)
+        self.head = dense(self.encoder.info.dim, 2)
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """(B, L, 2) for the newest L frames, L being that of the labels, or T if there are none; NaN without a face."""
@@ -114,8 +115,8 @@ class CapNet(nn.Module):
         self.config = config
         self.fer = FerTuned(FerTunedConfig(config.encoder)).requires_grad_(False)
         self.lstm = _lstm(self.encoder.info.dim, config.units).requires_grad_(config.train_lstm)
-        self.dense = _dense(config.units, config.units)
-        self.head = _dense(config.units, 2)
+        self.dense = dense(config.units, config.units)
+        self.head = dense(config.units, 2)
 
     @property
     def encoder(self) -> Encoder:
@@ -217,13 +218,6 @@ class CapNet(nn.Module):
         oldest = now[-1] - GAP * (self.config.faces + 1)
         first = int(torch.searchsorted(known.time_s, oldest)) - 1
         return CapNetState(*(value[max(first, 0) :] for value in dataclasses.astuple(known)))
-
-
-def _dense(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    init.xavier_uniform_(layer.weight)
-    init.zeros_(layer.bias)
-    return layer
 
 
 def _lstm(inputs: int, units: int) -> nn.LSTM:
