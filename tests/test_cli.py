@@ -20,8 +20,9 @@ PINNED = {
     "train": "data out settings resume",
     "evaluate": "data split fallback out submit track edition images json",
     "evaluate-points": "models clouds ratio input_points noise seed out json",
-    "data": "all_images json",
+    "data": "out all_images json",
     "features": "encoder out fetch",
+    "synth": "rigs videos images voices table seconds seed workers",
     "models": "json",
     "doctor": "json",
 }
@@ -138,7 +139,7 @@ def test_doctor_says_how_to_get_what_is_missing(monkeypatch, capsys) -> None:
     monkeypatch.setattr(doctor, "installed_version", lambda name: None if name in absent else version(name))
     assert cli.main(["doctor"]) == 1
     shown = capsys.readouterr().out
-    assert 'view: without plotly; run: pip install "sentio[view]"' in shown
+    assert 'view: without plotly; run: pip install ".[view]"' in shown
     assert "problems: The package scipy is not installed." in shown
 
 
@@ -197,7 +198,7 @@ def test_without_torch_the_verbs_of_training_say_what_to_install(tmp_path, monke
         ["features", folder, "--encoder", "vit"],
     ):
         assert cli.main(verb) == 1
-        assert 'pip install "sentio[train]"' in capsys.readouterr().err
+        assert 'pip install ".[train]"' in capsys.readouterr().err
 
 
 def test_public_names() -> None:

@@ -93,4 +93,4 @@ def _weights() -> tuple[dict[str, str], list[str]]:
 
 def _state(extra: str, packages: list[str]) -> str:
     missing = [package for package in packages if installed_version(package) is None]
-    return f'without {", ".join(missing)}; run: pip install "sentio[{extra}]"' if missing else "ok"
+    return f'without {", ".join(missing)}; run: pip install ".[{extra}]"' if missing else "ok"

@@ -270,3 +270,13 @@ def test_read_only_output_is_a_failure_of_each_file(folder, tmp_path) -> None:
     out.mkdir(mode=0o500)
     with pytest.raises(Exception, match="Cannot write"):
         run(folder, out)
+
+
+@pytest.mark.parametrize("content", ["{}[", '[{"mine": 1}]', '"text"'])
+def test_a_file_of_the_same_name_is_not_replaced(folder, tmp_path, content) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "failed.json").write_text(content)
+    with pytest.raises(OutputError, match="in the way"):
+        run(folder, out)
+    assert (out / "failed.json").read_text() == content

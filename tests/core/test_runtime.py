@@ -61,7 +61,7 @@ def test_report_is_json_with_the_machine(tmp_path, capsys) -> None:
 
 
 def test_missing_extra_says_what_to_install() -> None:
-    with pytest.raises(errors.MissingExtraError, match=r'pip install "sentio\[view\]"'):
+    with pytest.raises(errors.MissingExtraError, match=r'pip install "\.\[view\]"'):
         errors.require("no_such_package_at_all", "view")
     assert errors.require("json", "view") is json
 

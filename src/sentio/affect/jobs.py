@@ -1,6 +1,7 @@
 """Many media files: find them, share them out, skip what is done, go on after a failure, leave only whole results."""
 
 import glob
+import json
 import os
 import re
 import sys
@@ -136,8 +137,10 @@ def run(batch: Batch, jobs: Sequence[Job], *, show: bool = True) -> Summary:
         The summary, also when everything failed; the failures are in ``failed.json`` in the output folder, too.
 
     Raises:
+        OutputError: the list of failures would replace a file that is none.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the file that was being read leaves nothing behind.
     """
+    _refuse_foreign(batch.out / batch.shard.failed_name)
     summary, jobs = Summary(), batch.shard.of(jobs)
     console = Console(stderr=True)
     columns = (
@@ -165,6 +168,18 @@ def run(batch: Batch, jobs: Sequence[Job], *, show: bool = True) -> Summary:
     finally:
         _list_failures(batch, summary.failed)
     return summary
+
+
+def _refuse_foreign(path: Path) -> None:
+    """See that a list of failures to be replaced is one of ours."""
+    if not path.exists():
+        return
+    try:
+        ours = all({"file", "error", "fix"} == set(entry) for entry in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        ours = False
+    if not ours:
+        raise OutputError(f"{path} is in the way; it is no list of failures.", "Choose another folder with --out.")
 
 
 def _list_failures(batch: Batch, failed: list[dict[str, str]]) -> None:

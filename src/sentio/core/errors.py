@@ -58,5 +58,5 @@ def require(module: str, extra: str) -> ModuleType:
             raise
         raise MissingExtraError(
             f"This needs the package {module!r}, which is not installed.",
-            f'Run: pip install "sentio[{extra}]"',
+            f'In the folder of this project, run: pip install ".[{extra}]"',
         ) from error
