@@ -151,7 +151,7 @@ class PatchWise:
 
     def propose(self, core: Indices) -> Floats:
         rows = [np.arange(self.starts[i], self.starts[i + 1]) for i in np.sort(core)]
-        return self.proposals[np.concatenate(rows)]
+        return np.asarray(self.proposals[np.concatenate(rows)])
 
     def spread(self, new: Floats, existing: Floats) -> Floats:
         return new
@@ -163,7 +163,7 @@ def patch_outputs(cloud: Floats, output: str) -> Floats:
     radius = np.sqrt(((cloud - centroid) ** 2).sum(-1).max(1))[:, None, None]
     unit = ((cloud - centroid) / radius).astype(np.float32)
     result: npt.NDArray[np.float32] = weights_session("pu-mfa").run([output], {"sparse": unit})[0]
-    return (result if output == "attention" else result * radius + centroid).astype(np.float64)
+    return np.asarray(result if output == "attention" else result * radius + centroid, np.float64)
 
 
 @cache

@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 NETWORKS: dict[str, Callable[[geometry.Sources], Network]] = {"pu-any": AnyRatio, "pu-mfa": PatchWise}
-BLOCK = 4096
+BLOCK = 8192
 """Most points in which new ones are chosen together: within a block they are spread evenly, between blocks in
 proportion to the points that were there, so that dense regions stay denser."""
 ROUND = 4.0
