@@ -119,7 +119,7 @@ def test_rotated_phone_video_is_read_upright(tmp_path) -> None:
     assert table.header["media"]["size"] == [480, 360]
     assert set(table["person"]) == {0}
     for column in ("face_x", "face_y", "face_w", "face_h"):
-        assert np.abs(table[column] - upright[column]).mean() < 5  # the cascade jitters by pixels
+        assert np.abs(table[column] - upright[column]).mean() < 10  # the cascade jitters by pixels
 
 
 def test_burst_of_random_bytes_costs_only_its_stretch(tmp_path) -> None:

@@ -102,7 +102,7 @@ def test_failures_are_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(OutputError):
         write_view(sheet(9), sheet(9), tmp_path / "file" / "a.html")
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(MissingExtraError, match=r"sentio\[view\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[view\]"):
         write_view(sheet(9), sheet(9), tmp_path / "a.html")
 
 

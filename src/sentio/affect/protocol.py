@@ -32,7 +32,7 @@ _CLASSES: dict[Protocol, list[int]] = {"abaw": [*range(8)], "abaw2": [*range(7)]
 def decide(probability: NDArray[np.floating[Any]], protocol: Protocol) -> NDArray[np.int64]:
     """(N, 8) probabilities to (N,) ids: the most likely of the classes that the protocol has."""
     classes = np.array(_CLASSES[protocol])
-    return classes[probability[:, classes].argmax(axis=1)]
+    return np.asarray(classes[probability[:, classes].argmax(axis=1)])
 
 
 def ccc(prediction: NDArray[np.floating[Any]], label: NDArray[np.floating[Any]]) -> Floats:

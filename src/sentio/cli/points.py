@@ -7,6 +7,9 @@ from typing import Literal
 
 from sentio.cli.output import lines, progress
 
+TABLE_WIDTH = 160
+"""Characters that the table of an evaluation needs, also where it goes to a file."""
+
 
 def upsample_cloud(
     path: Path,
@@ -108,5 +111,5 @@ def evaluate_upsampling(
     if json:
         print(json_format.dumps([asdict(row) for row in result.means()], indent=2))
     else:
-        Console().print(result.table())
+        Console(width=max(Console().width, TABLE_WIDTH)).print(result.table())
     return 0
