@@ -120,6 +120,7 @@ def test_doctor_finds_no_problem_here(capsys) -> None:
     assert cli.main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["problems"] == []
+    assert 1 <= report["quickest_threads"] <= report["machine"]["usable_cores"]
     assert report["decoders"]["h264"] and report["weights"]["pu-any"] == "ok"
     assert set(report["dependencies"]) == {
         "numpy",

@@ -2,6 +2,7 @@
 
 import platform
 import re
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -9,6 +10,7 @@ from sentio import __version__
 from sentio.core import weights
 from sentio.core.bench import installed_version, machine
 from sentio.core.errors import InputError, WeightsError
+from sentio.core.runtime import probe_threads
 
 DECODERS = (
     "h264",
@@ -42,6 +44,7 @@ def examine() -> dict[str, Any]:
     report["onnx_providers"] = _providers()
     report["decoders"] = _decoders()
     report["weights"], damaged = _weights()
+    report["quickest_threads"] = None if damaged else _quickest_threads()
     report["extras"] = {extra: _state(extra, packages) for extra, packages in needed.items()}
     absent = [name for name, version in report["dependencies"].items() if version is None]
     undecodable = [name for name, there in report["decoders"].items() if not there]
@@ -69,6 +72,15 @@ def _providers() -> list[str]:
     import onnxruntime
 
     return list(onnxruntime.get_available_providers())
+
+
+def _quickest_threads() -> int:
+    """How many threads run the embedded network ``pu-mfa`` quickest here."""
+    import numpy as np
+
+    patches = np.random.default_rng(0).random((2, 256, 3), np.float32)
+    opened = cache(lambda threads: weights.session("pu-mfa", threads=threads))
+    return probe_threads(lambda threads: opened(threads).run(["fine"], {"sparse": patches}))
 
 
 def _decoders() -> dict[str, bool]:

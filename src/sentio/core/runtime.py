@@ -41,7 +41,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def probe_threads(run: Callable[[int], None], *, seconds: float = 0.2) -> int:
+def probe_threads(run: Callable[[int], Any], *, seconds: float = 0.2) -> int:
     """The thread count at which ``run`` is quickest, by trial: containers often promise more cores than they give.
 
     Args:
