@@ -4,23 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentio.affect.faces import Detection, Haar, YuNet, default_detector
+from sentio.affect.faces import Detection, YuNet, default_detector
 from sentio.affect.faces.detector import overlap, suppress
 from sentio.affect.faces.yunet import FLOOR, LIMIT, blend, decode
 from sentio.core.errors import WeightsError
 
 boxes = st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.floats(0.5, 60), st.floats(0.5, 60))
-
-
-@pytest.fixture
-def yunet(shared, monkeypatch) -> YuNet:
-    monkeypatch.setenv("SENTIO_CACHE", str(shared / "data/affect/models/yunet"))
-    return YuNet()
-
-
-@pytest.fixture(params=["haar", "yunet"])
-def detector(request):
-    return Haar() if request.param == "haar" else request.getfixturevalue("yunet")
 
 
 def naive_overlap(a, b) -> float:

@@ -8,24 +8,13 @@ from hypothesis import strategies as st
 
 import sentio
 from patches import SIDE, Squares, scene
-from sentio.affect.faces import FaceTracker, Haar, Reason, TrackingConfig, YuNet, align
+from sentio.affect.faces import FaceTracker, Haar, Reason, TrackingConfig, align
 from sentio.affect.faces.alignment import TEMPLATE
 from sentio.affect.media import open_media
 from sentio.core.errors import InputError
 
 DEMO = Path(sentio.__file__).parent / "assets" / "demo.mp4"
 CAUSAL = TrackingConfig(lookahead=False)
-
-
-@pytest.fixture
-def yunet(shared, monkeypatch) -> YuNet:
-    monkeypatch.setenv("SENTIO_CACHE", str(shared / "data/affect/models/yunet"))
-    return YuNet()
-
-
-@pytest.fixture(params=["haar", "yunet"])
-def detector(request):
-    return Haar() if request.param == "haar" else request.getfixturevalue("yunet")
 
 
 def follow(frames, detector=None, config=None):

@@ -7,7 +7,7 @@ as float32 in [-1, 1], mono, at ``info.rate``. Nothing about the input is left f
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, cast
@@ -57,6 +57,22 @@ class Encoder(Protocol):
     def info(self) -> EncoderInfo: ...
 
     def __call__(self, x: Tensor) -> Tensor: ...
+
+
+def residual_stages(block: Callable[..., nn.Module], stages: Sequence[tuple[int, int]], channels: int) -> nn.Sequential:
+    """Blocks one after another, as in He et al. (2016): each stage but the first begins with stride 2.
+
+    Args:
+        block: makes a block from its channels in, its channels out and ``stride``.
+        stages: channels and number of blocks of each stage.
+        channels: channels that come in.
+    """
+    blocks = []
+    for stage, (width, count) in enumerate(stages):
+        for position in range(count):
+            blocks.append(block(channels, width, stride=2 if stage and not position else 1))
+            channels = width
+    return nn.Sequential(*blocks)
 
 
 def encode_faces(network: Callable[[Tensor], Tensor], info: EncoderInfo, faces: Tensor) -> Tensor:

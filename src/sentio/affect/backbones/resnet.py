@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from sentio.affect.backbones import EncoderInfo, encode_faces
+from sentio.affect.backbones import EncoderInfo, encode_faces, residual_stages
 
 STAGES = ((256, 3), (512, 4), (1024, 6), (2048, 3))
 """Channels and blocks of the four stages; each begins with stride 2 but the first."""
@@ -27,12 +27,7 @@ class ResNet50(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(_convolution(3, 64, 7, stride=2), nn.BatchNorm2d(64), nn.ReLU())
-        blocks, channels = [], 64
-        for stage, (width, count) in enumerate(STAGES):
-            for position in range(count):
-                blocks.append(Bottleneck(channels, width, stride=2 if stage and not position else 1))
-                channels = width
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = residual_stages(Bottleneck, STAGES, 64)
 
     def forward(self, faces: Tensor) -> Tensor:
         return encode_faces(self.network, self.info, faces)

@@ -9,7 +9,7 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from sentio.affect.backbones import EncoderInfo, encode_faces
+from sentio.affect.backbones import EncoderInfo, encode_faces, residual_stages
 
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 """Channels and blocks of the four stages."""
@@ -26,12 +26,7 @@ class ResNeXt34(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(SameConv2d(3, 64, 7, stride=2, he=True), _norm(64), nn.ReLU())
-        blocks, channels = [], 64
-        for stage, (width, count) in enumerate(STAGES):
-            for position in range(count):
-                blocks.append(Block(channels, width, stride=2 if stage and not position else 1))
-                channels = width
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = residual_stages(Block, STAGES, 64)
 
     def forward(self, faces: Tensor) -> Tensor:
         return encode_faces(self.network, self.info, faces)

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentio.affect.backbones import EncoderInfo, encode_faces
+from sentio.affect.backbones import EncoderInfo, encode_faces, residual_stages
 
 STAGES = ((32, 1), (64, 2), (128, 1), (192, 1))
 """Channels and blocks of the four stages; each begins with stride 2 but the first."""
@@ -28,12 +28,7 @@ class SmallResNet(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
         )
-        blocks = []
-        for stage, (width, count) in enumerate(STAGES):
-            for position in range(count):
-                blocks.append(Block(channels, width, stride=2 if stage and not position else 1))
-                channels = width
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = residual_stages(Block, STAGES, channels)
 
     def forward(self, faces: Tensor) -> Tensor:
         return encode_faces(self.network, self.info, faces)
