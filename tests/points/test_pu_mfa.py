@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from sentio.core import registry
-from sentio.points import export
+from sentio.core import export
 from sentio.points.batch import PatchBatch
 from sentio.points.models.pu_mfa import GlobalContextRefining, PointTransformerBlock, SelfAttention
 

@@ -48,7 +48,8 @@ class WeightFile:
 class Card:
     """What is known of a model's weights; see the module's text.
 
-    ``inputs`` and ``outputs`` map names to shapes; a string in a shape is a free dimension.
+    ``inputs`` and ``outputs`` map names to shapes; a string in a shape is a free dimension. ``details`` are numbers
+    that inference needs besides the graph, such as thresholds.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Card:
     command: str = ""
     scores: tuple[str, ...] = ()
     use: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def cache_folder() -> Path:

@@ -7,7 +7,7 @@ before it. Labels are read off the movements themselves, so that they are right 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -139,7 +139,28 @@ def _uneven(weights: Weights, rng: np.random.Generator) -> Weights:
 
 def blink(face: Face, amount: float) -> Face:
     """The same face with its lids shut by ``amount``."""
-    return Face(face.weights | {"blink": amount}, face.gaze, face.expression, face.valence, face.arousal)
+    return replace(face, weights=face.weights | {"blink": amount})
+
+
+IDLE_P, IDLE_MOST = 0.15, 0.22
+"""How likely each movement is stirred without meaning, and by how much at most: less than is labelled."""
+SPEECH_P = 0.15
+"""Share of single pictures that catch a person speaking."""
+
+
+def enliven(face: Face, rng: np.random.Generator, table: Table | None = None) -> Face:
+    """The same expression with small movements that mean nothing and, at times, a mouth that speaks.
+
+    Class, valence and arousal stay; ``action_units`` follow the movements.
+    """
+    names = sorted(set().union(*map(controls, (table or expressions()).values())) - {"blink"})
+    stirred = {name: float(rng.uniform(0, IDLE_MOST)) for name in names if rng.random() < IDLE_P}
+    if rng.random() < SPEECH_P:
+        spoken = {unit: float(course[0]) for unit, course in _talk(rng.uniform(0.2, 1, 1), rng).items()}
+        stirred = {name: stirred.get(name, 0.0) + spoken.get(name, 0.0) for name in {**stirred, **spoken}}
+    moved = _uneven(stirred, rng)
+    weights = {name: face.weights.get(name, 0.0) + moved.get(name, 0.0) for name in {**face.weights, **moved}}
+    return replace(face, weights=weights)
 
 
 def perform(

@@ -181,6 +181,7 @@ def _describe(
         "valence": round(face.valence, 3),
         "arousal": round(face.arousal, 3),
         "action_units": face.action_units.tolist(),
+        "movements": {name: round(weight, 3) for name, weight in sorted(face.weights.items()) if weight > 0},
         "yaw_pitch_roll": [round(float(angle), 3) for angle in turn],
         "landmarks": np.round(landmarks, 2).tolist(),
     }
@@ -194,7 +195,7 @@ def _pictures(
     rows = []
     for k in range(PICTURES):
         label = EXPRESSIONS[(index * PICTURES + k) % len(EXPRESSIONS)]
-        face = acting.draw(label, rng, _table(options))
+        face = acting.enliven(acting.draw(label, rng, _table(options)), rng, _table(options))
         if rng.random() < 0.06:
             face = acting.blink(face, float(rng.uniform(0.6, 1)))
         picture, landmarks, turn = aligned(person, face, scene.draw(rng), rng)

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sentio.core.export import Graph
 from sentio.core.registry import register
 from sentio.points.batch import QueryBatch
-from sentio.points.export import Graph
+from sentio.points.card import TRAINING_DATA, USE
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,8 @@ class PUAny(nn.Module):
             ("features",),
             dict.fromkeys((*source, "features"), ("N",)),
             f"Sources as sentio.points.geometry.measure gives them; offsets to the {k} neighbours in the cloud's unit.",
+            TRAINING_DATA,
+            USE,
         )
         head = Graph(
             "pu-any",
@@ -241,5 +244,7 @@ class PUAny(nn.Module):
             ("displacement", "error"),
             dict.fromkeys(query, ("N",)) | per_query,
             "Features of pu-any-encoder; offsets of a query from its nearest sources in the cloud's unit.",
+            TRAINING_DATA,
+            USE,
         )
         return [encoder, head]

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sentio.core.export import Graph
 from sentio.core.registry import register
 from sentio.points.batch import PatchBatch
-from sentio.points.export import Graph
+from sentio.points.card import TRAINING_DATA, USE
 from sentio.points.losses import chamfer, repulsion, squared_distances
 
 
@@ -187,6 +188,8 @@ class PUMFA(nn.Module):
             ("coarse", "fine", "attention"),
             free,
             "Patches of 256 points (16 at least), each with its centroid at 0 and its farthest point at 1.",
+            TRAINING_DATA,
+            USE,
         )
         return [graph]
 

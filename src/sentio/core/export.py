@@ -1,13 +1,14 @@
 """From trained weights to the files that inference reads: ONNX graphs, safetensors, cards.
 
-``python -m sentio.points.export RUN/best.safetensors [--score TEXT ...]`` writes into ``sentio/weights``.
+``python -m sentio.core.export RUN/best.safetensors [--score TEXT ...]`` writes into ``sentio/weights``. Any Method can be
+exported that has ``graphs() -> list[Graph]``; the graph that bears the Method's name gets the safetensors file, too.
 """
 
 import argparse
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,19 @@ from sentio.core.weights import Card, WeightFile
 from sentio.core.writers import atomic_path, write_json
 
 OPSET = 18
-TRAINING_DATA = (
-    "30 meshes: common-3d-test-models, libigl tutorial data, PU-Net (for research, not redistributed), trimesh (MIT)",
-    "procedural shapes made by sentio.points.shapes (Apache-2.0)",
-)
-USE = (
-    "Densifying point clouds of surfaces: scans, LiDAR, reconstructions. Not for measuring what was not scanned: new "
-    "points are estimates, and close sheets nearer to each other than the spacing may be joined."
-)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A module to be traced: example inputs, output names, and for each tensor the names of its free dimensions,
-    which are the first ones.
+    """A module to be traced, and what its card says.
+
+    Attributes:
+        inputs: examples.
+        outputs: names, in the module's order.
+        free: names of the free dimensions of each tensor, which are its first ones.
+        training_data: sources with their licences.
+        use: what the model is for, and what not.
+        details: numbers that inference needs besides the graph, such as thresholds.
     """
 
     name: str
@@ -42,6 +42,9 @@ class Graph:
     outputs: tuple[str, ...]
     free: Mapping[str, tuple[str, ...]]
     preprocessing: str
+    training_data: tuple[str, ...]
+    use: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_onnx(graph: Graph, path: Path) -> None:
@@ -91,10 +94,11 @@ def export(
             system=method.name,
             config=recipe.to_dict(method.config),
             preprocessing=graph.preprocessing,
-            training_data=TRAINING_DATA,
+            training_data=graph.training_data,
             command=command,
             scores=tuple(scores),
-            use=USE,
+            use=graph.use,
+            details=dict(graph.details),
         )
         cards.append(folder / f"{graph.name}.json")
         write_json(cards[-1], asdict(card))
