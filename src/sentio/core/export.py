@@ -1,7 +1,7 @@
 """From trained weights to the files that inference reads: ONNX graphs, safetensors, cards.
 
-``python -m sentio.core.export RUN/best.safetensors [--score TEXT ...]`` writes into ``sentio/weights``. Any Method can be
-exported that has ``graphs() -> list[Graph]``; the graph that bears the Method's name gets the safetensors file, too.
+``python -m sentio.core.export RUN/best.safetensors [--score TEXT ...]`` writes into ``sentio/weights``. Any Method can
+be exported that has ``graphs() -> list[Graph]``; the graph that bears the Method's name gets the safetensors file, too.
 """
 
 import argparse
