@@ -1,0 +1,154 @@
+"""What a voice sounds like, four times a second: the embedded voice model on a stream of sound, without torch."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentio.affect.media import SAMPLE_RATE, AudioBlock
+from sentio.core import weights
+from sentio.core.errors import InputError
+
+RATE = SAMPLE_RATE
+WINDOW_S = 3.0
+"""Seconds of sound that a score is made from: those before its time, none after."""
+HOP_S = 0.25
+"""Seconds between two scores."""
+TOLERANCE_S = 0.01
+"""Blocks whose stamps differ from where the last one ended by no more than this follow it without a seam."""
+
+_WINDOW, _HOP, _TOLERANCE = round(WINDOW_S * RATE), round(HOP_S * RATE), round(TOLERANCE_S * RATE)
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class VoiceScores:
+    """Answers for N windows.
+
+    Attributes:
+        speech: (N,) probability that somebody speaks in the last half second of the window.
+        valence_arousal: (N, 2) in [-1, 1].
+        expression: (N, 8) probabilities in the order of ``labels.EXPRESSIONS``.
+    """
+
+    speech: Floats
+    valence_arousal: Floats
+    expression: Floats
+
+
+@dataclass(frozen=True)
+class VoiceScore:
+    """The answer for one moment; without speech there is no affect.
+
+    Attributes:
+        time_s: seconds on the container's time line.
+        speech: probability that somebody speaks.
+        valence: in [-1, 1].
+        arousal: in [-1, 1].
+        expression: (8,) probabilities in the order of ``labels.EXPRESSIONS``.
+    """
+
+    time_s: float
+    speech: float
+    valence: float | None
+    arousal: float | None
+    expression: Floats | None
+
+
+class VoiceModel:
+    """The embedded voice model.
+
+    Attributes:
+        threshold: probability of speech below which there is none.
+
+    Raises:
+        WeightsError: its weights are missing or damaged.
+    """
+
+    def __init__(self, *, threads: int = 1) -> None:
+        self._session = weights.session("voice", threads=threads)
+        self.card = weights.card("voice")
+        self.name = self.card.name
+        self.threshold = float(self.card.details["threshold"])
+
+    def describe(self) -> dict[str, Any]:
+        """Provenance for the header of a table."""
+        return {
+            "name": self.name,
+            "sha256": self.card.files["onnx"].sha256,
+            "causal": True,
+            "window_s": WINDOW_S,
+            "hop_s": HOP_S,
+            "threshold": self.threshold,
+        }
+
+    def score(self, windows: Floats) -> VoiceScores:
+        """Score windows of any length.
+
+        Args:
+            windows: (N, S) mono float32 at 16 kHz, nominally within [-1, 1]; silence is put before windows shorter
+                than `WINDOW_S`.
+
+        Raises:
+            InputError: not (N, S), or values that are not finite.
+        """
+        windows = np.asarray(windows, np.float32)
+        if windows.ndim != 2 or not np.isfinite(windows).all():
+            raise InputError(f"Windows of sound are finite (N, S) arrays; found {windows.shape} or other values.")
+        short = max(0, _WINDOW - windows.shape[1])
+        padded = np.pad(windows, ((0, 0), (short, 0)))
+        return VoiceScores(*self._session.run(["speech", "valence_arousal", "expression"], {"sound": padded}))
+
+
+class VoiceTrack:
+    """Scores of a stream at every multiple of `HOP_S` on its clock, in constant memory.
+
+    The score at t rests on the sound in [t - `WINDOW_S`, t), so it can be given at t and never changes. Where stamps
+    leave a gap there is silence; where blocks overlap the earlier one counts.
+    """
+
+    def __init__(self, model: VoiceModel) -> None:
+        self.model = model
+        self._held = np.zeros(_WINDOW, np.float32)  # the sound before ...
+        self._end: int | None = None  # ... this sample of the clock
+
+    def push(self, block: AudioBlock) -> Iterator[VoiceScore]:
+        """Take in a block of any length, and give the scores of the times that it reaches."""
+        begin = round(block.time_s * RATE)
+        if self._end is None:
+            self._end = begin
+        gap = begin - self._end
+        gap = 0 if abs(gap) <= _TOLERANCE else gap
+        for start in range(0, gap, RATE):
+            yield from self._hear(np.zeros(min(RATE, gap - start), np.float32))
+        samples = block.samples[max(0, -gap) :]
+        for start in range(0, len(samples), RATE):
+            yield from self._hear(samples[start : start + RATE])
+
+    def _hear(self, samples: Floats) -> Iterator[VoiceScore]:
+        """At most a second."""
+        assert self._end is not None
+        sound = np.concatenate([self._held, samples])
+        ahead = range(_HOP - self._end % _HOP, len(samples) + 1, _HOP)  # samples from the old end to each time
+        times = [(self._end + step) / RATE for step in ahead]
+        self._held, self._end = sound[-_WINDOW:], self._end + len(samples)
+        if times:
+            found = self.model.score(np.stack([sound[step : step + _WINDOW] for step in ahead]))
+            yield from (self._row(time_s, found, k) for k, time_s in enumerate(times))
+
+    def _row(self, time_s: float, found: VoiceScores, k: int) -> VoiceScore:
+        speech = float(found.speech[k])
+        if speech < self.model.threshold:
+            return VoiceScore(time_s, speech, None, None, None)
+        valence, arousal = found.valence_arousal[k].tolist()
+        return VoiceScore(time_s, speech, valence, arousal, found.expression[k])
+
+
+def scores(blocks: Iterable[AudioBlock], model: VoiceModel) -> Iterator[VoiceScore]:
+    """The scores of a file's sound at every multiple of `HOP_S` on its clock; see :class:`VoiceTrack`."""
+    track = VoiceTrack(model)
+    for block in blocks:
+        yield from track.push(block)
