@@ -5,15 +5,21 @@ from typing import Literal, cast
 from torch import Tensor
 
 from sentio.affect.backbones import Encoder
+from sentio.affect.backbones.aligned import AlignedResNet
 from sentio.affect.backbones.resnet import ResNet50
 from sentio.affect.backbones.resnext import ResNeXt34
 from sentio.affect.backbones.small import SmallResNet
 from sentio.affect.batch import AffectBatch
 from sentio.core.errors import InputError
 
-FaceNetwork = Literal["small", "resnext34", "resnet50"]
-FaceModule = SmallResNet | ResNeXt34 | ResNet50
-NETWORKS: dict[str, type[FaceModule]] = {"small": SmallResNet, "resnext34": ResNeXt34, "resnet50": ResNet50}
+FaceNetwork = Literal["small", "aligned", "resnext34", "resnet50"]
+FaceModule = SmallResNet | AlignedResNet | ResNeXt34 | ResNet50
+NETWORKS: dict[str, type[FaceModule]] = {
+    "small": SmallResNet,
+    "aligned": AlignedResNet,
+    "resnext34": ResNeXt34,
+    "resnet50": ResNet50,
+}
 
 
 def make_network(name: FaceNetwork) -> FaceModule:

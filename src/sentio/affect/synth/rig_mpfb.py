@@ -21,6 +21,7 @@ _HELPERS = {"helper-l-eye": EYE, "helper-r-eye": EYE, "helper-upper-teeth": TEET
 _CROOKED = ("head-trans", "mouth-trans-in", "mouth-trans-out", "nose-trans-in", "nose-trans-out", "septumangle")
 _LOWEST, _WIDEST = 5.0, 2.3  # decimetres: what is kept of the body
 _COLLAR = -17.0  # cm below the eyes: what is lower is dressed
+_TEETH_MOVED = np.array([0, -0.4, 0.3], np.float32)  # cm: else a smile shows none of them
 # Vertex numbers of base.obj, chosen by projecting the landmarks of ICT-FaceKit on this head and looking.
 # fmt: off
 _LANDMARKS = (
@@ -58,6 +59,7 @@ def _build(folder: Path) -> Rig:
     scale = np.float32(rigs.EYE_DISTANCE / (centres[0][0] - centres[1][0]))
     vertices = (rest - np.mean(centres, axis=0)) * scale
     units = partial(_unit, folder / "targets", kept, count, scale)
+    vertices[_upper_teeth(vertices, triangles, part)] += _TEETH_MOVED
     controls, movements = rigs.combine(rigs.table("mpfb"), units, vertices[:, 0])
     part[(part == SKIN) & (vertices[triangles, 1].max(1) < _COLLAR)] = CLOTH
     landmarks = np.searchsorted(kept, np.array(_LANDMARKS)).astype(np.int32)
@@ -66,6 +68,12 @@ def _build(folder: Path) -> Rig:
         uv[eye] = rigs.eye_uv(vertices[eye], (vertices[eye].max(0) + vertices[eye].min(0)) / 2)
     return Rig("mpfb", vertices, triangles, part, uv, identity * scale, partial(_draw, names, start), controls,
                movements, landmarks, (eyes[0], eyes[1]), atlas)  # fmt: skip
+
+
+def _upper_teeth(vertices: Floats, triangles: Ints, part: np.ndarray) -> Ints:
+    """Numbers of the vertices of the upper row."""
+    teeth = np.unique(triangles[part == TEETH])
+    return np.asarray(teeth[vertices[teeth, 1] > vertices[teeth, 1].mean()], np.int32)
 
 
 def _to_template(uv: Floats, landmarks: Ints) -> Floats:

@@ -1,0 +1,119 @@
+"""The face model that comes with the package: all affect of one aligned face, learnt from rendered faces alone.
+
+What is learnt first is how strongly the face moves (the studio knows each movement's strength), and valence and
+arousal; the class is read off these by a small layer, so that it rests on movements rather than on looks. See
+docs/face.md.
+"""
+
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sentio.affect.backbones import Encoder
+from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
+from sentio.affect.batch import AffectBatch, AffectOutput
+from sentio.affect.data.renders import MOVEMENTS, RenderBatch, RenderedFaces, RendersConfig
+from sentio.affect.distortion import distort
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_AROUSAL
+from sentio.affect.losses import ccc
+from sentio.core import recipe
+from sentio.core.registry import register
+
+LANDMARKS = 68
+
+
+@dataclass(frozen=True)
+class FaceConfig:
+    """Config of the embedded face model.
+
+    Args:
+        encoder: face network.
+        classes: what the class is read off.
+        gentle: share of the training in which distortions grow to their full strength.
+        smoothing: of the class labels.
+        weights: of the terms of the loss: movements, action units, valence and arousal, class.
+        dropout: of the features.
+    """
+
+    encoder: FaceNetwork = "aligned"
+    classes: Literal["movements", "features", "both"] = "both"
+    gentle: float = 0.2
+    smoothing: float = 0.1
+    weights: tuple[float, float, float, float] = (4.0, 1.0, 1.0, 0.5)
+    dropout: float = 0.2
+
+
+@register("face", summary="All affect of one face, learnt from rendered faces; the model that comes with the package.")
+class Face(nn.Module):
+    """Face network; heads for movements, action units, valence and arousal; the class."""
+
+    Config = FaceConfig
+
+    def __init__(self, config: FaceConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = make_network(config.encoder)
+        dim = self.encoder.info.dim
+        self.dropout = nn.Dropout(config.dropout)
+        self.movements = nn.Linear(dim, len(MOVEMENTS))
+        self.units = nn.Linear(dim, len(ACTION_UNITS))
+        self.affect = nn.Linear(dim, len(VALENCE_AROUSAL))
+        known = len(MOVEMENTS) + len(VALENCE_AROUSAL)
+        self.rule = nn.Sequential(nn.Linear(known, 64), nn.ReLU(), nn.Linear(64, len(EXPRESSIONS)))
+        self.landmarks = nn.Linear(dim, 2 * LANDMARKS)
+        self.direct = nn.Linear(dim, len(EXPRESSIONS))
+
+    def open_data(self, folder: Path, section: dict[str, Any]) -> RenderedFaces:
+        """The pictures of a folder that ``sentio synth`` filled."""
+        return RenderedFaces(folder, recipe.from_dict(RendersConfig, section, where="data"))
+
+    def forward(self, batch: AffectBatch) -> AffectOutput:
+        """All tasks for every frame; NaN without a face."""
+        features = face_features(cast(Encoder, self.encoder), batch)
+        absent = ~batch.face_valid[..., None]
+        answers = {name: value.masked_fill(absent, nan) for name, value in self.answer(features).items()}
+        del answers["movements"], answers["rule"], answers["direct"]
+        return AffectOutput(features=features, **answers)
+
+    def answer(self, features: Tensor) -> dict[str, Tensor]:
+        """(..., D) to movements (..., M), action_units (..., 12) logits, valence_arousal, expression logits."""
+        movements, affect = self.movements(features), torch.tanh(self.affect(features))
+        rule = self.rule(torch.cat([movements, affect], -1).detach())
+        direct = self.direct(features)
+        chosen = {"movements": rule, "features": direct, "both": (rule + direct) / 2}[self.config.classes]
+        return {
+            "movements": movements,
+            "action_units": self.units(features),
+            "valence_arousal": affect,
+            "rule": rule,
+            "direct": direct,
+            "expression": chosen,
+        }
+
+    def loss(self, batch: RenderBatch, progress: float) -> dict[str, Tensor]:
+        """Squared errors of movements, cross-entropies of action units and class, concordance of valence, arousal."""
+        strength = min(1.0, 0.2 + progress / self.config.gentle)
+        faces, marks = distort(batch.face, batch.landmarks, cast(int, self.encoder.info.size), strength)
+        faces = faces.contiguous(memory_format=torch.channels_last)  # a third quicker on CPUs
+        features = self.encoder(faces[:, None])[:, 0]
+        found = self.answer(self.dropout(features))
+        shape = self.landmarks(features).float().view(-1, LANDMARKS, 2)
+        move, unit, affect, kind = self.config.weights
+        error = functional.mse_loss(found["valence_arousal"].float(), batch.valence_arousal)
+        return {
+            "movements": move * functional.mse_loss(found["movements"].float(), batch.movements),
+            "action_units": unit
+            * functional.binary_cross_entropy_with_logits(found["action_units"].float(), batch.action_units),
+            "valence_arousal": affect * (1 - ccc(found["valence_arousal"], batch.valence_arousal).mean() + error),
+            "landmarks": functional.smooth_l1_loss(shape, marks, beta=0.05),
+            "rule": functional.cross_entropy(found["rule"].float(), batch.expression),
+            "direct": kind
+            * functional.cross_entropy(
+                found["direct"].float(), batch.expression, label_smoothing=self.config.smoothing
+            ),
+        }
