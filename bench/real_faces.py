@@ -1,0 +1,255 @@
+"""What a model sees in faces that it was not trained on: photographs of people, and held-out renders.
+
+    python bench/real_faces.py london FOLDER --weights NAME [--detector yunet|haar]
+    python bench/real_faces.py renders FOLDER --weights NAME [--rig ict|mpfb] [--split validation]
+
+NAME is a card (its ONNX file answers), the path of a card, or the safetensors file of a run.
+
+`london`: smile against neutral on the Face Research Lab London Set (neutral_front/PERSON_03.jpg,
+smiling_front/PERSON_08.jpg, london_info.csv), each photograph through detector and alignment as `sentio analyze` does
+it. Areas under the ROC curve, with 95 % intervals over people (both pictures of a person are drawn together). Skin tone
+is the individual typology angle of the cheeks of the neutral photograph (median colour of two patches between eye and
+mouth, in CIELAB under D65), cut in thirds: dark is the third with the smallest angles in this set.
+
+`renders`: the official scores of the pictures of one split that `sentio synth` wrote, also while it still writes.
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sentio.affect import thresholds
+from sentio.affect.data import renders
+from sentio.affect.embedded import FaceModel, face_pixels
+from sentio.affect.faces import Detector, FaceTracker, Haar, YuNet
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.affect.protocol import Tally, decide, f1_by_class
+from sentio.affect.roc import paired_auc
+from sentio.core import weights
+from sentio.core.bench import report
+
+DETECTORS: dict[str, Callable[[], Detector]] = {"yunet": YuNet, "haar": Haar}
+CHEEKS = (slice(66, 76), (slice(33, 43), slice(70, 80)))
+"""Rows and the two ranges of columns of an aligned crop."""
+BATCH = 64
+
+Answers = dict[str, NDArray[np.float64]]
+System = Callable[[NDArray[np.uint8]], Answers]
+
+
+def open_system(name: str) -> System:
+    """(N, 112, 112, 3) crops to valence_arousal (N, 2), probabilities expression (N, 8) and action_units (N, 12)."""
+    answer = _method(name) if name.endswith(".safetensors") else _graph(name)
+
+    def system(crops: NDArray[np.uint8]) -> Answers:
+        parts = [answer(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
+        return {output: np.concatenate([part[output] for part in parts]).astype(float) for output in parts[0]}
+
+    return system
+
+
+def _graph(name: str) -> System:
+    side = FaceModel(name).side  # refuses other kinds of model
+    session = weights.session(name)
+    outputs = [node.name for node in session.get_outputs()]
+    return lambda crops: dict(zip(outputs, session.run(None, {"face": face_pixels(list(crops), side)}), strict=True))
+
+
+def _method(path: str) -> System:
+    import torch
+
+    from sentio.affect.batch import AffectBatch
+
+    method = weights.load(path).eval()
+
+    @torch.inference_mode()
+    def answer(crops: NDArray[np.uint8]) -> Answers:
+        faces = torch.from_numpy(face_pixels(list(crops), method.encoder.info.size))[:, None]
+        N = len(faces)
+        there, zero = torch.ones(N, 1, dtype=torch.bool), torch.zeros(N, 1)
+        output = method(AffectBatch(face=faces, face_valid=there, time_s=zero, source=zero[:, 0].long()))
+        values = {
+            "valence_arousal": output.valence_arousal,
+            "expression": None if output.expression is None else output.expression.softmax(-1),
+            "action_units": None if output.action_units is None else output.action_units.sigmoid(),
+        }
+        return {key: value[:, 0].numpy() for key, value in values.items() if value is not None}
+
+    return answer
+
+
+def card_thresholds(name: str) -> tuple[float, ...]:
+    """Of the action units, from the card; 0.5 without one."""
+    details = {} if name.endswith(".safetensors") else weights.card(name).details
+    return tuple(details.get("thresholds", thresholds.DEFAULT))
+
+
+def london(folder: Path, name: str, detector: str) -> dict[str, Any]:
+    """The report on the photographs."""
+    pairs, missed = read_pairs(folder, DETECTORS[detector]())
+    people = list(pairs)
+    system = open_system(name)
+    neutral, smiling = (system(np.stack([pairs[person][k] for person in people])) for k in (0, 1))
+    angles = np.array([skin_angle(pairs[person][0]) for person in people])
+    with (folder / "london_info.csv").open(newline="") as file:
+        women = {row["face_id"] for row in csv.DictReader(file) if row["face_gender"] == "female"}
+    is_woman = np.array([person in women for person in people])
+    third = np.argsort(np.argsort(angles)) * 3 // len(angles)
+    groups = {"all": np.ones(len(people), bool), "women": is_woman, "men": ~is_woman}
+    groups |= {f"skin {tone}": third == k for k, tone in enumerate(("dark", "middle", "light"))}
+    figures: dict[str, Any] = {"weights": name, "detector": detector, "people": len(people), "missed": missed}
+    figures["skin_angle_degrees"] = {
+        tone: [angles[third == k].min(), angles[third == k].max()] for k, tone in enumerate(("dark", "middle", "light"))
+    }
+    figures["groups"] = {
+        group: group_figures({k: v[rows] for k, v in neutral.items()}, {k: v[rows] for k, v in smiling.items()})
+        for group, rows in groups.items()
+    }
+    return figures
+
+
+def read_pairs(folder: Path, detector: Detector) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
+    """Aligned (neutral, smiling) crops by person, and the photographs without a face."""
+    pairs, missed = {}, []
+    for path in sorted((folder / "neutral_front").glob("*.jpg")):
+        person = path.stem.partition("_")[0]
+        paths = path, *(folder / "smiling_front").glob(f"{person}_*.jpg")
+        crops = [face_crop(item, detector) for item in paths]
+        missed += [f"{item.parent.name}/{item.name}" for item, crop in zip(paths, crops, strict=True) if crop is None]
+        if len(crops) == 2 and all(crop is not None for crop in crops):
+            pairs[person] = (crops[0], crops[1])
+    return pairs, missed
+
+
+def face_crop(path: Path, detector: Detector) -> NDArray[np.uint8] | None:
+    """The aligned crop of the widest face in a picture, found as in a video of one frame."""
+    tracker = FaceTracker(detector)
+    decided = tracker.update(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), 0.0) + tracker.flush()
+    faces = [face for frame in decided for face in frame.faces]
+    return max(faces, key=lambda face: face.box[2]).crop if faces else None
+
+
+def skin_angle(crop: NDArray[np.uint8]) -> float:
+    """Individual typology angle (Chardon et al., 1991) of the cheeks in degrees: larger is lighter."""
+    rows, columns = CHEEKS
+    patches = np.concatenate([crop[rows, part].reshape(-1, 3) for part in columns])
+    colour = np.median(patches, axis=0).astype(np.float32).reshape(1, 1, 3) / 255
+    lightness, _, yellow = cv2.cvtColor(colour, cv2.COLOR_RGB2LAB)[0, 0]
+    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+
+
+def group_figures(neutral: Answers, smiling: Answers) -> dict[str, Any]:
+    """Areas under the curve, and what the faces of each kind are taken for."""
+    before, after = (named_scores(answers) for answers in (neutral, smiling))
+    figures: dict[str, Any] = {"people": len(next(iter(neutral.values())))}
+    figures["auc"] = {score: list(paired_auc(after[score], before[score])) for score in before}
+    for kind, answers in (("neutral", neutral), ("smiling", smiling)):
+        if "expression" in answers:
+            called = np.bincount(answers["expression"].argmax(1), minlength=len(EXPRESSIONS))
+            figures[f"{kind}_called"] = {EXPRESSIONS[k]: int(called[k]) for k in np.flatnonzero(called)}
+        if "valence_arousal" in answers:
+            figures[f"{kind}_mean_valence_arousal"] = answers["valence_arousal"].mean(0).tolist()
+        if "action_units" in answers:
+            units = answers["action_units"].mean(0).tolist()
+            figures[f"{kind}_mean_probability"] = dict(zip(ACTION_UNITS, units, strict=True))
+    return figures
+
+
+def named_scores(answers: Answers) -> dict[str, NDArray[np.float64]]:
+    """The scores that a smile should raise, of those that the system answers."""
+    scores = {}
+    if "expression" in answers:
+        scores["p(Happiness)"] = answers["expression"][:, EXPRESSIONS.index("Happiness")]
+    if "action_units" in answers:
+        scores |= {unit: answers["action_units"][:, ACTION_UNITS.index(unit)] for unit in ("AU12", "AU6")}
+    if "valence_arousal" in answers:
+        scores["valence"] = answers["valence_arousal"][:, 0]
+    return scores
+
+
+def held_out(folder: Path, name: str, rig: str | None, split: str) -> dict[str, Any]:
+    """The report on renders."""
+    rows = [row for row in read_rows(folder) if row["split"] == split and rig in (None, row["rig"])]
+    pictures = renders.load(rows)
+    answers, labels = open_system(name)(pictures.faces), pictures.labels
+    pairs: dict[str, Any] = {}
+    if "valence_arousal" in answers:
+        pairs["valence_arousal"] = answers["valence_arousal"], labels["valence_arousal"]
+    if "action_units" in answers:
+        pairs["action_units"] = thresholds.apply(answers["action_units"], card_thresholds(name)), labels["action_units"]
+    if "expression" in answers:
+        pairs["expression"] = decide(answers["expression"], "abaw"), labels["expression"]
+    figures: dict[str, Any] = {"weights": name, "rig": rig, "split": split, "pictures": len(rows)}
+    figures["scores"] = Tally.of(**pairs).scores()
+    if "expression" in answers:
+        for classes, protocol in ((7, "abaw2"), (6, "lsd")):
+            figures["scores"][f"macro_f1_{classes}"], confusion = macro_f1(
+                answers["expression"], labels["expression"], protocol
+            )
+            if classes == 7:
+                figures["confusion_7"] = text(confusion)
+    return figures
+
+
+def macro_f1(probability: NDArray[Any], label: NDArray[Any], protocol: Any) -> tuple[float, NDArray[Any]]:
+    """Over the classes of the protocol alone: pictures of other classes are left out, nothing else is answered."""
+    classes = range(7) if protocol == "abaw2" else range(1, 7)
+    keep = np.isin(label, classes)
+    confusion = Tally.of(expression=(decide(probability[keep], protocol), label[keep])).confusion
+    part = confusion[classes.start : classes.stop, classes.start : classes.stop]
+    return float(f1_by_class(part).mean()), part
+
+
+def text(confusion: NDArray[Any]) -> list[str]:
+    """Lines of a table: rows are labels, columns answers."""
+    names = [name[:5] for name in EXPRESSIONS[: len(confusion)]]
+    lines = [" " * 6 + "".join(f"{name:>6}" for name in names)]
+    return lines + [f"{name:<6}" + "".join(f"{n:>6}" for n in row) for name, row in zip(names, confusion, strict=True)]
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """What is known of the pictures: the listing, or the parts of it while the set is being made."""
+    if not (folder / ".parts").is_dir():
+        return renders.read_listing(folder)
+    parts = [json.loads(path.read_text()) for path in sorted((folder / ".parts").glob("person*.json"))]
+    crops = folder / "affwild2" / "cropped_aligned"
+    return [row["about"] | {"image": crops / row["image"], "split": row["split"]} for part in parts for row in part]
+
+
+def rounded(figures: Any) -> Any:
+    if isinstance(figures, dict):
+        return {name: rounded(value) for name, value in figures.items()}
+    if isinstance(figures, list):
+        return [rounded(value) for value in figures]
+    return round(float(figures), 4) if isinstance(figures, float | np.floating) else figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("london", "renders"):
+        chosen = verbs.add_parser(verb)
+        chosen.add_argument("folder", type=Path)
+        chosen.add_argument("--weights", default="face", help="a card or a safetensors file")
+        chosen.add_argument("--out", type=Path, help="JSON lines to append the report to")
+    verbs.choices["london"].add_argument("--detector", choices=DETECTORS, default="yunet")
+    verbs.choices["renders"].add_argument("--rig", choices=["ict", "mpfb"])
+    verbs.choices["renders"].add_argument("--split", default="validation")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    if options.verb == "london":
+        figures = london(options.folder, options.weights, options.detector)
+    else:
+        figures = held_out(options.folder, options.weights, options.rig, options.split)
+    report(f"real faces {options.verb}", rounded(figures), options.out)
+
+
+if __name__ == "__main__":
+    main()
