@@ -4,7 +4,8 @@
     python bench/analyze.py memory [--minutes 10]       resident memory over a long clip
     python bench/analyze.py start                       import and help times
 
-The clip is the demo clip's face, enlarged to 1280x720 at 30 frames a second, H.264.
+The clip is the demo clip's face, enlarged to 1280x720 at 30 frames a second, H.264, with its sound; faces and voice are
+scored by the embedded models (``--model none`` for faces alone).
 """
 
 import argparse
@@ -24,11 +25,12 @@ import cv2
 import numpy as np
 import psutil
 
-from sentio.affect import pipeline
+from sentio.affect import pipeline, speech
+from sentio.affect.embedded import Models, open_models
 from sentio.affect.faces import FaceTracker
 from sentio.affect.jobs import DEMO_CLIP
-from sentio.affect.media import open_media
-from sentio.core.bench import report
+from sentio.affect.media import SAMPLE_RATE, open_media
+from sentio.core.bench import StageTimer, report
 
 RATE = 30
 
@@ -37,64 +39,76 @@ def make_clip(path: Path, seconds: float) -> Path:
     """The stretches of the demo clip with a face, there and back, enlarged to 720p."""
     with open_media(DEMO_CLIP) as media:
         frames = [cv2.resize(frame.image, (960, 720)) for frame in media if frame.index < 100]
+        sound = np.resize(media.waveform()[0], round(seconds * SAMPLE_RATE))
     frames = [cv2.copyMakeBorder(frame, 0, 0, 160, 160, cv2.BORDER_REPLICATE) for frame in frames]
     cycle = frames + frames[::-1]
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=RATE, options={"preset": "veryfast", "crf": "23"})
+        voice = out.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
         for number in range(round(seconds * RATE)):
             frame = av.VideoFrame.from_ndarray(cycle[number % len(cycle)], format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+        for begin in range(0, len(sound), SAMPLE_RATE):
+            piece = av.AudioFrame.from_ndarray(sound[None, begin : begin + SAMPLE_RATE], "fltp", "mono")
+            piece.sample_rate, piece.pts, piece.time_base = SAMPLE_RATE, begin, Fraction(1, SAMPLE_RATE)
+            out.mux(voice.encode(piece))
+        out.mux(voice.encode(None))
     return path
 
 
-def stages_alone(path: Path, options: pipeline.Options) -> dict[str, float]:
+def stages_alone(path: Path, options: pipeline.Options, models: Models) -> dict[str, float]:
     """Milliseconds per frame of each stage by itself, in one thread."""
+    timer = StageTimer()
     with open_media(path) as media:
-        start = time.perf_counter()
-        frames = [frame for frame in media if frame.image is not None]
-        decode = time.perf_counter() - start
+        with timer.stage("decode"):
+            frames = [frame for frame in media if frame.image is not None]
+        if models.voice:
+            with timer.stage("voice"):
+                list(speech.scores(media.audio(), models.voice))
     tracker = FaceTracker(pipeline.make_detector(options))
-    start = time.perf_counter()
-    decided = [faces for frame in frames for faces in tracker.update(frame.image, frame.time_s)] + tracker.flush()
-    faces = time.perf_counter() - start
-    found = sum(bool(frame.faces) for frame in decided)
-    return {
-        "decode": 1e3 * decode / len(frames),
-        "faces": 1e3 * faces / len(frames),
-        "share_with_face": found / len(frames),
+    with timer.stage("faces"):
+        decided = [faces for frame in frames for faces in tracker.update(frame.image, frame.time_s)] + tracker.flush()
+    found = [(frame.time_s, face) for frame in decided for face in frame.faces]
+    if models.face:
+        with timer.stage("model"):
+            models.face.score(found)
+    return {name: 1e3 * total / len(frames) for name, total in timer.seconds.items()} | {
+        "faces_a_second_of_the_model": len(found) / timer.seconds["model"] if models.face else 0.0,
+        "share_with_face": sum(bool(frame.faces) for frame in decided) / len(frames),
     }
 
 
-def speed(detector: str, repeats: int) -> None:
-    options = pipeline.Options(detector=detector)
+def speed(options: pipeline.Options, repeats: int) -> None:
+    models = open_models(options.model)
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder) / "720p30.mp4", 10)
-        pipeline.analyze_to(Path(folder) / "warm", clip, options=options)
-        alone = [stages_alone(clip, options) for _ in range(repeats)]
+        pipeline.analyze_to(Path(folder) / "warm", clip, options=options, models=models)
+        alone = [stages_alone(clip, options, models) for _ in range(repeats)]
         whole = []
         for number in range(repeats):
-            record = pipeline.analyze_to(Path(folder) / f"run{number}", clip, options=options)
+            record = pipeline.analyze_to(Path(folder) / f"run{number}", clip, options=options, models=models)
             whole.append(1e3 * record["seconds"] / record["frames"])
     median = {name: statistics.median(run[name] for run in alone) for name in alone[0]}
     end_to_end = statistics.median(whole)
-    work = median["decode"] + median["faces"]
+    stages = [median[name] for name in ("decode", "faces", "model", "voice") if name in median]
     figures = {
-        "detector": detector,
+        "detector": options.detector,
+        "model": options.model,
         "repeats": repeats,
         "ms_per_frame_alone": {name: round(value, 3) for name, value in median.items()},
         "ms_per_frame_end_to_end": round(end_to_end, 3),
         "frames_per_second": round(1e3 / end_to_end, 1),
         "times_real_time": round(1e3 / end_to_end / RATE, 2),
-        "share_of_the_slowest_stage_alone": round(max(median["decode"], median["faces"]) / end_to_end, 3),
-        "share_of_the_sum_on_one_core": round(work / end_to_end, 3),
+        "share_of_the_slowest_stage_alone": round(max(stages) / end_to_end, 3),
+        "share_of_the_sum_on_one_core": round(sum(stages) / end_to_end, 3),
     }
     report("analyze speed, 720p30, one face", figures)
 
 
-def memory(detector: str, minutes: float) -> None:
+def memory(options: pipeline.Options, minutes: float) -> None:
     """Resident memory of this process while it reads a long clip, by quarter."""
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder) / "long.mp4", 60 * minutes)
@@ -102,14 +116,16 @@ def memory(detector: str, minutes: float) -> None:
         done = threading.Event()
         watcher = threading.Thread(target=lambda: sizes.extend(_watch(done)))
         watcher.start()
-        record = pipeline.analyze_to(Path(folder) / "out", clip, options=pipeline.Options(detector=detector))
+        models = open_models(options.model)
+        record = pipeline.analyze_to(Path(folder) / "out", clip, options=options, models=models)
         done.set()
         watcher.join()
     warm = [(moment, size) for moment, size in sizes if moment > sizes[-1][0] / 10]
     quarters = [float(np.median([size for _, size in part])) for part in _quarters(warm)]
     moments, values = np.array(warm).T
     figures = {
-        "detector": detector,
+        "detector": options.detector,
+        "model": options.model,
         "minutes_of_video": minutes,
         "frames": record["frames"],
         "seconds": record["seconds"],
@@ -148,13 +164,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["speed", "memory", "start"])
     parser.add_argument("--detector", choices=["auto", "haar", "yunet"], default="auto")
+    parser.add_argument("--model", default="face")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10)
     chosen = parser.parse_args()
+    options = pipeline.Options(detector=chosen.detector, model=chosen.model)
     if chosen.what == "speed":
-        speed(chosen.detector, chosen.repeats)
+        speed(options, chosen.repeats)
     elif chosen.what == "memory":
-        memory(chosen.detector, chosen.minutes)
+        memory(options, chosen.minutes)
     else:
         start()
 

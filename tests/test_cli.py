@@ -15,7 +15,7 @@ from sentio.affect import jobs
 from sentio.core import fetch
 
 PINNED = {
-    "analyze": "out formats detector search_interval fps start end shard demo json quiet resume",
+    "analyze": "out formats detector search_interval fps start end model plot shard demo json quiet resume",
     "upsample": "keep_input no_keep_input ratio points out model format preview view attention json",
     "train": "data out settings resume",
     "evaluate": "data split fallback out submit track edition images json",

@@ -1,8 +1,12 @@
-"""Both face detectors, for the tests that need one."""
+"""Both face detectors, and small affect models, for the tests that need one."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sentio.affect.faces import Haar, YuNet
+from sentio.core import weights
 
 
 @pytest.fixture
@@ -14,3 +18,14 @@ def yunet(shared, monkeypatch) -> YuNet:
 @pytest.fixture(params=["haar", "yunet"])
 def detector(request):
     return Haar() if request.param == "haar" else request.getfixturevalue("yunet")
+
+
+@pytest.fixture(scope="module")
+def tiny_models(tmp_path_factory) -> Iterator[Path]:
+    """Affect models of random weights in the place of the embedded ones; the folder that holds them."""
+    pytest.importorskip("onnx", reason="needs the dev extra")
+    import tiny_models
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield tiny_models.install(tmp_path_factory.mktemp("weights"), patch)
+    weights.cards.cache_clear()

@@ -17,6 +17,8 @@ from sentio.affect.jobs import Batch, Shard
 from sentio.core.errors import InputError, OutputError, RecipeError
 from sentio.core.results import Table
 
+pytestmark = pytest.mark.usefixtures("tiny_models")
+
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory) -> Path:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,23 +13,26 @@ import av
 import numpy as np
 import pytest
 
-from media import burst, steady, tone, write_media
+from media import burst, steady, write_media
 from sentio import analyze
 from sentio.affect import pipeline
+from sentio.affect.embedded import Models, open_models
 from sentio.affect.faces import YuNet
 from sentio.affect.jobs import DEMO_CLIP
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import MediaError, open_media
 from sentio.affect.pipeline import Options
-from sentio.affect.table import AFFECT, SCORES
+from sentio.affect.table import AFFECT, SCORES, VOICE
+from sentio.core import weights
 from sentio.core.errors import RecipeError
 from sentio.core.results import Table
 
+pytestmark = pytest.mark.usefixtures("tiny_models")
 HAAR = Options(detector="haar")
 
 
-@pytest.fixture(scope="session")
-def demo() -> Table:
+@pytest.fixture(scope="module")
+def demo(tiny_models) -> Table:
     return analyze(DEMO_CLIP, options=HAAR)
 
 
@@ -59,7 +63,8 @@ def test_columns_are_those_of_the_contract() -> None:
     assert names[4:11] == ["face_x", "face_y", "face_w", "face_h", "face_score", "quality", "reason"]
     assert names[11:14] == ["valence", "arousal", "expression"]
     assert names[14:22] == [f"p_{name.lower()}" for name in EXPRESSIONS]
-    assert names[22:] == [f"au_{name[2:]}" for name in ACTION_UNITS]
+    assert names[22:34] == [f"au_{name[2:]}" for name in ACTION_UNITS]
+    assert names[34:] == ["speech", "voice_valence", "voice_arousal", "voice_expression"]
 
 
 def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> None:
@@ -72,12 +77,17 @@ def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> N
     assert set(demo["reason"][~present]) == {"no face"}
     assert np.isnan(demo["face_x"][~present]).all()
     assert (demo["quality"][present] > 0.3).mean() > 0.9
-    assert all(column is None for column in demo["expression"])
+    for column in SCORES:
+        assert (demo.arrow[column.name].is_valid().to_numpy() == present).all(), "every face has scores"
 
 
 def test_header_says_what_made_the_table(demo) -> None:
     header = demo.header
-    assert (header["schema"], header["source"], header["model"]) == ("sentio.affect", "demo.mp4", None)
+    assert (header["schema"], header["schema_version"], header["source"]) == ("sentio.affect", 2, "demo.mp4")
+    for key, name in (("model", "face"), ("voice", "voice")):
+        assert header[key]["name"] == name and header[key]["causal"]
+        assert header[key]["sha256"] == weights.sha256(weights.EMBEDDED / f"{name}.onnx")
+    assert header["model"]["smoothing"] == "none" and len(header["model"]["thresholds"]) == 12
     assert header["detector"]["name"] == "haar"
     assert header["options"]["detector"] == "haar"
     assert header["media"]["codec"] == "h264" and header["media"]["losses"]["packets"] == 0
@@ -86,12 +96,19 @@ def test_header_says_what_made_the_table(demo) -> None:
 
 def test_written_tables_equal_the_one_in_memory(demo, tmp_path) -> None:
     seen: list[float] = []
-    record = pipeline.analyze_to(tmp_path, DEMO_CLIP, options=HAAR, formats=("parquet", "jsonl"), progress=seen.append)
+    record = pipeline.analyze_to(
+        tmp_path,
+        DEMO_CLIP,
+        options=HAAR,
+        models=open_models("face"),
+        formats=("parquet", "jsonl"),
+        progress=seen.append,
+    )
     table = Table.read(tmp_path / "affect.parquet")
     assert table.arrow.equals(demo.arrow)
     assert table.header == demo.header
     assert (record["rows"], record["frames"], record["persons"]) == (200, 200, 1)
-    assert set(record["stages"]) == {"decode", "faces", "model"}
+    assert set(record["stages"]) == {"decode", "faces", "model", "voice"}
     assert seen == sorted(seen) and seen[-1] > 0.99
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "affect.jsonl",
@@ -144,11 +161,9 @@ def test_faces_in_damaged_pictures_are_marked(tmp_path) -> None:
     assert sum(marked) <= table.header["media"]["losses"]["frames_doubtful"]
 
 
-def test_video_without_sound_sound_without_video_and_one_frame(tmp_path) -> None:
+def test_video_without_sound_and_one_frame(tmp_path) -> None:
     silent = analyze(write_media(tmp_path / "silent.mp4", times=steady(5)), options=HAAR)
     assert len(silent) == 5 and not silent.header["media"]["has_audio"]
-    sound = analyze(write_media(tmp_path / "sound.wav", sound=tone(1.0), sound_codec="pcm_s16le"), options=HAAR)
-    assert len(sound) == 0 and sound.header["media"]["has_audio"]
     assert len(analyze(write_media(tmp_path / "one.mp4", times=[0.0]), options=HAAR)) == 1
     picture = tmp_path / "face.png"
     import cv2
@@ -223,14 +238,15 @@ class Brightness:
 
 def test_a_model_fills_the_affect_columns(demo) -> None:
     model = Brightness()
-    table = analyze(DEMO_CLIP, options=HAAR, model=model)
+    table = analyze(DEMO_CLIP, options=HAAR, models=Models(face=model))
     present = ~np.isnan(demo["person"])
     assert np.allclose(table["arousal"][present], demo["time_s"][present], atol=1e-6)
     assert np.isnan(table["valence"][~present]).all()
     assert (table["valence"][present] > 0.2).all()
     assert table.header["model"]["name"] == "brightness"
     assert max(model.sizes) == pipeline.BATCH_FRAMES
-    untouched = {column.name for column in SCORES} - {"valence", "arousal", "expression"}
+    assert table.header["voice"] is None
+    untouched = {column.name for column in (*SCORES, *VOICE)} - {"valence", "arousal", "expression"}
     assert all(table.arrow[name].null_count == len(table) for name in untouched)
 
 
@@ -241,7 +257,8 @@ def test_a_failing_model_stops_the_run_with_its_own_error(tmp_path) -> None:
 
     before = threading.active_count()
     with pytest.raises(ArithmeticError):
-        pipeline.analyze_to(tmp_path / "out", DEMO_CLIP, options=HAAR, model=Broken())
+        models = replace(open_models("face"), face=Broken())
+        pipeline.analyze_to(tmp_path / "out", DEMO_CLIP, options=HAAR, models=models)
     assert list((tmp_path / "out").iterdir()) == []
     assert threading.active_count() == before
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from sentio.affect import pipeline
+from sentio.affect.embedded import Models, open_models
 from sentio.affect.media.images import SUFFIXES as IMAGE_SUFFIXES
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import stop_requests
@@ -74,6 +75,7 @@ class Batch:
     out: Path
     options: pipeline.Options
     formats: tuple[str, ...] = ("parquet", "csv")
+    plot: bool = False
     shard: Shard = Shard()
     resume: bool = False
 
@@ -138,9 +140,11 @@ def run(batch: Batch, jobs: Sequence[Job], *, show: bool = True) -> Summary:
 
     Raises:
         OutputError: the list of failures would replace a file that is none.
+        WeightsError: the models cannot be opened, so that every file would fail.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the file that was being read leaves nothing behind.
     """
     _refuse_foreign(batch.out / batch.shard.failed_name)
+    models = open_models(batch.options.model)
     summary, jobs = Summary(), batch.shard.of(jobs)
     console = Console(stderr=True)
     columns = (
@@ -162,7 +166,7 @@ def run(batch: Batch, jobs: Sequence[Job], *, show: bool = True) -> Summary:
                     bar.update(task, completed=share)
 
                 tell(0.0)
-                _run_one(batch, job, summary, tell)
+                _run_one(batch, job, models, summary, tell)
                 bar.remove_task(task)
                 bar.advance(whole)
     finally:
@@ -195,14 +199,14 @@ def _list_failures(batch: Batch, failed: list[dict[str, str]]) -> None:
         ) from error
 
 
-def _run_one(batch: Batch, job: Job, summary: Summary, progress: Callable[[float], None]) -> None:
-    folder = batch.out / job.result
-    if batch.resume and pipeline.is_complete(folder, job.source, batch.options, batch.formats):
+def _run_one(batch: Batch, job: Job, models: Models, summary: Summary, progress: Callable[[float], None]) -> None:
+    folder, formats, plot = batch.out / job.result, batch.formats, batch.plot
+    if batch.resume and pipeline.is_complete(folder, job.source, batch.options, formats, models, plot=plot):
         summary.skipped.append(str(job.source))
         return
     try:
         record = pipeline.analyze_to(
-            folder, job.source, options=batch.options, formats=batch.formats, progress=progress
+            folder, job.source, options=batch.options, models=models, formats=formats, plot=plot, progress=progress
         )
         summary.done.append(record | {"result": str(folder)})
     except SentioError as error:
@@ -266,5 +270,6 @@ def _count(run: dict[str, Any], what: str) -> str:
 
 
 def _losses(run: dict[str, Any]) -> str:
-    lost = run["media"].get("damage")
-    return f", {lost}" if lost else ""
+    media = run["media"]
+    sound = f"sound: {media['sound_damage']}" if media["sound_damage"] else None
+    return "".join(f", {lost}" for lost in (media["damage"], sound) if lost)

@@ -1,4 +1,4 @@
-"""From a media file to the result table: decode | find, follow and align faces | model | table, side by side.
+"""From a media file to the result table: decode | find, follow and align faces | model, voice | table, side by side.
 
 Each stage runs in a thread of its own and hands on through a short queue, so that memory does not grow with the length
 of the video; the libraries that do the work release Python's lock.
@@ -8,17 +8,21 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from sentio import __version__
+from sentio.affect import plot as plots
+from sentio.affect import speech
+from sentio.affect.embedded import Models, NewestScore, Row, open_models, voice_columns
 from sentio.affect.faces import Detector, FaceFrame, FaceTracker, Haar, TrackedFace, TrackingConfig, YuNet, default_name
-from sentio.affect.media import Frame, Media, open_media
+from sentio.affect.media import Damage, Frame, Media, open_media
+from sentio.affect.speech import VoiceScore
 from sentio.affect.table import AFFECT
 from sentio.core.ahead import ahead
 from sentio.core.bench import StageTimer
@@ -30,24 +34,14 @@ from sentio.core.writers import TEMPORARY, WRITERS, write_json
 BATCH_FRAMES = 16
 """Frames whose faces go to the model in one call."""
 RECORD = "run.json"
+PLOT = "affect.svg"
 DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "yunet": YuNet}
 DOUBTFUL = "damaged picture"
 """Reason of a face that is fit but seen in a picture whose data was damaged."""
+NO_PICTURE = "no picture"
+"""Reason of a row of a file that has sound only."""
 
 T = TypeVar("T")
-Row = dict[str, Any]
-
-
-class AffectModel(Protocol):
-    """What fills the affect columns. One object reads one file, so it may keep state from call to call."""
-
-    def describe(self) -> dict[str, Any]:
-        """Name, weights' hash, causal or not, smoothing: goes to the table's header."""
-        ...
-
-    def score(self, faces: Sequence[tuple[float, TrackedFace]]) -> Sequence[Row]:
-        """Affect columns of each face; ``faces`` are (time in s, face) pairs in order of time, then of person."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,8 @@ class Options:
         fps: frames a second to keep, by time; all if None.
         start: first second to read.
         end: last second to read.
+        model: face network that fills the affect columns: a name of weights, or the path of an exported card; with
+            ``none`` they stay null, the voice's, too.
     """
 
     detector: Literal["auto", "haar", "yunet"] = "auto"
@@ -67,6 +63,7 @@ class Options:
     fps: float | None = None
     start: float | None = None
     end: float | None = None
+    model: str = "face"
 
     def __post_init__(self) -> None:
         if self.detector not in ("auto", *DETECTORS):
@@ -75,23 +72,25 @@ class Options:
             raise RecipeError(f"The search interval {self.search_interval} s is no length of time.")
 
 
-def analyze(path: Path | str, *, options: Options | None = None, model: AffectModel | None = None) -> Table:
+def analyze(path: Path | str, *, options: Options | None = None, models: Models | None = None) -> Table:
     """Read one media file, picture or folder of pictures.
 
     Args:
         path: the file or folder.
         options: see :class:`Options`.
-        model: what fills the affect columns; they are null without one.
+        models: what fills the affect columns; those that the options name if not given.
 
     Returns:
-        One row per decoded frame and person; a frame without a face has one row that says why. ``header["media"]``
-        tells what was lost on the way.
+        One row per decoded frame and person; a frame without a face has one row that says why. A file of sound has a
+        row for every score of the voice. ``header["media"]`` tells what was lost on the way.
 
     Raises:
         InputError: the file is missing, empty, damaged beyond reading, or no media.
+        WeightsError: the weights are missing or damaged.
     """
+    options = options or Options()
     batches: list[pa.RecordBatch] = []
-    run = _Run(Path(path), options or Options(), model)
+    run = _Run(Path(path), options, models or open_models(options.model))
     with closing(run.rows()) as rows:
         _collect(rows, RowBuffer(AFFECT.arrow(), batches.append))
     return Table(pa.Table.from_batches(batches, AFFECT.arrow()), run.header())
@@ -102,8 +101,9 @@ def analyze_to(
     path: Path,
     *,
     options: Options,
+    models: Models,
     formats: Sequence[str] = ("parquet", "csv"),
-    model: AffectModel | None = None,
+    plot: bool = False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> dict[str, Any]:
     """Like :func:`analyze`, with the table written to ``folder`` as it grows.
@@ -114,8 +114,9 @@ def analyze_to(
         folder: gets ``affect.parquet``, ``affect.csv`` and so on, whole or not at all, and ``run.json``.
         path: the media file.
         options: see :class:`Options`.
+        models: as in :func:`analyze`.
         formats: suffixes of the tables.
-        model: as in :func:`analyze`.
+        plot: draw ``affect.svg``, too; it is made from all scores at once, which takes 0.1 kB of memory a row.
         progress: called after every frame with the share that is done, 0 to 1; what it raises ends the reading.
 
     Returns:
@@ -125,12 +126,21 @@ def analyze_to(
         InputError: as in :func:`analyze`.
         OutputError: the folder cannot be written.
     """
-    run = _Run(path, options, model, progress)
+    run = _Run(path, options, models, progress)
     schema, tables = AFFECT.arrow(), [folder / f"affect.{kind}" for kind in formats]
-    _clear(folder, formats)
+    _clear(folder, _products(formats, plot))
     started = time.perf_counter()
+    drawn: list[pa.RecordBatch] = []
     with open_writers(tables, schema, run.header) as write, closing(run.rows()) as rows:
-        _collect(rows, RowBuffer(schema, write))
+
+        def keep(batch: pa.RecordBatch) -> None:
+            write(batch)
+            if plot:
+                drawn.append(batch.select(plots.COLUMNS))
+
+        _collect(rows, RowBuffer(schema, keep))
+    if plot:
+        plots.draw(pa.Table.from_batches(drawn, plots.SCHEMA), folder / PLOT, title=run.name)
     record = {
         "file": str(path),
         "input": _fingerprint(path),
@@ -146,9 +156,14 @@ def analyze_to(
     return record
 
 
-def _clear(folder: Path, formats: Sequence[str]) -> None:
-    """Take away the mark of completeness, what a killed run left, and tables that will not be written anew."""
-    others = [f"affect{suffix}" for suffix in WRITERS if suffix[1:] not in formats]
+def _products(formats: Sequence[str], plot: bool) -> list[str]:
+    """Names of the files that a run leaves besides its record."""
+    return [f"affect.{kind}" for kind in formats] + [PLOT] * plot
+
+
+def _clear(folder: Path, products: Sequence[str]) -> None:
+    """Take away the mark of completeness, what a killed run left, and results that will not be made anew."""
+    others = [name for name in (*(f"affect{suffix}" for suffix in WRITERS), PLOT) if name not in products]
     headers = [f"{name}.header.json" for name in others]
     try:
         for stale in [folder / name for name in (RECORD, *others, *headers)] + list(folder.glob(f"{TEMPORARY}*")):
@@ -159,19 +174,22 @@ def _clear(folder: Path, formats: Sequence[str]) -> None:
         ) from error
 
 
-def is_complete(folder: Path, path: Path, options: Options, formats: Sequence[str]) -> bool:
+def is_complete(
+    folder: Path, path: Path, options: Options, formats: Sequence[str], models: Models, *, plot: bool = False
+) -> bool:
     """Whether ``folder`` holds the whole result of this very file (size, time of change), made as it would be now.
 
-    As now means these options, the detector that ``auto`` stands for now, and today's schema.
+    As now means these options, these models, the detector that ``auto`` stands for now, and today's schema.
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        made = (record["schema_version"], record["detector"]["name"])
-        wanted = (_fingerprint(path), to_dict(options), list(formats), (AFFECT.version, _detector_name(options)))
+        made = (record["schema_version"], record["detector"]["name"], record["model"], record["voice"])
         found = (record["input"], record["options"], record["formats"], made)
+        now = (AFFECT.version, _detector_name(options), *models.describe().values())
+        wanted = (_fingerprint(path), to_dict(options), list(formats), now)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return wanted == found and all((folder / f"affect.{kind}").is_file() for kind in formats)
+    return wanted == found and all((folder / name).is_file() for name in _products(formats, plot))
 
 
 class Found(NamedTuple):
@@ -189,10 +207,10 @@ class _Run:
         self,
         path: Path,
         options: Options,
-        model: AffectModel | None,
+        models: Models,
         progress: Callable[[float], None] = lambda share: None,
     ) -> None:
-        self.path, self.options, self.model, self.progress = path, options, model, progress
+        self.path, self.options, self.models, self.progress = path, options, models, progress
         self.name = _name(path)
         self.detector = make_detector(self.options)
         self.media: Media = open_media(path, start=options.start, end=options.end, fps=options.fps)
@@ -214,30 +232,44 @@ class _Run:
                 "licence": self.detector.licence,
                 "provenance": self.detector.provenance,
             },
-            "model": self.model.describe() if self.model else None,
+            **self.models.describe(),
             "media": {
                 **asdict(self.media.info),
-                "damage": str(self.media.damage) if self.media.damage else None,
-                "losses": asdict(self.media.damage),
+                **_losses("", self.media.damage),
+                **_losses("sound_", self.media.audio_damage),
             },
         }
 
     def rows(self) -> Generator[Row, None, None]:
         """All rows in order of frame, then person."""
-        with closing(ahead(self._tracked())) as tracked:
-            for batch in _batched(tracked, BATCH_FRAMES):
-                yield from self._score(batch)
+        with closing(ahead(self._heard())) as scores:
+            if not self.media.info.has_video:
+                yield from self._sound_rows(scores)
+                return
+            voice = NewestScore(scores)
+            with closing(ahead(self._tracked())) as tracked:
+                for batch in _batched(tracked, BATCH_FRAMES):
+                    yield from self._score(batch, voice)
+            voice.finish()
 
     def _decoded(self) -> Iterator[Frame]:
-        with closing(iter(self.media)) as frames:  # type: ignore[type-var]
-            while True:
-                with self.timer.stage("decode"):
-                    frame = next(frames, None)
-                    if frame is not None:
-                        _ = frame.image  # made here, so that the next stage need not wait for it
-                if frame is None:
-                    return
-                yield frame
+        frames: Iterator[Frame] = iter(self.media)
+        # The pixels are made in this stage, so that the next one need not wait for them.
+        return self._timed("decode", (frame for frame in frames if frame.image is not None))
+
+    def _heard(self) -> Iterator[VoiceScore]:
+        """The scores of the voice; none without sound."""
+        return self._timed("voice", speech.scores(self.media.audio(), self.models.voice) if self.models.voice else ())
+
+    def _timed(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """The same items, the time of their making counted for a stage."""
+        iterator = iter(items)
+        while True:
+            with self.timer.stage(stage):
+                item = next(iterator, None)
+            if item is None:
+                return
+            yield item
 
     def _tracked(self) -> Iterator[Found]:
         """The frames and their faces, in order."""
@@ -251,14 +283,15 @@ class _Run:
                 yield from (Found(*waiting.popleft(), faces) for faces in decided)
         yield from (Found(*waiting.popleft(), faces) for faces in tracker.flush())
 
-    def _score(self, batch: list[Found]) -> Iterator[Row]:
+    def _score(self, batch: list[Found], voice: NewestScore) -> Iterator[Row]:
+        model = self.models.face
         faces = [(found.faces.time_s, face) for found in batch for face in found.faces.faces]
         with self.timer.stage("model"):
-            scores = iter(self.model.score(faces) if self.model and faces else [{}] * len(faces))
+            scores = iter(model.score(faces) if model and faces else [{}] * len(faces))
         for found in batch:
             self.frames += 1
             time_s = found.faces.time_s
-            base = {"file": self.name, "frame": found.number, "time_s": time_s}
+            base = {"file": self.name, "frame": found.number, "time_s": time_s, **voice.at(time_s)}
             rows = [base | _face_columns(face) | next(scores) for face in found.faces.faces]
             self.persons.update(face.person for face in found.faces.faces)
             for row in rows or [base | {"reason": str(found.faces.reason)}]:
@@ -267,6 +300,13 @@ class _Run:
                 self.written += 1
                 yield row
             self._tell(time_s)
+
+    def _sound_rows(self, scores: Iterator[VoiceScore]) -> Iterator[Row]:
+        """One row per score, for a file without pictures."""
+        for score in scores:
+            self.written += 1
+            yield {"file": self.name, "time_s": score.time_s, "reason": NO_PICTURE, **voice_columns(score)}
+            self._tell(score.time_s)
 
     def _tell(self, time_s: float) -> None:
         info = self.media.info
@@ -287,6 +327,10 @@ def _face_columns(face: TrackedFace) -> Row:
         "quality": face.quality.value,
         "reason": str(face.quality.reason) or None,
     }
+
+
+def _losses(prefix: str, damage: Damage) -> dict[str, Any]:
+    return {f"{prefix}damage": str(damage) if damage else None, f"{prefix}losses": asdict(damage)}
 
 
 def _collect(rows: Iterator[Row], buffer: RowBuffer) -> None:

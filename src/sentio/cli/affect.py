@@ -21,16 +21,18 @@ def analyze_media(
     fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
+    model: str = "face",
+    plot: bool = False,
     shard: str = "1/1",
     resume: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Read videos, pictures and folders of them: one row per frame and person, with true time stamps.
+    """Read affect from faces and voices in videos, pictures and folders of them: one row per frame and person.
 
     For NAME.mp4 the folder OUT/NAME.sentio appears, with the table affect.parquet and affect.csv and, in run.json,
-    how it was made and what was lost. A file that cannot be read does not stop the others: it is listed in
-    OUT/failed.json and the exit code is 1.
+    how it was made and what was lost. The scores say what a viewer would perceive, not what somebody feels. A file
+    that cannot be read does not stop the others: it is listed in OUT/failed.json and the exit code is 1.
 
     Args:
         demo: read the clip that comes with the package.
@@ -41,8 +43,12 @@ def analyze_media(
         fps: reduce the rate to this many frames a second, by time; every frame if not given.
         start: leave out frames before this time, in seconds.
         end: leave out frames at and after this time, in seconds.
+        model: weights that score the faces: a name (sentio models lists them), the path of an exported card, or none
+            to find faces only.
+        plot: draw affect.svg, all scores of every person and of the voice over time.
         shard: i/n takes every n-th file beginning with the i-th, to share a batch among n runs.
-        resume: skip files whose result is complete, made with the same options, and whose source has not changed.
+        resume: skip files whose result is complete, made with the same options and models, and whose source has not
+            changed.
         json: print a JSON summary instead of a progress bar.
         quiet: print nothing but errors.
     """
@@ -52,8 +58,8 @@ def analyze_media(
         paths = [*paths, jobs.DEMO_CLIP]
     if not paths:
         raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
-    options = pipeline.Options(detector, search_interval, fps, start, end)
-    batch = jobs.Batch(out, options, formats, jobs.Shard.parse(shard), resume)
+    options = pipeline.Options(detector, search_interval, fps, start, end, model)
+    batch = jobs.Batch(out, options, formats, plot, jobs.Shard.parse(shard), resume)
     summary = jobs.run(batch, jobs.find(paths), show=not (json or quiet))
     if json:
         print(json_format.dumps(summary.to_dict(), indent=2))

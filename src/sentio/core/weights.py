@@ -88,11 +88,14 @@ def cards() -> dict[str, Card]:
 
 
 def card(name: str) -> Card:
-    """The card ``name``.
+    """The card ``name``; a name that ends in ``.json`` is the path of a card that lies beside its own files.
 
     Raises:
         WeightsError: there is none; the message lists those there are.
+        RecipeError: the file is no card.
     """
+    if name.endswith(".json"):
+        return recipe.from_dict(Card, recipe.read(Path(name)), where=f"card {name}")
     if name not in cards():
         raise WeightsError(f"There are no weights named {name!r}.", f"There are: {', '.join(cards())}.")
     return cards()[name]
@@ -107,18 +110,25 @@ def is_present(name: str, kind: str = "onnx") -> bool:
 def locate(name: str, kind: str = "onnx") -> Path:
     """Path of a model's file, hash checked.
 
+    Args:
+        name: of a card, see :func:`card`.
+        kind: which of its files.
+
     Raises:
         WeightsError: missing (says how to fetch it) or not the bytes that the card promises.
     """
     file = card(name).files.get(kind)
     if file is None:
         raise WeightsError(f"The weights {name!r} have no {kind} file.")
-    if not file.path.is_file():
-        raise WeightsError(f"The weights {name!r} are not on this machine.", f"Run: sentio models fetch {name}")
-    if (found := sha256(file.path)) != file.sha256:
-        fix = f"Delete it and run: sentio models fetch {name}" if file.url else "Install the package again."
-        raise WeightsError(f"{file.path} is damaged: SHA-256 {found}, expected {file.sha256}.", fix)
-    return file.path
+    own = name.endswith(".json")
+    path = Path(name).with_name(file.file) if own else file.path
+    fetch = f"Run: sentio models fetch {name}" if file.url else "Install the package again."
+    fix = "Export the model again." if own else fetch
+    if not path.is_file():
+        raise WeightsError(f"The weights {name!r} are not on this machine.", fix)
+    if (found := sha256(path)) != file.sha256:
+        raise WeightsError(f"{path} is damaged: SHA-256 {found}, expected {file.sha256}.", fix)
+    return path
 
 
 def session(name: str, *, threads: int = 1) -> Any:

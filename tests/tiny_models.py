@@ -1,0 +1,104 @@
+"""Small models of random weights in the place of the embedded ones: quick, and different for every seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from sentio.core import weights
+
+FACE = {"valence_arousal": 2, "expression": 8, "action_units": 12}
+VOICE = {"speech": None, "valence_arousal": 2, "expression": 8}
+SQUASH = {"valence_arousal": "Tanh", "expression": "Softmax", "action_units": "Sigmoid"}
+
+
+def write_face(folder: Path, *, seed: int = 0, side: int = 80, outputs: dict[str, int] = FACE, **changes) -> Path:
+    """A network of one layer over 4 x 4 means of the crop; returns its card."""
+    random = np.random.default_rng(seed)
+    stride = side // 4
+    nodes = [
+        helper.make_node("AveragePool", ["face"], ["means"], kernel_shape=[stride] * 2, strides=[stride] * 2),
+        helper.make_node("Flatten", ["means"], ["features"]),
+    ]
+    constants = []
+    for name, width in outputs.items():
+        constants.append(_constant(f"{name}_weights", random.normal(0, 1, (48, width))))
+        nodes.append(helper.make_node("MatMul", ["features", f"{name}_weights"], [f"{name}_raw"]))
+        nodes.append(helper.make_node(SQUASH[name], [f"{name}_raw"], [name]))
+    return _write(
+        folder, "face", nodes, constants, {"face": ["n", 3, side, side]},
+        {**{name: ["n", width] for name, width in outputs.items()}, "features": ["n", 48]},
+        details={"thresholds": [0.5] * 12}, **changes,
+    )  # fmt: skip
+
+
+def write_voice(folder: Path, *, seed: int = 0) -> Path:
+    """Speech is the loudness of the newest quarter of a second, the affect a layer over twelve more of them."""
+    random = np.random.default_rng(seed)
+    nodes = [
+        helper.make_node("Abs", ["sound"], ["size"]),
+        helper.make_node("Reshape", ["size", "shape"], ["quarters"]),
+        helper.make_node("ReduceMean", ["quarters", "axis"], ["loudness"], keepdims=0),
+        helper.make_node("Gather", ["loudness", "last"], ["newest"], axis=1),
+        helper.make_node("Mul", ["newest", "gain"], ["loud"]),
+        helper.make_node("Tanh", ["loud"], ["speech"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([0, 12, 4000]), "shape"),
+        numpy_helper.from_array(np.array([2]), "axis"),
+        numpy_helper.from_array(np.array(11), "last"),
+        _constant("gain", np.array(40.0)),
+    ]
+    for name in ("valence_arousal", "expression"):
+        constants.append(_constant(f"{name}_weights", random.normal(0, 10, (12, VOICE[name]))))
+        nodes.append(helper.make_node("MatMul", ["loudness", f"{name}_weights"], [f"{name}_raw"]))
+        nodes.append(helper.make_node(SQUASH[name], [f"{name}_raw"], [name]))
+    outputs = {name: ["n"] if width is None else ["n", width] for name, width in VOICE.items()}
+    return _write(folder, "voice", nodes, constants, {"sound": ["n", 48_000]}, outputs, details={"threshold": 0.5})
+
+
+def install(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Write both, and let the package find its weights in ``folder``, the others as they are."""
+    for file in weights.EMBEDDED.iterdir():
+        if file.stem not in ("face", "voice"):
+            (folder / file.name).symlink_to(file)
+    write_face(folder)
+    write_voice(folder)
+    patch.setattr(weights, "EMBEDDED", folder)
+    weights.cards.cache_clear()
+    return folder
+
+
+def _constant(name: str, values: np.ndarray) -> onnx.TensorProto:
+    return numpy_helper.from_array(values.astype(np.float32), name)
+
+
+def _write(folder, file, nodes, constants, inputs, outputs, *, details, **changes) -> Path:
+    tensors = [
+        [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in side.items()]
+        for side in (inputs, outputs)
+    ]
+    graph = helper.make_graph(nodes, file, *tensors, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    content = model.SerializeToString()
+    (folder / f"{file}.onnx").write_bytes(content)
+    described = {"file": f"{file}.onnx", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    card = {
+        "name": file,
+        "summary": "Random.",
+        "licence": "Apache-2.0",
+        "source": "these tests",
+        "files": {"onnx": described},
+        "inputs": changes.pop("promised", inputs),
+        "outputs": outputs,
+        "details": details,
+    }
+    path = folder / f"{file}.json"
+    path.write_text(json.dumps(card | changes))
+    return path
