@@ -18,6 +18,7 @@ import argparse
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from sentio.core.bench import report
 DETECTORS: dict[str, Callable[[], Detector]] = {"yunet": YuNet, "haar": Haar}
 CHEEKS = (slice(66, 76), (slice(33, 43), slice(70, 80)))
 """Rows and the two ranges of columns of an aligned crop."""
+TONES = ("dark", "middle", "light")
+KINDS = ("neutral", "smiling")
 BATCH = 64
 
 Answers = dict[str, NDArray[np.float64]]
@@ -93,39 +96,53 @@ def card_thresholds(name: str) -> tuple[float, ...]:
 
 def london(folder: Path, name: str, detector: str) -> dict[str, Any]:
     """The report on the photographs."""
-    pairs, missed = read_pairs(folder, DETECTORS[detector]())
-    people = list(pairs)
+    people, missed = read_people(folder, DETECTORS[detector]())
     system = open_system(name)
-    neutral, smiling = (system(np.stack([pairs[person][k] for person in people])) for k in (0, 1))
-    angles = np.array([skin_angle(pairs[person][0]) for person in people])
-    with (folder / "london_info.csv").open(newline="") as file:
-        women = {row["face_id"] for row in csv.DictReader(file) if row["face_gender"] == "female"}
-    is_woman = np.array([person in women for person in people])
-    third = np.argsort(np.argsort(angles)) * 3 // len(angles)
-    groups = {"all": np.ones(len(people), bool), "women": is_woman, "men": ~is_woman}
-    groups |= {f"skin {tone}": third == k for k, tone in enumerate(("dark", "middle", "light"))}
-    figures: dict[str, Any] = {"weights": name, "detector": detector, "people": len(people), "missed": missed}
-    figures["skin_angle_degrees"] = {
-        tone: [angles[third == k].min(), angles[third == k].max()] for k, tone in enumerate(("dark", "middle", "light"))
-    }
-    figures["groups"] = {
-        group: group_figures({k: v[rows] for k, v in neutral.items()}, {k: v[rows] for k, v in smiling.items()})
-        for group, rows in groups.items()
-    }
+    neutral, smiling = (system(np.stack([getattr(person, kind) for person in people])) for kind in KINDS)
+    figures: dict[str, Any] = {"weights": name, "detector": detector, "missed": missed, "groups": {}}
+    for group, rows in groups(people).items():
+        own = [people[row] for row in rows]
+        angles = np.array([person.skin_angle for person in own])
+        figures["groups"][group] = {
+            "people": len(own),
+            "skin_angle_degrees": [angles.min(), angles.max()],
+            **group_figures(*({task: values[rows] for task, values in part.items()} for part in (neutral, smiling))),
+        }
     return figures
 
 
-def read_pairs(folder: Path, detector: Detector) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
-    """Aligned (neutral, smiling) crops by person, and the photographs without a face."""
-    pairs, missed = {}, []
+@dataclass(frozen=True)
+class Person:
+    """Aligned crops of both photographs, and what the table says."""
+
+    neutral: NDArray[np.uint8]
+    smiling: NDArray[np.uint8]
+    gender: str
+
+    @property
+    def skin_angle(self) -> float:
+        """Individual typology angle (Chardon et al., 1991) of the cheeks in degrees: larger is lighter."""
+        rows, columns = CHEEKS
+        patches = np.concatenate([self.neutral[rows, part].reshape(-1, 3) for part in columns])
+        colour = np.median(patches, axis=0).astype(np.float32).reshape(1, 1, 3) / 255
+        lightness, _, yellow = cv2.cvtColor(colour, cv2.COLOR_RGB2LAB)[0, 0]
+        return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+
+
+def read_people(folder: Path, detector: Detector) -> tuple[list[Person], list[str]]:
+    """The people whose face was found in both photographs, and the photographs in which none was."""
+    with (folder / "london_info.csv").open(newline="") as file:
+        genders = {row["face_id"]: row["face_gender"] for row in csv.DictReader(file)}
+    people, missed = [], []
     for path in sorted((folder / "neutral_front").glob("*.jpg")):
-        person = path.stem.partition("_")[0]
-        paths = path, *(folder / "smiling_front").glob(f"{person}_*.jpg")
+        number = path.stem.partition("_")[0]
+        paths = [path, *(folder / "smiling_front").glob(f"{number}_*.jpg")]
         crops = [face_crop(item, detector) for item in paths]
         missed += [f"{item.parent.name}/{item.name}" for item, crop in zip(paths, crops, strict=True) if crop is None]
-        if len(crops) == 2 and all(crop is not None for crop in crops):
-            pairs[person] = (crops[0], crops[1])
-    return pairs, missed
+        found = [crop for crop in crops if crop is not None]
+        if len(found) == len(KINDS):
+            people.append(Person(*found, genders[number]))
+    return people, missed
 
 
 def face_crop(path: Path, detector: Detector) -> NDArray[np.uint8] | None:
@@ -136,21 +153,19 @@ def face_crop(path: Path, detector: Detector) -> NDArray[np.uint8] | None:
     return max(faces, key=lambda face: face.box[2]).crop if faces else None
 
 
-def skin_angle(crop: NDArray[np.uint8]) -> float:
-    """Individual typology angle (Chardon et al., 1991) of the cheeks in degrees: larger is lighter."""
-    rows, columns = CHEEKS
-    patches = np.concatenate([crop[rows, part].reshape(-1, 3) for part in columns])
-    colour = np.median(patches, axis=0).astype(np.float32).reshape(1, 1, 3) / 255
-    lightness, _, yellow = cv2.cvtColor(colour, cv2.COLOR_RGB2LAB)[0, 0]
-    return float(np.degrees(np.arctan2(lightness - 50, yellow)))
+def groups(people: list[Person]) -> dict[str, NDArray[np.int64]]:
+    """Rows of everybody, by gender, and by third of skin tone."""
+    numbers, genders = np.arange(len(people)), np.array([person.gender for person in people])
+    result = {"all": numbers} | {gender: numbers[genders == gender] for gender in sorted(set(genders.tolist()))}
+    thirds = np.array_split(np.argsort([person.skin_angle for person in people]), len(TONES))
+    return result | {f"skin {tone}": third for tone, third in zip(TONES, thirds, strict=True)}
 
 
 def group_figures(neutral: Answers, smiling: Answers) -> dict[str, Any]:
     """Areas under the curve, and what the faces of each kind are taken for."""
     before, after = (named_scores(answers) for answers in (neutral, smiling))
-    figures: dict[str, Any] = {"people": len(next(iter(neutral.values())))}
-    figures["auc"] = {score: list(paired_auc(after[score], before[score])) for score in before}
-    for kind, answers in (("neutral", neutral), ("smiling", smiling)):
+    figures: dict[str, Any] = {"auc": {score: list(paired_auc(after[score], before[score])) for score in before}}
+    for kind, answers in zip(KINDS, (neutral, smiling), strict=True):
         if "expression" in answers:
             called = np.bincount(answers["expression"].argmax(1), minlength=len(EXPRESSIONS))
             figures[f"{kind}_called"] = {EXPRESSIONS[k]: int(called[k]) for k in np.flatnonzero(called)}

@@ -41,4 +41,5 @@ class RandomView(nn.Module):
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
         with torch.autocast(pictures.device.type, enabled=False):  # the blur would give 16-bit pictures
-            return cast(Tensor, self.steps(pictures))
+            views = cast(Tensor, self.steps(pictures))
+        return views.contiguous(memory_format=torch.channels_last)  # in which convolutions on CPUs are a third quicker
