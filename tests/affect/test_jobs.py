@@ -202,9 +202,11 @@ def test_resume_redoes_only_what_is_not_whole_or_has_changed(folder, tmp_path, c
 def test_resume_redoes_what_another_detector_or_schema_has_made(folder, tmp_path) -> None:
     out = tmp_path / "out"
     run(folder, out)
-    for name, key, value in (("a", "detector", {"name": "yunet"}), ("b", "schema_version", 0)):
+    for name, key in (("a", "detector"), ("b", "schema_version")):
         record = out / f"{name}.sentio" / pipeline.RECORD
-        record.write_text(json.dumps(json.loads(record.read_text()) | {key: value}))
+        written = json.loads(record.read_text())
+        other = written[key] | {"provenance": "other weights"} if key == "detector" else written[key] - 1
+        record.write_text(json.dumps(written | {key: other}))
     assert [Path(entry["file"]).name for entry in run(folder, out, resume=True).done] == ["a.mp4", "b.mp4"]
 
 

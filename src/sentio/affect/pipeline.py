@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -26,7 +27,7 @@ from sentio.affect.speech import VoiceScore
 from sentio.affect.table import AFFECT
 from sentio.core.ahead import ahead
 from sentio.core.bench import StageTimer
-from sentio.core.errors import OutputError, RecipeError
+from sentio.core.errors import OutputError, RecipeError, WeightsError
 from sentio.core.recipe import to_dict
 from sentio.core.results import RowBuffer, Table, open_writers
 from sentio.core.writers import TEMPORARY, WRITERS, write_json
@@ -179,15 +180,15 @@ def is_complete(
 ) -> bool:
     """Whether ``folder`` holds the whole result of this very file (size, time of change), made as it would be now.
 
-    As now means these options, these models, the detector that ``auto`` stands for now, and today's schema.
+    As now means these options and models, the detector that ``auto`` stands for now, its weights, and today's schema.
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        made = (record["schema_version"], record["detector"]["name"], record["model"], record["voice"])
+        made = (record["schema_version"], record["detector"], record["model"], record["voice"])
         found = (record["input"], record["options"], record["formats"], made)
-        now = (AFFECT.version, _detector_name(options), *models.describe().values())
+        now = (AFFECT.version, _detector_now(_detector_name(options)), *models.describe().values())
         wanted = (_fingerprint(path), to_dict(options), list(formats), now)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, WeightsError):
         return False
     return wanted == found and all((folder / name).is_file() for name in _products(formats, plot))
 
@@ -227,11 +228,7 @@ class _Run:
             "sentio": __version__,
             "source": self.name,
             "options": to_dict(self.options),
-            "detector": {
-                "name": self.detector.name,
-                "licence": self.detector.licence,
-                "provenance": self.detector.provenance,
-            },
+            "detector": _describe(self.detector),
             **self.models.describe(),
             "media": {
                 **asdict(self.media.info),
@@ -353,6 +350,16 @@ def _batched(items: Iterator[T], size: int) -> Iterator[list[T]]:
 def make_detector(options: Options) -> Detector:
     """The detector that the options ask for."""
     return DETECTORS[_detector_name(options)]()
+
+
+def _describe(detector: Detector) -> dict[str, str]:
+    return {"name": detector.name, "licence": detector.licence, "provenance": detector.provenance}
+
+
+@cache
+def _detector_now(name: str) -> dict[str, str]:
+    """What a header would say of a detector; opened once, however many results are looked through."""
+    return _describe(DETECTORS[name]())
 
 
 def _detector_name(options: Options) -> str:
