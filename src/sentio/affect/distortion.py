@@ -26,7 +26,7 @@ def distort(faces: Tensor, marks: Tensor, size: int, strength: float = 1.0) -> t
         faces: (N, 3, H, W) RGB in [0, 1].
         marks: (N, 68, 2) x and y of the usual 68 landmarks, -1 at the left and upper edges, 1 at the others.
         size: side of the results.
-        strength: 0 gives the pictures back, resized; 1 is everything.
+        strength: 0 only mirrors and resizes; 1 is everything.
 
     Returns:
         (N, 3, size, size) in [0, 1], and (N, 68, 2) landmarks on the same scale, each again of the side that its

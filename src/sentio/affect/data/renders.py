@@ -110,8 +110,10 @@ class RenderedFaces:
         return self.train.batch(items)
 
     def validate(self, method: Any) -> dict[str, float]:
-        """The official scores on the validation pictures."""
-        return score(method, self.validation)
+        """The official scores on the validation pictures, on which the method is also calibrated."""
+        answers = predict(method, self.validation)
+        method.calibrate(answers, self.validation.labels)
+        return score(answers, self.validation)
 
 
 def read_listing(root: Path) -> list[dict[str, Any]]:
@@ -192,9 +194,8 @@ def predict(method: Any, renders: Renders, *, batch_size: int = 256) -> dict[str
     return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 
-def score(method: Any, renders: Renders) -> dict[str, float]:
-    """The official multi-task scores of a method on pictures."""
-    answers = predict(method, renders)
+def score(answers: dict[str, NDArray[np.float64]], renders: Renders) -> dict[str, float]:
+    """The official multi-task scores of answers for pictures; action units are decided at 0.5."""
     labels = renders.labels
     tally = Tally.of(
         valence_arousal=(answers["valence_arousal"], labels["valence_arousal"]),

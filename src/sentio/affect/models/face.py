@@ -10,10 +10,13 @@ from math import nan
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sentio.affect import thresholds
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
@@ -22,9 +25,18 @@ from sentio.affect.distortion import distort
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_AROUSAL
 from sentio.affect.losses import ccc
 from sentio.core import recipe
+from sentio.core.export import Graph
 from sentio.core.registry import register
 
 LANDMARKS = 68
+TRAINING_DATA = (
+    "rendered faces of `sentio synth`, from ICT-FaceKit light (MIT) and MakeHuman / MPFB2 with its skins (CC0 1.0)",
+)
+USE = (
+    "What a viewer would read in a face seen about from the front: research, annotation with a person who checks, "
+    "interfaces. No statement about what somebody feels or intends; see RESPONSIBLE_USE.md. No real face was trained "
+    "on."
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,8 @@ class Face(nn.Module):
     """Face network; heads for movements, action units, valence and arousal; the class."""
 
     Config = FaceConfig
+    temperature: Tensor
+    thresholds: Tensor
 
     def __init__(self, config: FaceConfig) -> None:
         super().__init__()
@@ -67,18 +81,24 @@ class Face(nn.Module):
         self.rule = nn.Sequential(nn.Linear(known, 64), nn.ReLU(), nn.Linear(64, len(EXPRESSIONS)))
         self.landmarks = nn.Linear(dim, 2 * LANDMARKS)
         self.direct = nn.Linear(dim, len(EXPRESSIONS))
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("thresholds", torch.tensor(thresholds.DEFAULT))
 
     def open_data(self, folder: Path, section: dict[str, Any]) -> RenderedFaces:
         """The pictures of a folder that ``sentio synth`` filled."""
         return RenderedFaces(folder, recipe.from_dict(RendersConfig, section, where="data"))
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
-        """All tasks for every frame; NaN without a face."""
+        """All tasks for every frame, the class calibrated; NaN without a face."""
         features = face_features(cast(Encoder, self.encoder), batch)
         absent = ~batch.face_valid[..., None]
-        answers = {name: value.masked_fill(absent, nan) for name, value in self.answer(features).items()}
-        del answers["movements"], answers["rule"], answers["direct"]
-        return AffectOutput(features=features, **answers)
+        found = {name: value.masked_fill(absent, nan) for name, value in self.answer(features).items()}
+        return AffectOutput(
+            valence_arousal=found["valence_arousal"],
+            expression=found["expression"] / self.temperature,
+            action_units=found["action_units"],
+            features=features,
+        )
 
     def answer(self, features: Tensor) -> dict[str, Tensor]:
         """(..., D) to movements (..., M), action_units (..., 12) logits, valence_arousal, expression logits."""
@@ -94,6 +114,37 @@ class Face(nn.Module):
             "direct": direct,
             "expression": chosen,
         }
+
+    def calibrate(self, answers: dict[str, NDArray[np.float64]], labels: dict[str, NDArray[Any]]) -> None:
+        """Set temperature and thresholds by what was answered for the validation pictures, and their labels.
+
+        Args:
+            answers: see :func:`sentio.affect.data.renders.predict`.
+            labels: see :class:`sentio.affect.data.renders.Renders`.
+        """
+        logits = torch.from_numpy(np.log(np.maximum(answers["expression"], 1e-12))) * self.temperature.item()
+        self.temperature.fill_(best_temperature(logits, torch.from_numpy(labels["expression"])))
+        chosen = thresholds.search(answers["action_units"], labels["action_units"], split="validation")
+        self.thresholds.copy_(torch.tensor(chosen))
+
+    def graphs(self) -> list[Graph]:
+        """All tasks for any number of faces."""
+        size = cast(int, self.encoder.info.size)
+        outputs = ("valence_arousal", "expression", "action_units", "features")
+        return [
+            Graph(
+                "face",
+                "Valence, arousal, 8 expressions and 12 action units of an aligned face.",
+                _Answers(self),
+                {"face": torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))},
+                outputs,
+                dict.fromkeys(("face", *outputs), ("faces",)),
+                f"The 112 x 112 crop that sentio.affect.faces.align cuts, resized by area to {size} x {size}; RGB in [0, 1].",
+                TRAINING_DATA,
+                USE,
+                {"thresholds": [round(value, 4) for value in self.thresholds.tolist()]},
+            )
+        ]
 
     def loss(self, batch: RenderBatch, progress: float) -> dict[str, Tensor]:
         """Squared errors of movements, cross-entropies of action units and class, concordance of valence, arousal."""
@@ -117,3 +168,24 @@ class Face(nn.Module):
                 found["direct"].float(), batch.expression, label_smoothing=self.config.smoothing
             ),
         }
+
+
+class _Answers(nn.Module):
+    """The whole model with a tuple of probabilities for output, as a tracer needs it."""
+
+    def __init__(self, model: Face) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, face: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        features = self.model.encoder(face[:, None])[:, 0]
+        found = self.model.answer(features)
+        expression = (found["expression"] / self.model.temperature).softmax(-1)
+        return found["valence_arousal"], expression, found["action_units"].sigmoid(), features
+
+
+def best_temperature(logits: Tensor, label: Tensor) -> float:
+    """What (N, 8) logits must be divided by for the least cross-entropy with (N,) labels (Guo et al., 2017, 4.2)."""
+    candidates = torch.logspace(-1, 1, 201, dtype=torch.float64)
+    losses = [functional.cross_entropy(logits / value, label) for value in candidates]
+    return float(candidates[int(torch.stack(losses).argmin())])

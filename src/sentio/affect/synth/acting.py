@@ -156,7 +156,7 @@ def enliven(face: Face, rng: np.random.Generator, table: Table | None = None) ->
     names = sorted(set().union(*map(controls, (table or expressions()).values())) - {"blink"})
     stirred = {name: float(rng.uniform(0, IDLE_MOST)) for name in names if rng.random() < IDLE_P}
     if rng.random() < SPEECH_P:
-        spoken = {unit: float(course[0]) for unit, course in _talk(rng.uniform(0.2, 1, 1), rng).items()}
+        spoken = {unit: float(course[0]) for unit, course in _talk(rng.uniform(0.1, 0.7, 1), rng).items()}
         stirred = {name: stirred.get(name, 0.0) + spoken.get(name, 0.0) for name in {**stirred, **spoken}}
     moved = _uneven(stirred, rng)
     weights = {name: face.weights.get(name, 0.0) + moved.get(name, 0.0) for name in {**face.weights, **moved}}
