@@ -22,7 +22,8 @@ SURFACES = [
     Surface(shine=0.10, gloss=9, wrap=0.35, open=True),  # hair
     Surface(shine=0.5, gloss=60, wrap=0.0, open=True),  # glasses
 ]
-_HABITS = {"AU4": 0.10, "AU2": 0.08, "AU12": 0.05, "AU15": 0.06, "AU7": 0.08, "AU17": 0.06, "jaw_left": 0.05}
+_HABITS = {"AU1": 0.07, "AU2": 0.11, "AU4": 0.15, "AU5": 0.08, "AU7": 0.11, "AU10": 0.06, "AU12": 0.08, "AU15": 0.11,
+           "AU17": 0.09, "AU24": 0.06, "jaw_left": 0.05}  # fmt: skip
 _PIVOT = np.array([0.0, -5.0, -8.5], np.float32)
 # YuNet puts the corners of mouths outside and above the true ones, by these shares of an aligned crop: medians of
 # bench/render.py detectors over both rigs. Crops are aligned by what it would say, as those of photographs are.
@@ -180,10 +181,13 @@ def aligned_camera(landmarks: Floats, distance: float, size: int = SIZE) -> Came
 
 def crop_matrix(points: NDArray[np.float64], size: int = SIZE) -> Matrix:
     """(5, 2) true landmarks -> transform to the crop that a detector's landmarks would give."""
-    scale = size / SIZE
-    target = (TEMPLATE + 0.5) * scale - 0.5
-    matrix = similarity(points, target)
-    shift = np.linalg.inv(matrix[:, :2]) @ (np.array([[-1, -1], [1, -1]]) * _CORNER_SHIFT * size).T
+    return similarity(as_detected(points), (TEMPLATE + 0.5) * (size / SIZE) - 0.5)
+
+
+def as_detected(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(5, 2) true landmarks -> where YuNet would see them."""
+    to_crop = similarity(points, TEMPLATE)
+    shift = np.linalg.inv(to_crop[:, :2]) @ (np.array([[-1, -1], [1, -1]]) * _CORNER_SHIFT * SIZE).T
     seen = points.copy()
     seen[3:] += shift.T
-    return similarity(seen, target)
+    return seen
