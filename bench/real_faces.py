@@ -11,7 +11,8 @@ it. Areas under the ROC curve, with 95 % intervals over people (both pictures of
 is the individual typology angle of the cheeks of the neutral photograph (median colour of two patches between eye and
 mouth, in CIELAB under D65), cut in thirds: dark is the third with the smallest angles in this set.
 
-`renders`: the official scores of the pictures of one split that `sentio synth` wrote, also while it still writes.
+`renders`: the official scores of the pictures of one split that `sentio synth` wrote, also while it still writes. Those
+of action units depend on thresholds: a model's own, if it has any, else 0.5; chosen on the same split they flatter.
 """
 
 import argparse
@@ -44,25 +45,35 @@ KINDS = ("neutral", "smiling")
 BATCH = 64
 
 Answers = dict[str, NDArray[np.float64]]
-System = Callable[[NDArray[np.uint8]], Answers]
+
+
+@dataclass(frozen=True)
+class System:
+    """What judges faces: a batch of crops (N, 112, 112, 3) to arrays; thresholds of the twelve action units."""
+
+    answer: Callable[[NDArray[np.uint8]], Answers]
+    thresholds: tuple[float, ...]
+
+    def __call__(self, crops: NDArray[np.uint8]) -> Answers:
+        """valence_arousal (N, 2), probabilities expression (N, 8) and action_units (N, 12); those that there are."""
+        parts = [self.answer(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
+        return {output: np.concatenate([part[output] for part in parts]).astype(float) for output in parts[0]}
 
 
 def open_system(name: str) -> System:
-    """(N, 112, 112, 3) crops to valence_arousal (N, 2), probabilities expression (N, 8) and action_units (N, 12)."""
-    answer = _method(name) if name.endswith(".safetensors") else _graph(name)
-
-    def system(crops: NDArray[np.uint8]) -> Answers:
-        parts = [answer(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
-        return {output: np.concatenate([part[output] for part in parts]).astype(float) for output in parts[0]}
-
-    return system
+    """Weights as the module's text says."""
+    return _method(name) if name.endswith(".safetensors") else _graph(name)
 
 
 def _graph(name: str) -> System:
-    side = FaceModel(name).side  # refuses other kinds of model
-    session = weights.session(name)
-    outputs = [node.name for node in session.get_outputs()]
-    return lambda crops: dict(zip(outputs, session.run(None, {"face": face_pixels(list(crops), side)}), strict=True))
+    model, session = FaceModel(name), weights.session(name)  # the first refuses other kinds of model
+    outputs = list(model.outputs)
+
+    def answer(crops: NDArray[np.uint8]) -> Answers:
+        found = session.run(outputs, {"face": face_pixels(list(crops), model.side)})
+        return dict(zip(outputs, found, strict=True))
+
+    return System(answer, tuple(model.card.details.get("thresholds", thresholds.DEFAULT)))
 
 
 def _method(path: str) -> System:
@@ -85,13 +96,8 @@ def _method(path: str) -> System:
         }
         return {key: value[:, 0].numpy() for key, value in values.items() if value is not None}
 
-    return answer
-
-
-def card_thresholds(name: str) -> tuple[float, ...]:
-    """Of the action units, from the card; 0.5 without one."""
-    details = {} if name.endswith(".safetensors") else weights.card(name).details
-    return tuple(details.get("thresholds", thresholds.DEFAULT))
+    found = getattr(method, "thresholds", None)
+    return System(answer, thresholds.DEFAULT if found is None else tuple(found.tolist()))
 
 
 def london(folder: Path, name: str, detector: str) -> dict[str, Any]:
@@ -192,24 +198,19 @@ def named_scores(answers: Answers) -> dict[str, NDArray[np.float64]]:
 def held_out(folder: Path, name: str, rig: str | None, split: str) -> dict[str, Any]:
     """The report on renders."""
     rows = [row for row in read_rows(folder) if row["split"] == split and rig in (None, row["rig"])]
-    pictures = renders.load(rows)
-    answers, labels = open_system(name)(pictures.faces), pictures.labels
-    pairs: dict[str, Any] = {}
-    if "valence_arousal" in answers:
-        pairs["valence_arousal"] = answers["valence_arousal"], labels["valence_arousal"]
+    pictures, system = renders.load(rows), open_system(name)
+    answers, labels = system(pictures.faces), pictures.labels
+    decided = dict(answers)
     if "action_units" in answers:
-        pairs["action_units"] = thresholds.apply(answers["action_units"], card_thresholds(name)), labels["action_units"]
+        decided["action_units"] = thresholds.apply(answers["action_units"], system.thresholds)
     if "expression" in answers:
-        pairs["expression"] = decide(answers["expression"], "abaw"), labels["expression"]
-    figures: dict[str, Any] = {"weights": name, "rig": rig, "split": split, "pictures": len(rows)}
-    figures["scores"] = Tally.of(**pairs).scores()
+        decided["expression"] = decide(answers["expression"], "abaw")
+    scores = Tally.of(**{task: (values, labels[task]) for task, values in decided.items()}).scores()
+    figures: dict[str, Any] = {"weights": name, "rig": rig, "split": split, "pictures": len(rows), "scores": scores}
     if "expression" in answers:
-        for classes, protocol in ((7, "abaw2"), (6, "lsd")):
-            figures["scores"][f"macro_f1_{classes}"], confusion = macro_f1(
-                answers["expression"], labels["expression"], protocol
-            )
-            if classes == 7:
-                figures["confusion_7"] = text(confusion)
+        scores["macro_f1_7"], confusion = macro_f1(answers["expression"], labels["expression"], "abaw2")
+        scores["macro_f1_6"], _ = macro_f1(answers["expression"], labels["expression"], "lsd")
+        figures["confusion_7"] = text(confusion)
     return figures
 
 
