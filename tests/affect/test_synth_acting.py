@@ -93,3 +93,21 @@ def test_a_voice_moves_the_jaw():
     shown = acting.perform(["Neutral"], 6.0, 25, energy, np.random.default_rng(0))
     jaw = np.array([f.weights.get("AU26", 0) for f in shown.faces])
     assert jaw[50:100].mean() > 0.2 and not jaw[:50].any() and not jaw[100:].any()
+
+
+def test_idle_movements_stir_faces_without_another_meaning():
+    calm = [acting.draw("Neutral", np.random.default_rng(k)) for k in range(300)]
+    faces = [acting.enliven(face, np.random.default_rng(k)) for k, face in enumerate(calm)]
+    for before, after in zip(calm, faces, strict=True):
+        assert (after.expression, after.valence, after.arousal) == (before.expression, before.valence, before.arousal)
+        assert all(after.weights[name] >= weight for name, weight in before.weights.items())
+    assert np.mean([after.weights != before.weights for before, after in zip(calm, faces, strict=True)]) > 0.9
+    quiet = [unit for unit in ACTION_UNITS if unit not in ("AU25", "AU26")]
+    assert max(share(faces, unit) for unit in quiet) == 0  # too small to be labelled
+    assert 0.02 < share(faces, "AU26") < acting.SPEECH_P  # mouths that speak
+
+
+def test_idle_movements_repeat():
+    face = acting.draw("Anger", np.random.default_rng(0))
+    one, two = (acting.enliven(face, np.random.default_rng(5)) for _ in range(2))
+    assert one == two
