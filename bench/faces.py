@@ -4,9 +4,10 @@
     python bench/faces.py landmarks FOLDER               error on photographs with hand-placed points (Face Research
                                                          Lab London Set: NAME.jpg with NAME.tem at twice the size)
     python bench/faces.py clips FILE...                  persons, rows without a face and quality of each clip
+    python bench/faces.py model [--weights face]         faces a second that an exported face network judges
 
-The speed is measured on the demo clip, enlarged to 1280x720 at 30 frames a second, frames in memory. It is processor
-time of this process, which other programs on the machine disturb less than wall time.
+The speed of the stage is measured on the demo clip, enlarged to 1280x720 at 30 frames a second, frames in memory. All
+times are processor time of this process, which other programs on the machine disturb less than wall time.
 """
 
 import argparse
@@ -18,12 +19,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sentio.affect.embedded import BATCH_FACES, FaceModel, face_pixels
 from sentio.affect.faces import Detector, FaceTracker, Haar, YuNet, align
 from sentio.affect.faces.appearance import describe
 from sentio.affect.faces.detector import Image
 from sentio.affect.faces.quality import assess
 from sentio.affect.jobs import DEMO_CLIP
 from sentio.affect.media import open_media
+from sentio.core import weights
 from sentio.core.bench import report
 
 DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "yunet": YuNet}
@@ -125,6 +128,23 @@ def clips(paths: list[Path]) -> None:
     report("faces clips", rounded(figures))
 
 
+def model(name: str) -> None:
+    """One ONNX Runtime thread; with and without the resizing of the crops."""
+    side, session = FaceModel(name).side, weights.session(name)
+    rng = np.random.default_rng(0)
+    figures = {"weights": name, "sha256": weights.card(name).files["onnx"].sha256}
+    for count in (1, BATCH_FACES):
+        crops = list(rng.integers(0, 256, (count, 112, 112, 3), np.uint8))
+        pixels = face_pixels(crops, side)
+        network = milliseconds(partial(session.run, None, {"face": pixels}))
+        resizing = milliseconds(partial(face_pixels, crops, side))
+        figures[f"batches of {count}"] = {
+            "network_faces_per_second": 1e3 * count / network,
+            "faces_per_second": 1e3 * count / (network + resizing),
+        }
+    report("faces model", rounded(figures))
+
+
 def rounded(figures):
     if isinstance(figures, dict):
         return {name: rounded(value) for name, value in figures.items()}
@@ -137,12 +157,15 @@ def main() -> None:
     verbs.add_parser("speed").add_argument("--detector", choices=DETECTORS, default="yunet")
     verbs.add_parser("landmarks").add_argument("folder", type=Path)
     verbs.add_parser("clips").add_argument("files", type=Path, nargs="+")
+    verbs.add_parser("model").add_argument("--weights", default="face", help="a card")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.verb == "speed":
         speed(options.detector)
     elif options.verb == "landmarks":
         landmarks(options.folder)
+    elif options.verb == "model":
+        model(options.weights)
     else:
         clips(options.files)
 
