@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sentio.affect.faces import Detection, YuNet, default_detector
 from sentio.affect.faces.detector import overlap, suppress
-from sentio.affect.faces.yunet import FLOOR, LIMIT, blend, decode
+from sentio.affect.faces.grid import FLOOR, LIMIT, blend, decode
 from sentio.core.errors import WeightsError
 
 boxes = st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.floats(0.5, 60), st.floats(0.5, 60))

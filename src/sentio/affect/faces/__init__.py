@@ -4,6 +4,7 @@ from sentio.affect.faces.alignment import align
 from sentio.affect.faces.detector import Box, Detection, Detector, default_detector, default_name
 from sentio.affect.faces.haar import Haar
 from sentio.affect.faces.quality import Pose, Quality, Reason
+from sentio.affect.faces.studio import Studio
 from sentio.affect.faces.tracking import FaceFrame, FaceTracker, TrackedFace, TrackingConfig
 from sentio.affect.faces.yunet import YuNet
 
@@ -17,6 +18,7 @@ __all__ = [
     "Pose",
     "Quality",
     "Reason",
+    "Studio",
     "TrackedFace",
     "TrackingConfig",
     "YuNet",

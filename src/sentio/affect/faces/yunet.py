@@ -4,25 +4,10 @@ OpenCV's own reader refuses the file with free image size; with the size fixed i
 landmarks and takes two and a half times as long.
 """
 
-from typing import Any
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from sentio.affect.faces.detector import Detection, Image, overlap, suppress
-from sentio.core import weights
-
-STRIDES = (8, 16, 32)
-FLOOR = 0.3
-"""Detections below this score are never reported."""
-LIMIT = 0.3
-"""Boxes that overlap a better one by more than this are the same face."""
-CLOSE = 0.5
-"""Boxes that overlap the best one by more than this say where the face is, together with it."""
+from sentio.affect.faces.grid import GridDetector
 
 
-class YuNet:
+class YuNet(GridDetector):
     """Anchor-free detector for faces from about 10 pixels up; one thread.
 
     Raises:
@@ -30,61 +15,4 @@ class YuNet:
     """
 
     def __init__(self) -> None:
-        self._session = weights.session("yunet")
-        self._names = [output.name for output in self._session.get_outputs()]
-        card = weights.card("yunet")
-        self.name = card.name
-        self.licence = card.licence
-        self.provenance = f"{card.source}, sha256 {card.files['onnx'].sha256}"
-
-    def __call__(self, image: Image, *, smallest: float = 0) -> list[Detection]:
-        candidates = [face for face in self.candidates(image) if face.box[2] >= smallest]
-        return [blend(best, candidates) for best in suppress(candidates, LIMIT)]
-
-    def candidates(self, image: Image) -> list[Detection]:
-        """Every cell's answer above `FLOOR`: about ten for each face."""
-        height, width = image.shape[:2]
-        padded = cv2.copyMakeBorder(image, 0, -height % 32, 0, -width % 32, cv2.BORDER_CONSTANT)
-        blob = cv2.dnn.blobFromImage(padded, swapRB=True)  # BGR, 0 to 255, as it was trained
-        outputs = dict(zip(self._names, self._session.run(None, {"input": blob}), strict=True))
-        columns = padded.shape[1]
-        return [face for stride in STRIDES for face in decode(outputs, stride, columns // stride)]
-
-
-def decode(outputs: dict[str, NDArray[Any]], stride: int, columns: int) -> list[Detection]:
-    """Faces of one pyramid level.
-
-    The score is the geometric mean of class and objectness; box and landmarks are offsets from the cell in strides,
-    the box's size as a logarithm.
-
-    Args:
-        outputs: arrays (1, cells, ...) by name: ``cls``, ``obj``, ``bbox`` and ``kps``, each ``_8``, ``_16``, ``_32``.
-        stride: pixels per cell.
-        columns: cells in a row.
-    """
-    classes, objects, boxes, points = (outputs[f"{name}_{stride}"][0] for name in ("cls", "obj", "bbox", "kps"))
-    scores = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objects[:, 0], 0, 1))
-    best = np.flatnonzero(scores >= FLOOR)
-    cells = np.stack([best % columns, best // columns], axis=1).astype(np.float64)
-    centres = (cells + boxes[best, :2]) * stride
-    sizes = np.exp(boxes[best, 2:].astype(np.float64)) * stride
-    landmarks = (cells[:, None] + points[best].reshape(-1, 5, 2)) * stride
-    corners = np.concatenate([centres - sizes / 2, sizes], axis=1)
-    return [
-        Detection((x, y, w, h), float(score), five)
-        for (x, y, w, h), score, five in zip(corners.tolist(), scores[best], landmarks, strict=True)
-    ]
-
-
-def blend(best: Detection, candidates: list[Detection]) -> Detection:
-    """The best detection of a face, its box and landmarks averaged by score over those close to it.
-
-    The blending of BlazeFace (Bazarevsky et al. 2019) in place of plain suppression: in windows moved at random over
-    photographs the landmarks scatter by 0.014 eye distances instead of 0.024.
-    """
-    shared = overlap([best.box], [face.box for face in candidates])[0]
-    close = [face for face, share in zip(candidates, shared, strict=True) if share > CLOSE]
-    weights = np.array([face.score for face in close])
-    x, y, width, height = np.average([face.box for face in close], axis=0, weights=weights).tolist()
-    landmarks = np.average([face.landmarks for face in close], axis=0, weights=weights)
-    return Detection((x, y, width, height), best.score, landmarks)
+        super().__init__("yunet", "yunet")

@@ -117,6 +117,13 @@ def photograph(
         camera: for a picture of this size.
         scale: of blur, 1 for a face of 112 pixels.
     """
+    colour, cover = cut_out(person, mesh, scene, camera, size)
+    behind = _resized(scene.backdrop.astype(np.float32), size[1], size[0])
+    return finish(colour * cover[..., None] + behind * (1 - cover[..., None]), scene, rng, scale)
+
+
+def cut_out(person: Person, mesh: Mesh, scene: Scene, camera: Camera, size: tuple[int, int]) -> tuple[Floats, Floats]:
+    """A person alone, well exposed: sRGB (height, width, 3) from 0 to 255, and how much of each pixel it covers."""
     height, width = size
     fine = camera.matrix * FINER
     fine[:, 2] += (FINER - 1) / 2
@@ -127,11 +134,8 @@ def photograph(
     level = float(np.percentile(skin.mean(1), 70)) if len(skin) else 0.3
     tone = 0.55 + 0.45 * (1 - person.look.tone)  # dark skin is not exposed until it is light
     light *= (scene.exposure * tone) ** 2.2 * 1.45 / max(level, 1e-3)
-    shown = 255 * _curve(light)
-    behind = _resized(scene.backdrop.astype(np.float32), width, height)
-    cover = cover[..., None]
-    edge = np.where(cover > 1e-3, shown / np.maximum(cover, 1e-3) ** (1 / 2.2), 0)
-    return finish(edge * cover + behind * (1 - cover), scene, rng, scale)
+    whole = np.maximum(cover, 1e-3)[..., None] ** (1 / 2.2)  # pixels at the edge were averaged with black
+    return np.where(cover[..., None] > 1e-3, 255 * _curve(light) / whole, 0), cover
 
 
 def _curve(light: Floats) -> Floats:

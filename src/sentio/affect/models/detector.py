@@ -1,0 +1,234 @@
+"""The face detector that comes with the package: small, anchor-free, with five landmarks, learnt from rendered heads.
+
+One stage, three strides, plain convolutions. What a cell says has the form of YuNet (Wu et al., "YuNet: a tiny
+millisecond-level face detector", 2023), so that one decoder serves both: a class and an objectness whose geometric mean
+is the score, a box, five points. Every face belongs to the cells at its middle on the level of its size, as in FCOS
+(Tian et al., 2019). Objectness is learnt by focal loss (Lin et al., 2017), boxes by generalised IoU (Rezatofighi et
+al., 2019); the class is the IoU that the box reaches, as in YOLOX (Ge et al., 2021). See docs/detector.md.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sentio.affect.data.detection import Composites, DetectionBatch
+from sentio.affect.faces.grid import STRIDES
+from sentio.affect.synth.composites import CompositeConfig
+from sentio.core import recipe
+from sentio.core.export import Graph
+from sentio.core.registry import register
+
+PARTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
+"""What a cell says, and in how many numbers."""
+SIDES = ((0, 36), (28, 84), (64, 1e9))
+"""Longer side of the faces, in pixels, that belong to each stride; a face between two belongs to both."""
+RADIUS = 1.5
+"""Cells this many strides from the middle of a face say where it is, if they lie in its box."""
+GAMMA = 2.0
+PRIOR = -4.6
+"""Objectness (logit) at the beginning: a cell in a hundred is a face's."""
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Config of the embedded face detector.
+
+    Args:
+        widths: channels at strides 2, 4, 8, 16 and 32.
+        neck: channels in which the levels meet.
+        weights: of the terms of the loss: objectness, class, box, landmarks.
+    """
+
+    widths: tuple[int, int, int, int, int] = (16, 32, 48, 64, 64)
+    neck: int = 48
+    weights: tuple[float, float, float, float] = (1.0, 1.0, 2.0, 5.0)
+
+
+class Answer(NamedTuple):
+    """What all cells of N pictures say, the levels one after another.
+
+    Attributes:
+        quality, objectness: (N, cells) logits.
+        boxes: (N, cells, 4) x, y of the upper left and the lower right corner in pixels.
+        landmarks: (N, cells, 5, 2) in pixels.
+    """
+
+    quality: Tensor
+    objectness: Tensor
+    boxes: Tensor
+    landmarks: Tensor
+
+
+@register("detector", summary="Faces with five landmarks, learnt from rendered heads; comes with the package.")
+class FaceDetector(nn.Module):
+    """Convolutions at strides 2 to 32, joined from above at 8, 16 and 32."""
+
+    Config = DetectorConfig
+
+    def __init__(self, config: DetectorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = Network(config)
+
+    def open_data(self, folder: Path, section: dict[str, Any]) -> Composites:
+        """Pictures put together from what `sentio.affect.synth.heads` wrote."""
+        return Composites(folder, recipe.from_dict(CompositeConfig, section, where="data"))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, H, W) BGR from 0 to 255, H and W multiples of 32, to what the decoder takes: 12 tensors (N, cells, k),
+        ``cls``, ``obj``, ``bbox``, ``kps``, each for strides 8, 16, 32."""
+        levels = [level.split(list(PARTS.values()), -1) for level in self.network(images)]
+        sure = [[part.sigmoid() if k < 2 else part for k, part in enumerate(level)] for level in levels]
+        return tuple(level[k] for k in range(len(PARTS)) for level in sure)
+
+    def answer(self, images: Tensor) -> Answer:
+        """All cells together, boxes and points in pixels."""
+        height, width = images.shape[-2:]
+        parts = []
+        for stride, level in zip(STRIDES, self.network(images), strict=True):
+            quality, objectness, box, points = level.float().split(list(PARTS.values()), -1)
+            cells = grid(height // stride, width // stride, level.device)
+            middle, size = (cells + box[..., :2]) * stride, box[..., 2:].clamp(max=6).exp() * stride
+            five = (cells[:, None] + points.unflatten(-1, (5, 2))) * stride
+            boxes = torch.cat([middle - size / 2, middle + size / 2], -1)
+            parts.append((quality[..., 0], objectness[..., 0], boxes, five))
+        return Answer(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
+
+    def loss(self, batch: DetectionBatch, progress: float) -> dict[str, Tensor]:
+        """Focal loss of objectness; at the cells of a face: class against IoU, box, landmarks."""
+        found = self.answer(batch.images)
+        owner, unsure = assign(batch, (batch.images.shape[-2], batch.images.shape[-1]))
+        own = owner >= 0
+        count = own.sum().clamp(min=1)
+        face = (own.nonzero()[:, 0], owner[own])
+        boxes, points = batch.boxes[face], batch.landmarks[face]
+        shared, generalised = overlap(found.boxes[own], boxes)
+        side = (boxes[:, 2:] - boxes[:, :2]).amax(1)[:, None, None]
+        apart = (found.landmarks[own] - points) / side
+        objectness, quality, box, landmark = self.config.weights
+        focal = focal_loss(found.objectness, own.float())
+        return {
+            "objectness": objectness * focal[~unsure].sum() / count,
+            "class": quality
+            * functional.binary_cross_entropy_with_logits(found.quality[own], shared.detach(), reduction="sum")
+            / count,
+            "box": box * (1 - generalised).sum() / count,
+            "landmarks": landmark
+            * functional.smooth_l1_loss(apart, torch.zeros_like(apart), beta=0.03, reduction="sum")
+            / (count * 10),
+        }
+
+    def graphs(self) -> list[Graph]:
+        """One graph for any size of picture."""
+        names = tuple(f"{part}_{stride}" for part in PARTS for stride in STRIDES)
+        return [
+            Graph(
+                name="detector",
+                summary="Face detector with five landmarks, learnt from rendered heads, any image size.",
+                module=self,
+                inputs={"input": torch.zeros(1, 3, 64, 96)},
+                outputs=names,
+                free={"input": ("batch", "3", "height", "width")} | dict.fromkeys(names, ("batch", "cells")),
+                preprocessing="BGR, 0 to 255, height and width padded with zeros to multiples of 32",
+                training_data=(),
+                use="Finding faces. Not for telling who somebody is.",
+            )
+        ]
+
+
+class Network(nn.Module):
+    """(N, 3, H, W) to three levels (N, cells, 16), see `PARTS`."""
+
+    def __init__(self, config: DetectorConfig) -> None:
+        super().__init__()
+        first, second, *deep = config.widths
+        self.stem = nn.Sequential(convolution(3, first, 2), convolution(first, second, 2))
+        steps = zip((second, *deep), deep, strict=False)
+        self.stages = nn.ModuleList(nn.Sequential(convolution(a, b, 2), Residual(b)) for a, b in steps)
+        self.laterals = nn.ModuleList(nn.Conv2d(width, config.neck, 1) for width in deep)
+        self.heads = nn.ModuleList(_head(config.neck) for _ in deep)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        value = self.stem((images / 127.5 - 1).contiguous(memory_format=torch.channels_last))
+        levels = []
+        for stage, lateral in zip(self.stages, self.laterals, strict=True):
+            value = stage(value)
+            levels.append(lateral(value))
+        for k in (1, 0):
+            levels[k] = levels[k] + functional.interpolate(levels[k + 1], scale_factor=2.0, mode="nearest")
+        return [head(level).flatten(2).transpose(1, 2) for head, level in zip(self.heads, levels, strict=True)]
+
+
+class Residual(nn.Module):
+    """Two convolutions and a way around them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = convolution(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, value: Tensor) -> Tensor:
+        return functional.relu(value + self.second(self.first(value)))
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """3x3, normalised, rectified."""
+    layer = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+def _head(width: int) -> nn.Sequential:
+    """A level's features to what its cells say: at first no face anywhere, and boxes of 2.7 strides."""
+    last = nn.Conv2d(width, sum(PARTS.values()), 1)
+    nn.init.normal_(last.weight, std=0.01)
+    last.bias = nn.Parameter(torch.tensor([0, PRIOR, 0, 0, 1, 1] + [0.0] * 10))
+    return nn.Sequential(convolution(width, width), last)
+
+
+def grid(rows: int, columns: int, device: torch.device) -> Tensor:
+    """(rows * columns, 2) column and row of every cell."""
+    y, x = torch.meshgrid(torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij")
+    return torch.stack([x, y], -1).reshape(-1, 2).float()
+
+
+def assign(batch: DetectionBatch, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Whose cell is whose.
+
+    Returns:
+        (N, cells) the number of the face that a cell tells of, the smaller one's if there are two, else -1; (N, cells)
+        bool, cells that are taught nothing: at the middle of a face of another level, or in one that is hidden.
+    """
+    owners, unsure = [], []
+    low, high = batch.boxes[..., None, :2], batch.boxes[..., None, 2:]  # (N, F, 1, 2)
+    side, middle = (high - low).amax(-1), (low + high) / 2
+    for stride, (least, most) in zip(STRIDES, SIDES, strict=True):
+        cells = grid(size[0] // stride, size[1] // stride, batch.boxes.device) * stride
+        inside = ((cells >= low) & (cells <= high)).all(-1)
+        near = ((cells - middle).abs() <= RADIUS * stride).all(-1) & inside
+        central = ((cells - middle).abs() <= (high - low) / 4).all(-1) | near
+        fits = (side >= least) & (side < most)
+        mine = near & fits & batch.clear[..., None]
+        smallest = torch.where(mine, side, torch.inf).min(1)
+        owners.append(torch.where(smallest.values < torch.inf, smallest.indices, -1))
+        doubt = (central & batch.clear[..., None]) | (inside & batch.hidden[..., None])
+        unsure.append(doubt.any(1) & (owners[-1] < 0))
+    return torch.cat(owners, 1), torch.cat(unsure, 1)
+
+
+def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Elementwise; what is known well counts little (Lin et al., 2017, without their balance of classes)."""
+    wrong = (targets - logits.sigmoid()).abs()
+    return wrong**GAMMA * functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU of boxes (K, 4) as corners, pair by pair."""
+    shared = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(1)
+    either = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - shared
+    around = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
+    iou = shared / either.clamp(min=1e-6)
+    return iou, iou - (around - either) / around.clamp(min=1e-6)
