@@ -114,7 +114,18 @@ def london(folder: Path, name: str, detector: str) -> dict[str, Any]:
             "skin_angle_degrees": [angles.min(), angles.max()],
             **group_figures(*({task: values[rows] for task, values in part.items()} for part in (neutral, smiling))),
         }
+    figures["table"] = london_table(figures["groups"])
     return figures
+
+
+def london_table(measured: dict[str, Any]) -> list[str]:
+    """Lines of a table: areas under the curve with their intervals, by group."""
+    scores = list(measured["all"]["auc"])
+    lines = [f"| group | people | {' | '.join(scores)} |", "|---" * (len(scores) + 2) + "|"]
+    for group, figures in measured.items():
+        cells = ["{:.3f} [{:.3f}, {:.3f}]".format(*area) for area in figures["auc"].values()]
+        lines.append(f"| {group} | {figures['people']} | {' | '.join(cells)} |")
+    return lines
 
 
 @dataclass(frozen=True)
