@@ -28,6 +28,8 @@ MOST = 6
 """Faces in a picture."""
 HELD = 400
 """Pictures to validate on; they never change."""
+WORST = 6
+"""Of the false faces in a picture, so many are kept."""
 SURE = 0.7
 """The score from which a false face is counted."""
 
@@ -157,7 +159,7 @@ def mine(method: Any, folder: Path) -> int:
     source = Source(folder, validation=False)
     rows = []
     for name in track(source.pictures, "searching"):
-        for face in detect(method, read(folder / "pictures" / name)):
+        for face in detect(method, read(folder / "pictures" / name))[:WORST]:
             rows.append({"picture": name, "box": [round(v, 1) for v in face.box], "score": round(face.score, 3)})
     write_text(folder / HARD, "".join(json.dumps(row) + "\n" for row in rows))
     return len(rows)
