@@ -115,8 +115,11 @@ class VoiceTrack:
         self._held = np.zeros(_WINDOW, np.float32)  # the sound before ...
         self._end: int | None = None  # ... this sample of the clock
 
-    def push(self, block: AudioBlock) -> Iterator[VoiceScore]:
+    def push(self, block: AudioBlock) -> list[VoiceScore]:
         """Take in a block of any length, and give the scores of the times that it reaches."""
+        return list(self._push(block))
+
+    def _push(self, block: AudioBlock) -> Iterator[VoiceScore]:
         begin = round(block.time_s * RATE)
         if self._end is None:
             self._end = begin

@@ -70,13 +70,14 @@ def speak(
         own = [path for path in voices.get(name, []) if path.stem.startswith(actor)]
         if own and rng.random() < 0.9:
             path = own[rng.integers(len(own))]
-            if _place(voice, _read(path), int(len(voice) * k / len(names)), len(voice) // len(names), rng):
+            if _place(voice, read(path), int(len(voice) * k / len(names)), len(voice) // len(names), rng):
                 said.append(path.stem)
     energy = loudness(voice, fps, round(seconds * fps))
-    return Track(_room(voice, rng), energy, tuple(said))
+    return Track(room(voice, rng), energy, tuple(said))
 
 
-def _read(path: Path) -> Floats:
+def read(path: Path) -> Floats:
+    """(S,) mono at 16 kHz with a root mean square of 0.06."""
     soundfile = require("soundfile", "train")
     sound, rate = soundfile.read(path, dtype="float64", always_2d=True)
     if rate != RATE:
@@ -106,7 +107,7 @@ def loudness(voice: Floats, fps: float, frames: int) -> Floats:
     return np.asarray(np.clip(level / top, 0, 1))
 
 
-def _room(voice: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
+def room(voice: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
     """Echoes of a room of 0.1 to 0.6 s, pinkish noise 10 to 40 dB below, a gain."""
     length = int(rng.uniform(0.1, 0.6) * RATE)
     echo = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
