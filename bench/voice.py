@@ -1,7 +1,7 @@
 """The voice model on speakers that it was not trained on, and on real sound beside another detector of speech.
 
     python bench/voice.py folds EMODB [SECTION.KEY=VALUE ...]     four trainings, each without two speakers
-    python bench/voice.py sounds FILE... [--silero MODEL.onnx]    what the embedded model hears; agreement with Silero VAD
+    python bench/voice.py sounds FILE... [--silero MODEL.onnx]    what the embedded model hears, beside Silero VAD
     python bench/voice.py speed                                   milliseconds of one thread for a second of sound
 
 ``folds`` trains with recipes/voice.json (with settings, if given) and keeps the weights of the last step: no epoch is
@@ -149,7 +149,8 @@ def sounds(files: list[Path], silero: Path | None) -> None:
     """A line for each file, and for sounds made here: share of speech, mean answers where there is speech."""
     model = speech.VoiceModel()
     detector = Silero(silero) if silero else None
-    print("| sound | seconds | speech | Silero | agree | valence | arousal | expression |\n|---|---|---|---|---|---|---|---|")
+    print("| sound | seconds | speech | Silero | agree | valence | arousal | expression |")
+    print("|---" * 8 + "|")
     totals = []
     for name, sound in [*((path.name, waveform(path)) for path in files), *made()]:
         rows = list(speech.scores([AudioBlock(0.0, sound)], model))
@@ -159,12 +160,16 @@ def sounds(files: list[Path], silero: Path | None) -> None:
         if theirs is not None:
             totals.append((mine, theirs))
             cells = [f"{theirs.mean():.2f}", f"{np.mean(mine == theirs):.2f}"]
-        print(f"| {name} | {len(sound) / speech.RATE:.1f} | {mine.mean():.2f} | {' | '.join(cells)} | {summary(rows)} |")
+        print(
+            f"| {name} | {len(sound) / speech.RATE:.1f} | {mine.mean():.2f} | {' | '.join(cells)} | {summary(rows)} |"
+        )
     if totals:
         mine, theirs = (np.concatenate(part) for part in zip(*totals, strict=True))
         both, only, other, none = (np.sum(mine & theirs), np.sum(mine & ~theirs), np.sum(~mine & theirs), 0)
         none = np.sum(~mine & ~theirs)
-        print(f"\nmoments: {len(mine)}; speech in both {both}, in neither {none}, here alone {only}, Silero alone {other}")
+        print(
+            f"\nmoments: {len(mine)}; speech in both {both}, in neither {none}, here alone {only}, Silero alone {other}"
+        )
 
 
 def waveform(path: Path):
@@ -218,7 +223,10 @@ class Silero:
 
 
 def speed() -> None:
-    model, sound = speech.VoiceModel(), np.random.default_rng(0).standard_normal(30 * speech.RATE).astype(np.float32) / 20
+    model, sound = (
+        speech.VoiceModel(),
+        np.random.default_rng(0).standard_normal(30 * speech.RATE).astype(np.float32) / 20,
+    )
     blocks = [AudioBlock(float(k), sound[k * speech.RATE : (k + 1) * speech.RATE]) for k in range(30)]
     start, rows = time.process_time(), len(list(speech.scores(blocks, model)))
     spent = time.process_time() - start

@@ -39,6 +39,8 @@ CELL = RATE // 25
 """Samples of a cell, 40 ms: the grid on which speech is marked."""
 AUDIBLE = 0.03
 """Loudness, beside the loudest twentieth of an utterance, above which a cell is speech (-30 dB)."""
+BACKGROUNDS = 200
+"""Noises that are made once and used again, behind speech and alone."""
 
 Sound = NDArray[np.float32]
 Item = tuple[Tensor, Tensor, Tensor]
@@ -48,11 +50,12 @@ FrontEnd = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Utterance:
-    """Attributes.
+    """Something that an actor said.
 
-    emotion: index into `EMOTIONS`.
-    agreement: share of 20 listeners who recognised it.
-    sound: (S,) with a root mean square of 0.06.
+    Attributes:
+        emotion: index into `EMOTIONS`.
+        agreement: share of 20 listeners who recognised it.
+        sound: (S,) with a root mean square of 0.06.
     """
 
     name: str
@@ -167,7 +170,9 @@ class EmoDb:
         """``uar``: unweighted average recall of the seven emotions, each utterance whole and alone."""
         answers = [method(torch.from_numpy(utterance.sound)[None]).emotion for utterance in self.validation]
         found = torch.cat(answers).argmax(1).numpy()
-        return {"uar": float(np.nanmean(recalls(found, np.array([utterance.emotion for utterance in self.validation]))))}
+        return {
+            "uar": float(np.nanmean(recalls(found, np.array([utterance.emotion for utterance in self.validation]))))
+        }
 
 
 def recalls(found: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
@@ -201,7 +206,8 @@ class Windows(Dataset[Item]):
             sound, *labels = self.draw(np.random.default_rng((self.config.seed, 0, *key)), index)
             with torch.no_grad():
                 heard = self.front(torch.from_numpy(sound)[None])[0].half()
-            self._made[key] = heard, *map(torch.from_numpy, labels)
+            emotion, speech = map(torch.from_numpy, labels)
+            self._made[key] = heard, emotion, speech
         return self._made[key]
 
     def draw(self, rng: np.random.Generator, index: int) -> tuple[Sound, Sound, Sound]:
@@ -238,14 +244,10 @@ class Windows(Dataset[Item]):
         return np.roll(self.backgrounds[int(rng.integers(BACKGROUNDS))], int(rng.integers(WINDOW)))
 
 
-BACKGROUNDS = 200
-"""Noises that are made once and used again, behind speech and alone."""
-
-
 def stretch(sound: Sound, factor: float) -> Sound:
     """The sound played ``factor`` times as fast: speed, pitch and formants move together."""
     places = np.arange(0, len(sound) - 1, factor)
-    return np.interp(places, np.arange(len(sound)), sound).astype(np.float32)
+    return np.asarray(np.interp(places, np.arange(len(sound)), sound), np.float32)
 
 
 def put(said: Sound, cells: NDArray[np.bool_], sound: Sound, speech: Sound, rng: np.random.Generator) -> None:

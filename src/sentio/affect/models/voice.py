@@ -68,6 +68,11 @@ class VoiceConfig:
     temperature: float = 1.0
     threshold: float = 0.5
 
+    def __post_init__(self) -> None:
+        for channels, rows in ((self.channels, BINS), (self.pitch_channels, PITCHES)):
+            if rows % 2 ** (len(channels) + 1):
+                raise ValueError(f"{rows} rows cannot be halved {len(channels) + 1} times")
+
 
 @dataclass(frozen=True)
 class VoiceOutput:
@@ -87,9 +92,10 @@ class VoiceOutput:
 class FrontEnd(nn.Module):
     """Sound (N, S) -> log mel energies and strengths of pitches (N, T, 112), T = 1 + (S - 400) // 320.
 
-    The energies are those of every second frame of :class:`MelFilterBank`. The strength of a pitch is the autocorrelation at its period over
-    that at 0, less what the window itself takes from it: 1 for a perfectly periodic frame. Mean removal, pre-emphasis,
-    window and Fourier transform are one matrix, which any runtime can multiply with.
+    The energies are those of every second frame of ``backbones.mel.MelFilterBank``. The strength of a pitch is the
+    autocorrelation at its period over that at 0, less what the window itself takes from it: about 1 for a perfectly
+    periodic frame. Mean removal, pre-emphasis, window and Fourier transform are one matrix, which any runtime can
+    multiply with.
     """
 
     basis: Tensor
@@ -135,7 +141,8 @@ def autocorrelation() -> Tensor:
     window = torch.fft.rfft(torch.hann_window(FRAME, periodic=False, dtype=torch.float64), FFT).abs() ** 2
     own = window @ waves
     share = 0.5 + 0.5 * torch.cos(torch.pi * (place * RATE / HARMONICS_HZ).clamp(max=1))
-    return (share * waves * own[-1] / own).float()
+    matrix: Tensor = (share * waves * own[-1] / own).float()
+    return matrix
 
 
 @register("voice", summary="Speech, emotion, valence and arousal of a voice; the model that comes with the package.")
@@ -159,7 +166,7 @@ class Voice(nn.Module):
         self.cell = nn.Conv1d(config.width, 1, 1)
         self.attention = nn.Conv1d(config.width, 1, 1)
         self.dropout = nn.Dropout(config.dropout)
-        self.scale = nn.BatchNorm1d(3 * (BINS + PITCHES), affine=False)
+        self.scale = Standardise(3 * (BINS + PITCHES), affine=False)
         self.emotion = nn.Linear(2 * config.width + 3 * (BINS + PITCHES), len(EMOTIONS))
         self.register_buffer("places", torch.tensor([PLACES[name] for name in EMOTIONS]), persistent=False)
 
@@ -173,7 +180,7 @@ class Voice(nn.Module):
 
     def listen(self, heard: Tensor) -> VoiceOutput:
         """From normalised features (N, T, 112)."""
-        energies, strengths = heard.transpose(1, 2)[:, None].split([BINS, PITCHES], 2)
+        energies, strengths = (part.transpose(1, 2)[:, None] for part in _parts(heard))
         joined = torch.cat([self.spectral(energies).flatten(1, 2), self.pitch(strengths).flatten(1, 2)], 1)
         features = self.temporal(self.join(joined)).float()
         cells = self.cell(features)
@@ -245,9 +252,14 @@ def normalise(heard: Tensor) -> Tensor:
     Args:
         heard: (N, T, 112), see :class:`FrontEnd`.
     """
-    energies, strengths = heard.split([BINS, PITCHES], -1)
+    energies, strengths = _parts(heard)
     loudness = energies.exp().mean((1, 2), keepdim=True).clamp(min=SILENCE).log()
     return torch.cat([((energies - loudness).clamp(min=-DEPTH) + DEPTH / 2) * (3 / DEPTH), 2 * strengths], -1)
+
+
+def _parts(heard: Tensor) -> tuple[Tensor, Tensor]:
+    """Energies and strengths of pitches."""
+    return heard[..., :BINS], heard[..., BINS:]
 
 
 def colour(heard: Tensor, strength: float) -> Tensor:
@@ -303,6 +315,16 @@ def _stack(channels: tuple[int, ...]) -> nn.Sequential:
         layers += [nn.BatchNorm2d(inputs), nn.ReLU(), nn.Conv2d(inputs, outputs, 3, (2, 1), 1, bias=False)]
     layers += [nn.BatchNorm2d(channels[-1]), nn.ReLU()]
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+class Standardise(nn.BatchNorm1d):
+    """Batch normalisation, spelt out when it is not training: the exporter loses count of computed features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(x)
+        assert self.running_mean is not None and self.running_var is not None
+        return (x - self.running_mean) * (self.running_var + self.eps).rsqrt()
 
 
 class Residual(nn.Module):
