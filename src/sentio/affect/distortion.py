@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-GREY_P, COARSE_P, NOISE_P, COVER_P, SHADE_P = 0.25, 0.4, 0.4, 0.25, 0.4
+GREY_P, COARSE_P, NOISE_P, COVER_P, SHADE_P = 0.25, 0.5, 0.4, 0.25, 0.5
+BENDS, BEND = 5, 0.02
+"""Places along a side that are shifted on their own, and how far (deviation, of half the side): no two faces are built
+alike."""
 GROUPS = 4
 """Parts of a batch that share the draw of what cannot be drawn for each picture alone: how coarse it becomes."""
 MIRRORED = (
@@ -33,12 +36,16 @@ def distort(faces: Tensor, marks: Tensor, size: int, strength: float = 1.0) -> t
         number means.
     """
     matrix, mirrored = _moves(len(faces), strength)
+    field = BEND * strength * torch.randn(len(faces), 2, BENDS, BENDS)
     grid = functional.affine_grid(matrix, [len(faces), 3, size, size], align_corners=False)
+    grid = grid + functional.interpolate(field, (size, size), mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
     result = functional.grid_sample(faces, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     result = _coloured(result, strength)
     result = _shaded(_coarse(result, strength), strength)
     back = torch.linalg.inv(matrix[:, :, :2])
     moved = torch.einsum("nij,nkj->nki", back, marks - matrix[:, None, :, 2])
+    bent = functional.grid_sample(field, moved[:, None], mode="bicubic", padding_mode="border", align_corners=False)
+    moved = moved - torch.einsum("nij,njk->nki", back, bent[:, :, 0])  # to first order: bends are small
     moved = torch.where(mirrored[:, None, None], moved[:, MIRRORED], moved)
     return _noisy(_covered(result, strength), strength).clamp(0, 1), moved
 

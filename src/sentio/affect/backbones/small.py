@@ -1,5 +1,7 @@
 """A residual face encoder for CPUs: about one million parameters, 80 x 80 pixels."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,13 +42,18 @@ class SmallResNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut; the last batch norm starts at zero, so that it starts as its shortcut."""
+    """Two 3x3 convolutions and a shortcut; the last batch norm starts at zero, so that it starts as its shortcut.
 
-    def __init__(self, channels: int, width: int, *, stride: int) -> None:
+    ``norm`` makes the first norm from the number of channels.
+    """
+
+    def __init__(
+        self, channels: int, width: int, *, stride: int, norm: Callable[[int], nn.Module] = nn.BatchNorm2d
+    ) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(width),
+            norm(width),
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),

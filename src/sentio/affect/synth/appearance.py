@@ -22,8 +22,11 @@ SURFACES = [
     Surface(shine=0.10, gloss=9, wrap=0.35, open=True),  # hair
     Surface(shine=0.5, gloss=60, wrap=0.0, open=True),  # glasses
 ]
-_HABITS = {"AU1": 0.07, "AU2": 0.11, "AU4": 0.15, "AU5": 0.08, "AU7": 0.11, "AU10": 0.06, "AU12": 0.08, "AU15": 0.11,
-           "AU17": 0.09, "AU24": 0.06, "jaw_left": 0.05}  # fmt: skip
+# Mean and deviation of a resting face, by control. The brows of people lie lower than those of the rigs, their lips are
+# thinner: a model that had not seen such faces at rest took them for angry.
+_HABITS = {"AU1": (0, 0.08), "AU2": (0, 0.12), "AU4": (0.2, 0.25), "AU5": (0, 0.1), "AU7": (0.1, 0.15),
+           "AU10": (0, 0.06), "AU12": (0, 0.08), "AU15": (0.03, 0.11), "AU17": (0.03, 0.1), "AU24": (0.08, 0.12),
+           "jaw_left": (0, 0.05)}  # fmt: skip
 _PIVOT = np.array([0.0, -5.0, -8.5], np.float32)
 # YuNet puts the corners of mouths outside and above the true ones, by these shares of an aligned crop: medians of
 # bench/render.py detectors over both rigs. Crops are aligned by what it would say, as those of photographs are.
@@ -71,7 +74,7 @@ class Person:
         points, triangles, uv, layer = self.worn
         vertices = (np.concatenate([posed, points]) - _PIVOT) @ turn.T + _PIVOT
         vertices = np.ascontiguousarray(vertices, np.float32)
-        crease = wrinkles.creases(total, self.look.age, self.depth, self.rest)
+        crease = wrinkles.creases(dict(weights), self.look.age, self.depth, self.rest)
         mesh = Mesh(
             vertices,
             np.concatenate([self.rig.triangles, triangles + np.int32(len(posed))]),
@@ -104,8 +107,8 @@ def draw(rig: Rig, rng: np.random.Generator, skins: Path | None = None) -> Perso
 
 
 def _habit(rng: np.random.Generator) -> dict[str, float]:
-    """Nobody's face at rest is quite neutral; too small to be labelled."""
-    return {name: float(np.clip(rng.normal(0, sigma), -2 * sigma, 2 * sigma)) for name, sigma in _HABITS.items()}
+    """Nobody's face at rest is that of the rig; how a person is built is not labelled."""
+    return {name: mean + sigma * float(np.clip(rng.normal(), -2, 2)) for name, (mean, sigma) in _HABITS.items()}
 
 
 def _followed(weights: dict[str, float], gaze: tuple[float, float]) -> dict[str, float]:
