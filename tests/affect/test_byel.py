@@ -190,12 +190,12 @@ def test_faces_of_other_classes_or_without_label_are_left_out_of_the_loss():
         model.loss(faces_of(face=None, face_feature=torch.zeros(6, 1, 192)), 0.0)
 
 
-def gradient(draws, steps=64):
+def gradient(draws, steps=64, **options):
     """Views of one picture whose red tells the column, green the row."""
     torch.manual_seed(0)
     line = torch.linspace(0.2, 0.8, 96)
     picture = torch.stack([line.expand(96, 96), line[:, None].expand(96, 96), torch.full((96, 96), 0.5)])
-    return RandomView(32, draws)(picture.expand(steps, 3, 96, 96).clone())
+    return RandomView(32, draws, **options)(picture.expand(steps, 3, 96, 96).clone())
 
 
 def test_views_are_drawn_for_each_picture_or_once_for_the_batch():
@@ -206,6 +206,13 @@ def test_views_are_drawn_for_each_picture_or_once_for_the_batch():
     torch.testing.assert_close(same, same[:1].expand_as(same), atol=1e-6, rtol=0)
     assert not torch.equal(gradient("batch", 8), RandomView(32, "batch")(torch.rand(8, 3, 96, 96)))
     torch.testing.assert_close(gradient("sample"), views, atol=0, rtol=0)  # the seed repeats them
+
+
+def test_views_keep_the_asked_for_share_of_the_picture():
+    views = gradient("sample", 500, smallest=0.8)
+    plain = views[(views[:, 2] - 0.5).abs().amax((1, 2)) < 1e-3]
+    width, height = ((plain[:, k].amax((1, 2)) - plain[:, k].amin((1, 2))) / 0.6 for k in (0, 1))
+    assert 0.75 < (width * height).min() < 0.9  # half a pixel is lost at every side
 
 
 def test_the_draws_have_the_published_frequencies():

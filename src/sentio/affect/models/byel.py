@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from sentio.affect.augmentation import Draws, RandomView
+from sentio.affect.augmentation import SMALLEST, Draws, RandomView
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
@@ -34,6 +34,7 @@ class ByelConfig:
     Args:
         encoder: face network.
         draws: one augmentation for every picture, or one for all of a batch, as the release does.
+        smallest: share of a picture's area that every view keeps.
         projection: P, length of projections and predictions.
         units: of the hidden layers of projector and predictor.
         decay: of the target, a moving average of the online network.
@@ -41,6 +42,7 @@ class ByelConfig:
 
     encoder: FaceNetwork = "small"
     draws: Draws = "sample"
+    smallest: float = SMALLEST
     projection: int = 256
     units: int = 4096
     decay: float = 0.99
@@ -72,7 +74,7 @@ class Byel(nn.Module):
         super().__init__()
         self.config = config
         self.online = Branch(config)
-        self.view = RandomView(cast(int, self.encoder.info.size), config.draws)
+        self.view = RandomView(cast(int, self.encoder.info.size), config.draws, config.smallest)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.predictor = _perceptron(config.projection, config.units, config.projection)
         self.emotions = nn.Parameter(init.orthogonal_(torch.empty(config.projection, len(EXPRESSIONS_LSD))))
@@ -124,12 +126,13 @@ class ByelTransferConfig:
 
     Args:
         encoder: face network, that of the pre-training it starts from.
-        draws: see :class:`ByelConfig`.
+        draws, smallest: see :class:`ByelConfig`.
         dropout: before the classifier.
     """
 
     encoder: FaceNetwork = "small"
     draws: Draws = "sample"
+    smallest: float = SMALLEST
     dropout: float = 0.3
 
 
@@ -143,7 +146,7 @@ class ByelTransfer(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = make_network(config.encoder)
-        self.view = RandomView(cast(int, self.encoder.info.size), config.draws)
+        self.view = RandomView(cast(int, self.encoder.info.size), config.draws, config.smallest)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.encoder.info.dim, len(EXPRESSIONS_LSD))
 
