@@ -73,6 +73,19 @@ def test_points_and_box_go_where_the_head_goes(folder, seed):
     assert (points > box[:2]).all() and (points < box[2:]).all()
 
 
+@pytest.mark.parametrize("angle", [0.0, 0.4, -0.7])
+def test_a_mirrored_face_has_mirrored_points(angle):
+    _, landmarks = plain_head()
+    turn = np.array([[np.cos(angle), -np.sin(angle), 5], [np.sin(angle), np.cos(angle), 8]])
+    mirror = np.array([[-1.0, 0], [0, 1]])
+    box, points = composites.place(landmarks, turn)
+    mirrored_box, mirrored = composites.place(landmarks, mirror @ turn)
+    np.testing.assert_allclose(mirrored, points[[1, 0, 2, 4, 3]] @ mirror, atol=0.1)
+    np.testing.assert_allclose(mirrored_box, [-box[2], box[1], -box[0], box[3]])
+    true = composites.five(landmarks @ turn[:, :2].T + turn[:, 2])
+    assert np.abs(points - true).max() < 0.06 * (box[2] - box[0]), "corners of mouths are moved a little"
+
+
 def test_a_box_reaches_from_the_forehead_to_the_chin():
     _, landmarks = plain_head()
     box, _ = composites.place(landmarks, np.array([[1.0, 0, 0], [0, 1, 0]]))

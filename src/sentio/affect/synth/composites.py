@@ -191,8 +191,8 @@ def place(landmarks: Floats, matrix: Floats) -> tuple[Floats, Floats]:
     up = moved[17:27].mean(0) - moved[8]
     around = np.concatenate([moved, moved[17:27] + FOREHEAD * up, moved[7:10] - CHIN * up])
     box = np.concatenate([around.min(0), around.max(0)])
-    points = as_detected(five(moved))
-    return box, points[MIRROR] if np.linalg.det(matrix[:, :2]) < 0 else points
+    points = five(moved)
+    return box, as_detected(points[MIRROR] if np.linalg.det(matrix[:, :2]) < 0 else points)
 
 
 def to_xywh(box: Floats) -> Box:
