@@ -137,3 +137,21 @@ def test_a_recipe_trains_it_and_the_export_says_the_same(pictures, tmp_path):
     np.testing.assert_allclose(found["expression"], output.expression[:, 0].softmax(-1).detach(), atol=1e-4)
     np.testing.assert_allclose(found["action_units"], output.action_units[:, 0].sigmoid().detach(), atol=1e-4)
     np.testing.assert_allclose(found["expression"].sum(1), 1, atol=1e-5)
+
+
+def test_a_frequent_neutral_moves_the_answers_by_bayes_rule():
+    method = build(neutral=3.0).eval()
+    with torch.no_grad():
+        method.direct.weight.mul_(10)
+        features = torch.randn(50, 256)
+        found = {name: value.numpy().astype(np.float64) for name, value in method.answer(features).items()}
+        affect, expression, units = method.judge(features)
+    even = np.exp(found["expression"]) / np.exp(found["expression"]).sum(1, keepdims=True)
+    for k in range(50):
+        weighed = even[k] * [3, 1, 1, 1, 1, 1, 1, 1]
+        expected = weighed / weighed.sum()
+        np.testing.assert_allclose(expression[k], expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            affect[k], found["valence_arousal"][k] * (1 - expected[0]) / (1 - even[k, 0]), rtol=1e-3, atol=1e-6
+        )
+    np.testing.assert_allclose(units, 1 / (1 + np.exp(-found["action_units"])), rtol=1e-4)

@@ -6,7 +6,7 @@ docs/face.md.
 """
 
 from dataclasses import dataclass
-from math import nan
+from math import log, nan
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -50,6 +50,7 @@ class FaceConfig:
         smoothing: of the class labels.
         weights: of the terms of the loss: movements, action units, valence and arousal, class.
         dropout: of the features.
+        neutral: how many times as often as each other class Neutral is met in use.
     """
 
     encoder: FaceNetwork = "aligned"
@@ -58,6 +59,7 @@ class FaceConfig:
     smoothing: float = 0.1
     weights: tuple[float, float, float, float] = (4.0, 1.0, 1.0, 0.5)
     dropout: float = 0.2
+    neutral: float = 2.7
 
 
 @register("face", summary="All affect of one face, learnt from rendered faces; the model that comes with the package.")
@@ -65,6 +67,7 @@ class Face(nn.Module):
     """Face network; heads for movements, action units, valence and arousal; the class."""
 
     Config = FaceConfig
+    prior: Tensor
     temperature: Tensor
     thresholds: Tensor
 
@@ -81,6 +84,9 @@ class Face(nn.Module):
         self.rule = nn.Sequential(nn.Linear(known, 64), nn.ReLU(), nn.Linear(64, len(EXPRESSIONS)))
         self.landmarks = nn.Linear(dim, 2 * LANDMARKS)
         self.direct = nn.Linear(dim, len(EXPRESSIONS))
+        prior = torch.zeros(len(EXPRESSIONS))
+        prior[EXPRESSIONS.index("Neutral")] = log(config.neutral)
+        self.register_buffer("prior", prior, persistent=False)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("thresholds", torch.tensor(thresholds.DEFAULT))
 
@@ -89,16 +95,32 @@ class Face(nn.Module):
         return RenderedFaces(folder, recipe.from_dict(RendersConfig, section, where="data"))
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
-        """All tasks for every frame, the class calibrated; NaN without a face."""
-        features = face_features(cast(Encoder, self.encoder), batch)
+        """All tasks for every frame, as :meth:`judge` sees them; NaN without a face."""
+        stored = batch.face_feature is not None
+        features = face_features(cast(Encoder, self.encoder), batch) if stored else self.look(cast(Tensor, batch.face))
         absent = ~batch.face_valid[..., None]
-        found = {name: value.masked_fill(absent, nan) for name, value in self.answer(features).items()}
+        affect, expression, units = (value.masked_fill(absent, nan) for value in self.judge(features))
         return AffectOutput(
-            valence_arousal=found["valence_arousal"],
-            expression=found["expression"] / self.temperature,
-            action_units=found["action_units"],
-            features=features,
+            valence_arousal=affect, expression=expression.log(), action_units=units.logit(1e-6), features=features
         )
+
+    def look(self, faces: Tensor) -> Tensor:
+        """(B, T, 3, H, W) to (B, T, D): the mean of each face and its mirror image, which mean the same."""
+        return cast(Tensor, (self.encoder(faces) + self.encoder(faces.flip(-1))) / 2)
+
+    def judge(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(..., D) to valence and arousal, probabilities of the classes, probabilities of the action units.
+
+        The renders show every class equally often. Where Neutral is ``neutral`` times as frequent as each other class,
+        Bayes' rule moves the classes; and since a neutral face has no valence or arousal to speak of, these shrink with
+        the probability that the face is not neutral.
+        """
+        found = self.answer(features)
+        logits = found["expression"] / self.temperature
+        expression = (logits + self.prior).softmax(-1)
+        odds = logits[..., :1] - logits[..., 1:].logsumexp(-1, keepdim=True)  # logarithm, of Neutral
+        shown = (functional.softplus(odds) - functional.softplus(odds + self.prior[0])).exp()  # of not being Neutral
+        return found["valence_arousal"] * shown, expression, found["action_units"].sigmoid()
 
     def answer(self, features: Tensor) -> dict[str, Tensor]:
         """(..., D) to movements (..., M), action_units (..., 12) logits, valence_arousal, expression logits."""
@@ -122,7 +144,8 @@ class Face(nn.Module):
             answers: see :func:`sentio.affect.data.renders.predict`.
             labels: see :class:`sentio.affect.data.renders.Renders`.
         """
-        logits = torch.from_numpy(np.log(np.maximum(answers["expression"], 1e-12))) * self.temperature.item()
+        moved = torch.from_numpy(np.log(np.maximum(answers["expression"], 1e-12))) - self.prior.cpu()
+        logits = moved * self.temperature.item()
         self.temperature.fill_(best_temperature(logits, torch.from_numpy(labels["expression"])))
         chosen = thresholds.search(answers["action_units"], labels["action_units"], split="validation")
         self.thresholds.copy_(torch.tensor(chosen))
@@ -139,7 +162,7 @@ class Face(nn.Module):
                 {"face": torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))},
                 outputs,
                 dict.fromkeys(("face", *outputs), ("faces",)),
-                f"The 112 x 112 crop that sentio.affect.faces.align cuts, resized by area to {size} x {size}; RGB in [0, 1].",
+                f"The 112 x 112 crop of sentio.affect.faces.align, resized by area to {size} x {size}; RGB in [0, 1].",
                 TRAINING_DATA,
                 USE,
                 {"thresholds": [round(value, 4) for value in self.thresholds.tolist()]},
@@ -178,10 +201,8 @@ class _Answers(nn.Module):
         self.model = model
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        features = self.model.encoder(face[:, None])[:, 0]
-        found = self.model.answer(features)
-        expression = (found["expression"] / self.model.temperature).softmax(-1)
-        return found["valence_arousal"], expression, found["action_units"].sigmoid(), features
+        features = self.model.look(face[:, None])[:, 0]
+        return *self.model.judge(features), features
 
 
 def best_temperature(logits: Tensor, label: Tensor) -> float:
