@@ -176,3 +176,36 @@ def test_scores_of_known_answers():
     )
     assert scores["landmark_error"] == pytest.approx(np.median([1 / 10, 0]))
     assert scores["false_faces"] == 50, "one in two pictures"
+
+
+def test_calibrated_scores_are_shares_of_right_answers(folder, monkeypatch):
+    """Answers that are right as often as the logistic of twice their logit, plus one, get just that as their score."""
+    from sentio.core import registry
+
+    method = registry.build("detector", {"widths": [4, 8, 8, 8, 8], "neck": 8})
+    rng = np.random.default_rng(0)
+
+    def answers(method, image):
+        raw = rng.uniform(0.2, 0.8, 30)
+        right = rng.uniform(size=30) < 1 / (1 + np.exp(-(2 * np.log(raw / (1 - raw)) + 1)))
+        boxes = [(20.0, 20, 40, 50) if hit else (120.0, 120, 40, 50) for hit in right]
+        return [Detection(box, float(s), np.zeros((5, 2))) for box, s in zip(boxes, raw, strict=True)]
+
+    face = (np.array([20.0, 20, 60, 70]), np.zeros((5, 2)), True)
+    monkeypatch.setattr(detection, "detect", answers)
+    monkeypatch.setattr(detection, "compose", lambda *_: Composite(np.zeros((64, 64, 3), np.uint8), [face]))
+    calibrated = detection.calibrate(method, folder, pictures=300)
+    assert calibrated.config.calibration == pytest.approx((2, 1), abs=0.15)
+    assert method.config.calibration == (1.0, 0.0)
+    score = calibrated.calibrated(torch.tensor([0.5]))
+    assert float(score) == pytest.approx(1 / (1 + np.exp(-calibrated.config.calibration[1])))
+
+
+def test_false_faces_are_listed_worst_first(folder, monkeypatch):
+    boxes = [Detection((10.0 * k, 5.0, 30.0, 40.0), 0.9 - 0.1 * k, np.zeros((5, 2))) for k in range(8)]
+    monkeypatch.setattr(detection, "detect", lambda *_: boxes)
+    count = detection.mine(None, folder)
+    rows = [json.loads(line) for line in (folder / "hard.jsonl").read_text().splitlines()]
+    assert count == len(rows) == detection.WORST * len(Source(folder, validation=False).pictures)
+    assert rows[0]["box"] == [0, 5, 30, 40] and rows[0]["score"] == 0.9
+    assert len(Source(folder, validation=False).hard) == count and Source(folder, validation=True).hard == []

@@ -51,11 +51,13 @@ class DetectorConfig:
         widths: channels at strides 2, 4, 8, 16 and 32.
         neck: channels in which the levels meet.
         weights: of the terms of the loss: objectness, class, box, landmarks.
+        calibration: slope and shift from the logit of the raw score to that of the share of right answers.
     """
 
     widths: tuple[int, int, int, int, int] = (16, 32, 48, 64, 64)
     neck: int = 48
     weights: tuple[float, float, float, float] = (1.0, 1.0, 2.0, 15.0)
+    calibration: tuple[float, float] = (1.0, 0.0)
 
 
 class Answer(NamedTuple):
@@ -89,11 +91,23 @@ class FaceDetector(nn.Module):
         return Composites(folder, recipe.from_dict(CompositeConfig, section, where="data"))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) BGR from 0 to 255, H and W multiples of 32, to what the decoder takes: 12 tensors (N, cells, k),
-        ``cls``, ``obj``, ``bbox``, ``kps``, each for strides 8, 16, 32."""
-        levels = [level.split(list(PARTS.values()), -1) for level in self.network(images)]
-        sure = [[part.sigmoid() if k < 2 else part for k, part in enumerate(level)] for level in levels]
-        return tuple(level[k] for k in range(len(PARTS)) for level in sure)
+        """(N, 3, H, W) BGR from 0 to 255, H and W multiples of 32, to what the decoder takes: 12 tensors (N, cells, k).
+
+        They are ``cls``, ``obj``, ``bbox`` and ``kps``, each for strides 8, 16, 32; ``cls`` and ``obj`` are both the
+        calibrated score.
+        """
+        parts: list[list[Tensor]] = [[], [], [], []]
+        for level in self.network(images):
+            quality, objectness, box, points = level.split(list(PARTS.values()), -1)
+            score = self.calibrated((quality.sigmoid() * objectness.sigmoid()).sqrt())
+            for part, value in zip(parts, (score, score, box, points), strict=True):
+                part.append(value)
+        return tuple(value for part in parts for value in part)
+
+    def calibrated(self, score: Tensor) -> Tensor:
+        """Raw scores to how often such an answer is right."""
+        slope, shift = self.config.calibration
+        return torch.sigmoid(slope * torch.logit(score, eps=1e-6) + shift)
 
     def answer(self, images: Tensor) -> Answer:
         """All cells together, boxes and points in pixels."""

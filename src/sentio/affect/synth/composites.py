@@ -203,7 +203,7 @@ def to_xywh(box: Floats) -> Box:
 
 def _placement(landmarks: Floats, side: float, size: int, rng: np.random.Generator) -> Floats:
     """Mirrored or not, leaning, stretched a little, and where."""
-    angle = float(np.clip(rng.normal(0, 0.22), -0.8, 0.8))
+    angle = float(np.clip(rng.normal(0, 0.3), -0.9, 0.9))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     stretch = float(np.exp(rng.normal(0, 0.05)))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
