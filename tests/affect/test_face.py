@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import drawn_faces
 import numpy as np
 import pytest
@@ -89,6 +90,26 @@ def test_distortions_begin_gently(pictures, monkeypatch):
     for progress in (0.0, 0.1, 0.5):
         method.loss(batch, progress)
     assert seen == pytest.approx([0.2, 0.7, 1.0])
+
+
+def test_faces_are_softened_alike_everywhere():
+    faces = torch.rand(2, 3, 20, 30)
+    expected = [
+        [
+            cv2.sepFilter2D(p.numpy(), -1, *[np.array([1, 4, 6, 4, 1]) / 16] * 2, borderType=cv2.BORDER_REPLICATE)
+            for p in f
+        ]
+        for f in faces
+    ]
+    np.testing.assert_allclose(face.soften(faces), expected, atol=1e-6)
+
+
+def test_a_face_and_its_mirror_image_are_answered_alike():
+    method = build().eval()
+    faces = torch.rand(3, 1, 3, 80, 80)
+    for name in ("valence_arousal", "expression", "action_units"):
+        one, two = (getattr(method(batch_of(f)), name) for f in (faces, faces.flip(-1)))
+        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
 
 
 def test_the_temperature_is_the_best_one():
