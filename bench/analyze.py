@@ -163,7 +163,7 @@ def start() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["speed", "memory", "start"])
-    parser.add_argument("--detector", choices=["auto", "haar", "yunet"], default="auto")
+    parser.add_argument("--detector", choices=["auto", "studio", "yunet", "haar"], default="auto")
     parser.add_argument("--model", default="face")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10)

@@ -205,7 +205,7 @@ def main() -> None:
         verbs.add_parser(verb).add_argument("folder", type=Path)
     of_clips = verbs.add_parser("clips")
     of_clips.add_argument("files", type=Path, nargs="+")
-    of_clips.add_argument("--every", type=int, default=5)
+    of_clips.add_argument("--every", type=int, default=3)
     for verb in ("photographs", "pictures", "clips"):
         verbs.choices[verb].add_argument("--draw", type=Path)
     verbs.add_parser("speed")

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from sentio.affect.embedded import BATCH_FACES, FaceModel, face_pixels
-from sentio.affect.faces import Detector, FaceTracker, Haar, YuNet, align
+from sentio.affect.faces import Detector, FaceTracker, Haar, Studio, YuNet, align
 from sentio.affect.faces.appearance import describe
 from sentio.affect.faces.detector import Image
 from sentio.affect.faces.quality import assess
@@ -29,7 +29,7 @@ from sentio.affect.media import open_media
 from sentio.core import weights
 from sentio.core.bench import report
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "yunet": YuNet}
+DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "studio": Studio, "yunet": YuNet}
 REPEATS = 200
 LONDON = {"left eye": [0], "right eye": [1], "nose tip": [54, 60], "left mouth": [87], "right mouth": [93]}
 """Points of the 189 that stand for the five landmarks; the nose tip is the mean of two."""

@@ -1,11 +1,11 @@
-"""Both face detectors, and small affect models, for the tests that need one."""
+"""All face detectors, and small affect models, for the tests that need one."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sentio.affect.faces import Haar, YuNet
+from sentio.affect.faces import Haar, Studio, YuNet
 from sentio.core import weights
 
 
@@ -15,9 +15,10 @@ def yunet(shared, monkeypatch) -> YuNet:
     return YuNet()
 
 
-@pytest.fixture(params=["haar", "yunet"])
+@pytest.fixture(params=["haar", "studio", "yunet"])
 def detector(request):
-    return Haar() if request.param == "haar" else request.getfixturevalue("yunet")
+    own = {"haar": Haar, "studio": Studio}
+    return own[request.param]() if request.param in own else request.getfixturevalue("yunet")
 
 
 @pytest.fixture(scope="module")

@@ -137,9 +137,9 @@ def test_smaller_faces_are_left_out(detector, shared):
     assert detector(image, smallest=face.box[2] * 0.8) and not detector(image, smallest=face.box[2] * 1.7)
 
 
-def test_without_fetched_weights_the_default_is_haar(tmp_path, monkeypatch):
+def test_without_fetched_weights_the_default_is_studio(tmp_path, monkeypatch):
     monkeypatch.setenv("SENTIO_CACHE", str(tmp_path))
-    assert default_detector().name == "haar"
+    assert default_detector().name == "studio"
     with pytest.raises(WeightsError, match="sentio models fetch yunet"):
         YuNet()
 

@@ -21,7 +21,17 @@ from sentio import __version__
 from sentio.affect import plot as plots
 from sentio.affect import speech
 from sentio.affect.embedded import Models, NewestScore, Row, open_models, voice_columns
-from sentio.affect.faces import Detector, FaceFrame, FaceTracker, Haar, TrackedFace, TrackingConfig, YuNet, default_name
+from sentio.affect.faces import (
+    Detector,
+    FaceFrame,
+    FaceTracker,
+    Haar,
+    Studio,
+    TrackedFace,
+    TrackingConfig,
+    YuNet,
+    default_name,
+)
 from sentio.affect.media import Damage, Frame, Media, open_media
 from sentio.affect.speech import VoiceScore
 from sentio.affect.table import AFFECT
@@ -36,7 +46,7 @@ BATCH_FRAMES = 16
 """Frames whose faces go to the model in one call."""
 RECORD = "run.json"
 PLOT = "affect.svg"
-DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "yunet": YuNet}
+DETECTORS: dict[str, Callable[[], Detector]] = {"studio": Studio, "yunet": YuNet, "haar": Haar}
 DOUBTFUL = "damaged picture"
 """Reason of a face that is fit but seen in a picture whose data was damaged."""
 NO_PICTURE = "no picture"
@@ -50,7 +60,7 @@ class Options:
     """What can be chosen about reading a file.
 
     Attributes:
-        detector: ``auto`` is YuNet when it is fetched, else the Haar cascade.
+        detector: ``auto`` is YuNet when it is fetched, else ``studio``, the package's own.
         search_interval: seconds between two searches of the whole picture for faces; known ones are followed.
         fps: frames a second to keep, by time; all if None.
         start: first second to read.
@@ -59,7 +69,7 @@ class Options:
             ``none`` they stay null, the voice's, too.
     """
 
-    detector: Literal["auto", "haar", "yunet"] = "auto"
+    detector: Literal["auto", "studio", "yunet", "haar"] = "auto"
     search_interval: float = 0.2
     fps: float | None = None
     start: float | None = None
@@ -68,7 +78,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.detector not in ("auto", *DETECTORS):
-            raise RecipeError(f"There is no detector {self.detector!r}.", f"Choose auto, {' or '.join(DETECTORS)}.")
+            raise RecipeError(f"There is no detector {self.detector!r}.", f"Choose auto, {', '.join(DETECTORS)}.")
         if not 0 <= self.search_interval < math.inf:
             raise RecipeError(f"The search interval {self.search_interval} s is no length of time.")
 

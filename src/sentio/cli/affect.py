@@ -16,7 +16,7 @@ def analyze_media(
     demo: bool = False,
     out: Path = Path(),
     formats: tuple[Format, ...] = ("parquet", "csv"),
-    detector: Literal["auto", "haar", "yunet"] = "auto",
+    detector: Literal["auto", "studio", "yunet", "haar"] = "auto",
     search_interval: float = 0.2,
     fps: float | None = None,
     start: float | None = None,
@@ -38,7 +38,7 @@ def analyze_media(
         demo: read the clip that comes with the package.
         out: folder for the results.
         formats: table formats to write.
-        detector: auto takes YuNet when it is fetched (sentio models fetch yunet), else the built-in Haar cascade.
+        detector: auto takes YuNet when it is fetched (sentio models fetch yunet), else studio, our own.
         search_interval: seconds between two searches of the whole picture; known faces are followed in every frame.
         fps: reduce the rate to this many frames a second, by time; every frame if not given.
         start: leave out frames before this time, in seconds.

@@ -39,8 +39,8 @@ class Detector(Protocol):
 
 
 def default_name() -> str:
-    """``yunet`` when ``sentio models fetch yunet`` has brought it, else ``haar``, which comes with OpenCV."""
-    return "yunet" if weights.is_present("yunet") else "haar"
+    """``yunet`` when ``sentio models fetch yunet`` has brought it, else ``studio``, which comes with the package."""
+    return "yunet" if weights.is_present("yunet") else "studio"
 
 
 def default_detector() -> Detector:
@@ -49,9 +49,9 @@ def default_detector() -> Detector:
         from sentio.affect.faces.yunet import YuNet
 
         return YuNet()
-    from sentio.affect.faces.haar import Haar
+    from sentio.affect.faces.studio import Studio
 
-    return Haar()
+    return Studio()
 
 
 def overlap(a: Sequence[Box], b: Sequence[Box]) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ NO_EYES = 0.7
 
 
 class Haar:
-    """Frontal faces, upright within about 20 degrees; the embedded fallback. One object serves one thread."""
+    """Frontal faces, upright within about 20 degrees. One object serves one thread."""
 
     name = "haar"
     licence = "Intel License Agreement For Open Source Computer Vision Library (BSD style)"

@@ -123,7 +123,7 @@ class FaceTracker:
     """Faces and ids, frame by frame; see the module's text. Memory does not grow with the length of the video.
 
     Args:
-        detector: any `Detector`; by default YuNet if it is there, else Haar.
+        detector: any `Detector`; by default YuNet if it is there, else the package's own.
         config: see `TrackingConfig`.
     """
 
