@@ -5,8 +5,9 @@
     python bench/voice.py speed                                   milliseconds of one thread for a second of sound
 
 ``folds`` trains with recipes/voice.json (with settings, if given) and keeps the weights of the last step: no epoch is
-chosen on the speakers that are tested. ``whole`` scores each utterance as one window; ``stream`` lays it into silence,
-scores it every quarter of a second as a film's sound is scored, and averages where there is speech.
+chosen on the speakers that are tested. ``whole`` scores each utterance as one window, as VoiceModel.score does;
+``stream`` lays it into silence, scores it every quarter of a second as a film's sound is scored, and averages where
+there is speech.
 """
 
 import argparse
@@ -78,7 +79,9 @@ def fold(folder: Path, held_out: tuple[str, ...], settings: list[str]):
         method = weights.load(experiment.train(plan, folder, Path(out))).eval()
     data = experiment.open_data(plan.system, method, folder, plan.data)
     with torch.no_grad():
-        logits = [method(torch.from_numpy(each.sound)[None]).emotion[0].numpy() for each in data.validation]
+        logits = [
+            method(torch.from_numpy(emodb.padded(each.sound))[None]).emotion[0].numpy() for each in data.validation
+        ]
         streamed = [stream(Torch(method), each.sound) for each in data.validation]
         trials = speech_trials(method, data.validation)
     true = np.array([each.emotion for each in data.validation])

@@ -45,7 +45,7 @@ BACKGROUNDS = 200
 Sound = NDArray[np.float32]
 Item = tuple[Tensor, Tensor, Tensor]
 FrontEnd = Callable[[Tensor], Tensor]
-"""Sound (N, S) -> features (N, T, F)."""
+"""Sound (N, S) -> energies (N, T, 64)."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class EmoDbConfig:
             on the speakers of the training, and tells nothing of others.
         silent: windows without speech for each window with speech.
         clean: share of the utterances that stay as they were recorded.
-        stretch: largest change of speed and pitch together, up or down.
+        stretch: largest change of speed and pitch together, up or down, as a natural logarithm.
         rounds: epochs after which the same windows come again (with other masks and colours): they are kept in memory.
         seed: of all that is drawn.
     """
@@ -85,8 +85,8 @@ class EmoDbConfig:
     held_out: tuple[str, ...] = ()
     silent: float = 0.35
     clean: float = 0.4
-    stretch: float = 0.12
-    rounds: int = 8
+    stretch: float = 0.22
+    rounds: int = 12
     seed: int = 0
 
 
@@ -95,7 +95,7 @@ class SoundBatch:
     """N windows.
 
     Attributes:
-        heard: (N, T, F) float32, what the front end makes of the sound.
+        heard: (N, T, 64) float32 log-mel energies.
         emotion: (N, 7) shares of listeners, zeros without speech.
         speech: (N, 75) 1 where somebody speaks, in cells of 40 ms.
     """
@@ -168,7 +168,7 @@ class EmoDb:
 
     def validate(self, method: Any) -> dict[str, float]:
         """``uar``: unweighted average recall of the seven emotions, each utterance whole and alone."""
-        answers = [method(torch.from_numpy(utterance.sound)[None]).emotion for utterance in self.validation]
+        answers = [method(torch.from_numpy(padded(utterance.sound))[None]).emotion for utterance in self.validation]
         found = torch.cat(answers).argmax(1).numpy()
         return {
             "uar": float(np.nanmean(recalls(found, np.array([utterance.emotion for utterance in self.validation]))))
@@ -200,7 +200,7 @@ class Windows(Dataset[Item]):
         return self.spoken + round(self.config.silent * self.spoken)
 
     def __getitem__(self, index: int) -> Item:
-        """Features (T, F) in half precision, emotion (7,) and speech (75,)."""
+        """Energies (T, 64) in half precision, emotion (7,) and speech (75,)."""
         key = self.round, index
         if key not in self._made:
             sound, *labels = self.draw(np.random.default_rng((self.config.seed, 0, *key)), index)
@@ -218,7 +218,7 @@ class Windows(Dataset[Item]):
         return self._spoken(own[int(rng.integers(len(own)))], rng)
 
     def _spoken(self, utterance: Utterance, rng: np.random.Generator) -> tuple[Sound, Sound, Sound]:
-        said = stretch(utterance.sound, 1 + self.config.stretch * rng.uniform(-1, 1))
+        said = stretch(utterance.sound, float(np.exp(self.config.stretch * rng.uniform(-1, 1))))
         cells = voice.loudness(said.astype(np.float64), RATE / CELL, len(said) // CELL) > AUDIBLE
         sound, speech = np.zeros(WINDOW, np.float32), np.zeros(WINDOW // CELL, np.float32)
         put(said, cells, sound, speech, rng)
@@ -242,6 +242,11 @@ class Windows(Dataset[Item]):
 
     def _background(self, rng: np.random.Generator) -> Sound:
         return np.roll(self.backgrounds[int(rng.integers(BACKGROUNDS))], int(rng.integers(WINDOW)))
+
+
+def padded(sound: Sound) -> Sound:
+    """At least a window, with silence before the sound, as the stream begins."""
+    return np.pad(sound, (max(0, WINDOW - len(sound)), 0))
 
 
 def stretch(sound: Sound, factor: float) -> Sound:
