@@ -1,6 +1,6 @@
 """What a model sees in faces that it was not trained on: photographs of people, and held-out renders.
 
-    python bench/real_faces.py london FOLDER --weights NAME [--detector yunet|haar]
+    python bench/real_faces.py london FOLDER --weights NAME [--detector studio|yunet|haar]
     python bench/real_faces.py renders FOLDER --weights NAME [--rig ict|mpfb] [--split validation]
 
 NAME is a card (its ONNX file answers), the path of a card, or the safetensors file of a run.
@@ -30,14 +30,14 @@ from numpy.typing import NDArray
 from sentio.affect import thresholds
 from sentio.affect.data import renders
 from sentio.affect.embedded import FaceModel, face_pixels
-from sentio.affect.faces import Detector, FaceTracker, Haar, YuNet
+from sentio.affect.faces import Detector, FaceTracker, Haar, Studio, YuNet
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.protocol import Tally, decide, f1_by_class
 from sentio.affect.roc import paired_auc
 from sentio.core import weights
 from sentio.core.bench import report
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"yunet": YuNet, "haar": Haar}
+DETECTORS: dict[str, Callable[[], Detector]] = {"studio": Studio, "yunet": YuNet, "haar": Haar}
 CHEEKS = (slice(66, 76), (slice(33, 43), slice(70, 80)))
 """Rows and the two ranges of columns of an aligned crop."""
 TONES = ("dark", "middle", "light")
@@ -266,7 +266,7 @@ def main() -> None:
         chosen.add_argument("folder", type=Path)
         chosen.add_argument("--weights", default="face", help="a card or a safetensors file")
         chosen.add_argument("--out", type=Path, help="JSON lines to append the report to")
-    verbs.choices["london"].add_argument("--detector", choices=DETECTORS, default="yunet")
+    verbs.choices["london"].add_argument("--detector", choices=DETECTORS, default="studio")
     verbs.choices["renders"].add_argument("--rig", choices=["ict", "mpfb"])
     verbs.choices["renders"].add_argument("--split", default="validation")
     options = parser.parse_args()
