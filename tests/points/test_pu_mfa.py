@@ -3,8 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from sentio.core import registry
-from sentio.core import export
+from sentio.core import export, registry
 from sentio.points.batch import PatchBatch
 from sentio.points.models.pu_mfa import GlobalContextRefining, PointTransformerBlock, SelfAttention
 
