@@ -129,9 +129,9 @@ def test_a_batch_is_its_windows_one_by_one(model):
         np.testing.assert_allclose(alone.expression[0], together.expression[k], atol=1e-5)
 
 
-def test_loudness_does_not_matter(model):
+def test_loudness_hardly_matters(model):
     sound = vowels(120)[None]
-    loud, faint = model.score(sound), model.score(sound / 8)
+    loud, faint = model.score(9 * sound), model.score(sound)
     np.testing.assert_allclose(loud.expression, faint.expression, atol=0.02)
 
 

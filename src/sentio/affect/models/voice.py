@@ -141,7 +141,7 @@ class Voice(nn.Module):
                 ("speech", "valence_arousal", "expression"),
                 dict.fromkeys(("speech", "valence_arousal", "expression"), ("windows",))
                 | {"sound": ("windows", "samples")},
-                "Mono float32 at 16 kHz within [-1, 1], about 3 s (8,000 samples at least); loudness does not matter.",
+                "Mono float32 at 16 kHz within [-1, 1], about 3 s (8,000 samples at least); loudness hardly matters.",
                 TRAINING_DATA,
                 USE,
                 {"threshold": self.config.threshold, "temperature": self.config.temperature},
