@@ -1,14 +1,14 @@
 """The face model that comes with the package: all affect of one aligned face, learnt from rendered faces alone.
 
 What is learnt first is how strongly the face moves (the studio knows each movement's strength), and valence and
-arousal; the class is read off these by a small layer, so that it rests on movements rather than on looks. See
-docs/face.md.
+arousal; half of the class is read off these by a small layer, so that it rests on movements and not on looks alone.
+See docs/face.md.
 """
 
 from dataclasses import dataclass
 from math import log, nan
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,6 @@ class FaceConfig:
 
     Args:
         encoder: face network.
-        classes: what the class is read off.
         gentle: share of the training in which distortions grow to their full strength.
         smoothing: of the class labels.
         weights: of the terms of the loss: movements, action units, valence and arousal, class.
@@ -54,7 +53,6 @@ class FaceConfig:
     """
 
     encoder: FaceNetwork = "aligned"
-    classes: Literal["movements", "features", "both"] = "both"
     gentle: float = 0.2
     smoothing: float = 0.1
     weights: tuple[float, float, float, float] = (4.0, 1.0, 1.0, 0.5)
@@ -128,14 +126,13 @@ class Face(nn.Module):
         movements, affect = self.movements(features), torch.tanh(self.affect(features))
         rule = self.rule(torch.cat([movements, affect], -1).detach())
         direct = self.direct(features)
-        chosen = {"movements": rule, "features": direct, "both": (rule + direct) / 2}[self.config.classes]
         return {
             "movements": movements,
             "action_units": self.units(features),
             "valence_arousal": affect,
             "rule": rule,
             "direct": direct,
-            "expression": chosen,
+            "expression": (rule + direct) / 2,
         }
 
     def calibrate(self, answers: dict[str, NDArray[np.float64]], labels: dict[str, NDArray[Any]]) -> None:
