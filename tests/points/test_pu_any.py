@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from sentio.core import registry
-from sentio.points import candidates, export, geometry
+from sentio.core import export, registry
+from sentio.points import candidates, geometry
 from sentio.points.data import QueryClouds, QueryDataConfig, join
 from sentio.points.models.pu_any import ContextRefiner, Encoder, PointTransformerBlock, PUAnyConfig
 from sentio.points.shapes import procedural
