@@ -3,27 +3,12 @@ import shutil
 
 import av
 import numpy as np
-import torch
-from torch import nn
+from corner import Corner
 
-from sentio.affect.backbones import EncoderInfo
 from sentio.affect.data.check import check
 from sentio.affect.data.extraction import extract_faces
 from sentio.affect.data.features import FeatureStore
 from sentio.affect.data.tree import scan
-
-
-class Corner(nn.Module):
-    """Face -> the mean of its three colours."""
-
-    info = EncoderInfo(name="corner", dim=3, licence="none", provenance="test")
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(1))
-
-    def forward(self, faces):
-        return faces.mean((3, 4)) * self.weight
 
 
 def whats(report, level=None):

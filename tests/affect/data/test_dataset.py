@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from corner import Corner
 from torch import nn
 
 from sentio.affect.backbones import EncoderInfo
@@ -17,19 +18,6 @@ from sentio.core.errors import InputError, RecipeError
 from sentio.core.registry import build
 
 CAPNET = Windows(length=10, step=10, search=9)
-
-
-class Corner(nn.Module):
-    """Face -> the mean of its three colours."""
-
-    info = EncoderInfo(name="corner", dim=3, licence="none", provenance="test")
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(1))
-
-    def forward(self, faces):
-        return faces.mean((3, 4)) * self.weight
 
 
 class Loudness(nn.Module):
