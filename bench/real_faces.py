@@ -85,10 +85,7 @@ def _method(path: str) -> System:
 
     @torch.inference_mode()
     def answer(crops: NDArray[np.uint8]) -> Answers:
-        faces = torch.from_numpy(face_pixels(list(crops), method.encoder.info.size))[:, None]
-        N = len(faces)
-        there, zero = torch.ones(N, 1, dtype=torch.bool), torch.zeros(N, 1)
-        output = method(AffectBatch(face=faces, face_valid=there, time_s=zero, source=zero[:, 0].long()))
+        output = method(AffectBatch.of_faces(torch.from_numpy(face_pixels(list(crops), method.encoder.info.size))))
         values = {
             "valence_arousal": output.valence_arousal,
             "expression": None if output.expression is None else output.expression.softmax(-1),

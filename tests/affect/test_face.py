@@ -48,7 +48,7 @@ def test_every_frame_is_answered_alone():
     assert output.action_units.shape == (2, 3, 12) and output.features.shape == (2, 3, 256)
     for values in (output.valence_arousal, output.expression, output.action_units):
         assert torch.isnan(values[0, 2]).all() and torch.isfinite(values[valid]).all()
-    alone = method(batch_of(faces[1:, 1:2]))
+    alone = method(AffectBatch.of_faces(faces[1:, 1]))
     torch.testing.assert_close(alone.expression[0, 0], output.expression[1, 1])
 
 

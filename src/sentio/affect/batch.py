@@ -73,6 +73,17 @@ class AffectBatch:
             if (getattr(self, name) is None) != (getattr(self, f"{name}_valid") is None):
                 raise InputError(f"{name} and {name}_valid go together.")
 
+    @classmethod
+    def of_faces(cls, faces: Tensor) -> Self:
+        """Windows of one frame without labels, one for each of (N, 3, H, W) faces."""
+        N = len(faces)
+        return cls(
+            face=faces[:, None],
+            face_valid=torch.ones(N, 1, dtype=torch.bool),
+            time_s=torch.zeros(N, 1),
+            source=torch.zeros(N, dtype=torch.int64),
+        )
+
     def __len__(self) -> int:
         return self.face_valid.shape[0]
 

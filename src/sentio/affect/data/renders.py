@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.images import read_image
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SOURCES
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.protocol import Tally, decide
 from sentio.core.errors import InputError
 
@@ -180,14 +180,7 @@ def predict(method: Any, renders: Renders, *, batch_size: int = 256) -> dict[str
     parts = []
     for start in range(0, len(renders), batch_size):
         face = renders.batch(list(range(start, min(start + batch_size, len(renders))))).face
-        N = len(face)
-        batch = AffectBatch(
-            face=face[:, None],
-            face_valid=torch.ones(N, 1, dtype=torch.bool),
-            time_s=torch.zeros(N, 1),
-            source=torch.full((N,), SOURCES.index("mtl")),
-        )
-        output = method(batch.to(device))
+        output = method(AffectBatch.of_faces(face).to(device))
         values = (output.valence_arousal, output.expression.softmax(-1), output.action_units.sigmoid())
         parts.append([value[:, 0].double().cpu().numpy() for value in values])
     names = ("valence_arousal", "expression", "action_units")
