@@ -25,10 +25,10 @@ import cv2
 import numpy as np
 import psutil
 
-from sentio.affect import pipeline, speech
-from sentio.affect.embedded import Models, open_models
+from sentio.affect.analysis import pipeline, voice
+from sentio.affect.analysis.jobs import DEMO_CLIP
+from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.faces import FaceTracker
-from sentio.affect.jobs import DEMO_CLIP
 from sentio.affect.media import SAMPLE_RATE, open_media
 from sentio.core.bench import StageTimer, report
 
@@ -67,7 +67,7 @@ def stages_alone(path: Path, options: pipeline.Options, models: Models) -> dict[
             frames = [frame for frame in media if frame.image is not None]
         if models.voice:
             with timer.stage("voice"):
-                list(speech.scores(media.audio(), models.voice))
+                list(voice.scores(media.audio(), models.voice))
     tracker = FaceTracker(pipeline.make_detector(options))
     with timer.stage("faces"):
         decided = [faces for frame in frames for faces in tracker.update(frame.image, frame.time_s)] + tracker.flush()

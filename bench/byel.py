@@ -34,7 +34,7 @@ from sentio.affect.batch import AffectBatch
 from sentio.affect.data.images import read_image
 from sentio.affect.faces import YuNet
 from sentio.affect.labels import EXPRESSIONS, EXPRESSIONS_LSD
-from sentio.core import bench, experiment, registry
+from sentio.core import bench, registry, runs
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 BATCH = 64
@@ -114,9 +114,9 @@ class Plan:
     def train(self, recipe: str, name: str, steps: int, seed: int, start: Path | None = None) -> Path:
         """A run of a recipe, or the rest of it; the best weights."""
         begin = f'start={{"encoder": "{start}"}}' if start else "start={}"
-        plan = experiment.read(RECIPES / recipe, [*SETTINGS, begin, f"fit.steps={steps}", f"fit.seed={seed}"])
+        plan = runs.read(RECIPES / recipe, [*SETTINGS, begin, f"fit.steps={steps}", f"fit.seed={seed}"])
         run = self.work / f"{name}-{seed}"
-        return experiment.train(plan, self.data, run, resume=run.exists())
+        return runs.train(plan, self.data, run, resume=run.exists())
 
     def rows(self, pretraining: int, steps: int, same: int, seed: int) -> Iterator[tuple[str, int, Path]]:
         """Name, steps and best weights of every row of the table."""

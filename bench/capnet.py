@@ -15,14 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from sentio.affect.data.dataset import AffectData, DataConfig, open_store
 from sentio.affect.data.extraction import extract
-from sentio.affect.evaluation import Evaluation, EvaluationConfig, evaluate
-from sentio.affect.predictions import Prediction
-from sentio.affect.scoring import tally
+from sentio.affect.evaluate import Evaluation, EvaluationConfig, evaluate
+from sentio.affect.protocol.predictions import Prediction
+from sentio.affect.protocol.scoring import tally
 from sentio.affect.synth.moving_picture import MovingPicture, generate
-from sentio.core import experiment, recipe
-from sentio.core.experiment import Recipe
+from sentio.affect.training.published import AffectData, DataConfig, open_store
+from sentio.core import runs
+from sentio.core.config import from_dict
+from sentio.core.runs import Recipe
 
 GAP = 10
 """Frames in a third of a second."""
@@ -39,7 +40,7 @@ def scores(root: Path, work: Path, seed: int) -> dict[str, float]:
         "data": {"windows": {"hop": 4}, "validation_hop": 5},
         "fit": {**fit, "epochs": 5},
     }
-    fer = experiment.train(recipe.from_dict(Recipe, plan), root, work / f"fer_tuned-{seed}")
+    fer = runs.train(from_dict(Recipe, plan), root, work / f"fer_tuned-{seed}")
     current = _evaluate(work / f"fer_tuned-{seed}", root)
     rows = {"constant": _constant(current), "FER-Tuned, now": current.scores["p_va"], "FER-Tuned, held": _held(current)}
     extract(root, open_store(root, str(fer), DataConfig()))
@@ -52,14 +53,14 @@ def scores(root: Path, work: Path, seed: int) -> dict[str, float]:
             "fit": {**fit, "epochs": 15, "batch_size": 128},
         }
         run = work / f"capnet{seconds}-{seed}"
-        experiment.train(recipe.from_dict(Recipe, plan), root, run)
+        runs.train(from_dict(Recipe, plan), root, run)
         rows[f"CAPNet, {seconds} s"] = _evaluate(run, root).scores["p_va"]
     return rows
 
 
 def _evaluate(run: Path, root: Path) -> Evaluation:
-    plan, method = experiment.read_run(run)
-    return evaluate(method, AffectData(root, recipe.from_dict(DataConfig, plan.data)), FILL)
+    plan, method = runs.read_run(run)
+    return evaluate(method, AffectData(root, from_dict(DataConfig, plan.data)), FILL)
 
 
 def _constant(current: Evaluation) -> float:

@@ -16,13 +16,13 @@ import torch
 
 from sentio.affect.backbones import Encoder, open_encoder
 from sentio.affect.backbones.small import SmallResNet
-from sentio.affect.data.dataset import AffectData, DataConfig
 from sentio.affect.data.extraction import extract_faces
 from sentio.affect.data.features import FeatureStore
 from sentio.affect.data.sets import read_sets
 from sentio.affect.data.tree import scan
 from sentio.affect.data.windows import Windows
 from sentio.affect.synth.moving_picture import MovingPicture, generate
+from sentio.affect.training.published import AffectData, DataConfig
 from sentio.core.bench import report
 
 RULES = {

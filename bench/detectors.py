@@ -20,10 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sentio.affect.analysis.jobs import DEMO_CLIP
 from sentio.affect.faces import Detection, Detector, Haar, Studio, TrackingConfig, YuNet
 from sentio.affect.faces.alignment import apply
-from sentio.affect.faces.detector import Image, overlap
-from sentio.affect.jobs import DEMO_CLIP
+from sentio.affect.faces.detection import Image, overlap
 from sentio.affect.media import open_media
 from sentio.core.bench import report
 

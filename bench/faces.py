@@ -19,12 +19,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sentio.affect.embedded import BATCH_FACES, FaceModel, face_pixels
+from sentio.affect.analysis.jobs import DEMO_CLIP
+from sentio.affect.analysis.models import BATCH_FACES, FaceModel, face_pixels
 from sentio.affect.faces import Detector, FaceTracker, Haar, Studio, YuNet, align
 from sentio.affect.faces.appearance import describe
-from sentio.affect.faces.detector import Image
+from sentio.affect.faces.detection import Image
 from sentio.affect.faces.quality import assess
-from sentio.affect.jobs import DEMO_CLIP
 from sentio.affect.media import open_media
 from sentio.core import weights
 from sentio.core.bench import report

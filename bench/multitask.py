@@ -26,13 +26,13 @@ from torch.nn import functional
 
 from sentio.affect.backbones import EncoderInfo
 from sentio.affect.data.clips import Clip, valid
-from sentio.affect.data.dataset import AffectData, DataConfig
 from sentio.affect.data.extraction import extract_faces
 from sentio.affect.data.features import FeatureStore
 from sentio.affect.data.items import collate
 from sentio.affect.data.windows import Windows
 from sentio.affect.labels import SOURCES
 from sentio.affect.synth.moving_picture import MovingPicture, generate
+from sentio.affect.training.published import AffectData, DataConfig
 from sentio.core import bench, registry, weights
 from sentio.core.runtime import seed_everything
 from sentio.core.training import FitConfig, fit, start_from

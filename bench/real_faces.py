@@ -27,13 +27,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect import thresholds
-from sentio.affect.data import renders
-from sentio.affect.embedded import FaceModel, face_pixels
+from sentio.affect.analysis.models import FaceModel, face_pixels
 from sentio.affect.faces import Detector, FaceTracker, Haar, Studio, YuNet
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
-from sentio.affect.protocol import Tally, decide, f1_by_class
-from sentio.affect.roc import paired_auc
+from sentio.affect.protocol import thresholds
+from sentio.affect.protocol.roc import paired_auc
+from sentio.affect.protocol.scores import Tally, decide, f1_by_class
+from sentio.affect.training import renders
 from sentio.core import weights
 from sentio.core.bench import report
 

@@ -18,8 +18,8 @@ from torch.utils.data import Dataset
 from sentio.affect.backbones.resnext import ResNeXt34
 from sentio.affect.backbones.small import SmallResNet
 from sentio.affect.batch import AffectBatch
-from sentio.affect.data.renders import MOVEMENTS, SIDE, RenderBatch
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.affect.training.renders import MOVEMENTS, SIDE, RenderBatch
 from sentio.core import bench, registry
 from sentio.core.training import FitConfig, fit
 

@@ -21,14 +21,14 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import rankdata
 
-from sentio.affect import speech
-from sentio.affect.data import emodb
+from sentio.affect.analysis import voice
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.media import AudioBlock, open_media
 from sentio.affect.models.voice import RECENT
-from sentio.affect.synth import voice
+from sentio.affect.synth import voice as voices
 from sentio.affect.synth.noise import chords, coloured
-from sentio.core import experiment, runtime, weights
+from sentio.affect.training import speech as emodb
+from sentio.core import runs, runtime, weights
 from sentio.core.bench import report
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "voice.json"
@@ -49,11 +49,11 @@ class Torch:
     def score(self, windows):
         module = self.method.graphs()[0].module.eval()
         with torch.no_grad():
-            return speech.VoiceScores(*(part.numpy() for part in module(torch.from_numpy(windows))))
+            return voice.VoiceScores(*(part.numpy() for part in module(torch.from_numpy(windows))))
 
 
 def folds(folder: Path, settings: list[str]) -> None:
-    names = voice.speakers(folder)
+    names = voices.speakers(folder)
     parts = [fold(folder, names[k : k + 2], settings) for k in range(0, len(names), 2)]
     true, logits, streamed, trials = (np.concatenate(part) for part in zip(*(p[1:] for p in parts), strict=True))
     figures = {"folds": {p[0]: recall(p[2].argmax(1), p[1]) for p in parts}, "utterances": len(true)}
@@ -74,10 +74,10 @@ def folds(folder: Path, settings: list[str]) -> None:
 def fold(folder: Path, held_out: tuple[str, ...], settings: list[str]):
     """Name, labels (N,), logits (N, 7), mean probabilities in the stream (N, 7), speech trials (M, 2)."""
     quoted = ", ".join(f'"{name}"' for name in held_out)
-    plan = experiment.read(RECIPE, [*settings, f"data.held_out=[{quoted}]"])
+    plan = runs.read(RECIPE, [*settings, f"data.held_out=[{quoted}]"])
     with tempfile.TemporaryDirectory() as out:
-        method = weights.load(experiment.train(plan, folder, Path(out))).eval()
-    data = experiment.open_data(plan.system, method, folder, plan.data)
+        method = weights.load(runs.train(plan, folder, Path(out))).eval()
+    data = runs.open_data(plan.system, method, folder, plan.data)
     with torch.no_grad():
         logits = [
             method(torch.from_numpy(emodb.padded(each.sound))[None]).emotion[0].numpy() for each in data.validation
@@ -95,8 +95,8 @@ def recall(found, true) -> float:
 
 def stream(model, sound):
     """Mean probabilities where there is speech, of an utterance with half a second of silence at either side."""
-    padded = np.pad(sound, speech.RATE // 2)
-    rows = [row.expression for row in speech.scores([AudioBlock(0.0, padded)], model) if row.expression is not None]
+    padded = np.pad(sound, voice.RATE // 2)
+    rows = [row.expression for row in voice.scores([AudioBlock(0.0, padded)], model) if row.expression is not None]
     return np.mean(rows, axis=0)[ORDER] if rows else np.full(7, 1 / 7)
 
 
@@ -150,22 +150,20 @@ def detection(trials):
 
 def sounds(files: list[Path], silero: Path | None) -> None:
     """A line for each file, and for sounds made here: share of speech, mean answers where there is speech."""
-    model = speech.VoiceModel()
+    model = voice.VoiceModel()
     detector = Silero(silero) if silero else None
     print("| sound | seconds | speech | Silero | agree | valence | arousal | expression |")
     print("|---" * 8 + "|")
     totals = []
     for name, sound in [*((path.name, waveform(path)) for path in files), *made()]:
-        rows = list(speech.scores([AudioBlock(0.0, sound)], model))
+        rows = list(voice.scores([AudioBlock(0.0, sound)], model))
         mine = np.array([row.valence is not None for row in rows])
         theirs = detector.recent(sound, len(rows)) if detector else None
         cells = ["-", "-"]
         if theirs is not None:
             totals.append((mine, theirs))
             cells = [f"{theirs.mean():.2f}", f"{np.mean(mine == theirs):.2f}"]
-        print(
-            f"| {name} | {len(sound) / speech.RATE:.1f} | {mine.mean():.2f} | {' | '.join(cells)} | {summary(rows)} |"
-        )
+        print(f"| {name} | {len(sound) / voice.RATE:.1f} | {mine.mean():.2f} | {' | '.join(cells)} | {summary(rows)} |")
     if totals:
         mine, theirs = (np.concatenate(part) for part in zip(*totals, strict=True))
         both, only, other, none = (np.sum(mine & theirs), np.sum(mine & ~theirs), np.sum(~mine & theirs), 0)
@@ -182,7 +180,7 @@ def waveform(path: Path):
 
 def made():
     """Sounds without speech."""
-    rng, samples = np.random.default_rng(0), 6 * speech.RATE
+    rng, samples = np.random.default_rng(0), 6 * voice.RATE
     white, pink, music = rng.standard_normal(samples), coloured(samples, rng), chords(samples, rng)
     yield "digital silence", np.zeros(samples, np.float32)
     for name, sound in (("white noise", white), ("coloured noise", pink), ("chords", music)):
@@ -212,12 +210,12 @@ class Silero:
         state, context, chances = np.zeros((2, 1, 128), np.float32), np.zeros(self.CONTEXT, np.float32), []
         for start in range(0, len(sound) - self.STEP + 1, self.STEP):
             piece = np.concatenate([context, sound[start : start + self.STEP]]).astype(np.float32)
-            feed = {"input": piece[None], "state": state, "sr": np.array(speech.RATE, np.int64)}
+            feed = {"input": piece[None], "state": state, "sr": np.array(voice.RATE, np.int64)}
             chance, state = self.session.run(None, feed)
             chances.append(chance.item())
             context = piece[-self.CONTEXT :]
-        ends = (np.arange(len(chances)) + 1) * self.STEP / speech.RATE
-        times = speech.HOP_S * (np.arange(moments) + 1)
+        ends = (np.arange(len(chances)) + 1) * self.STEP / voice.RATE
+        times = voice.HOP_S * (np.arange(moments) + 1)
         spoken = np.array(chances) >= 0.5
         return np.array([spoken[(ends > t - 0.5) & (ends <= t)].any() for t in times])
 
@@ -227,11 +225,11 @@ class Silero:
 
 def speed() -> None:
     model, sound = (
-        speech.VoiceModel(),
-        np.random.default_rng(0).standard_normal(30 * speech.RATE).astype(np.float32) / 20,
+        voice.VoiceModel(),
+        np.random.default_rng(0).standard_normal(30 * voice.RATE).astype(np.float32) / 20,
     )
-    blocks = [AudioBlock(float(k), sound[k * speech.RATE : (k + 1) * speech.RATE]) for k in range(30)]
-    start, rows = time.process_time(), len(list(speech.scores(blocks, model)))
+    blocks = [AudioBlock(float(k), sound[k * voice.RATE : (k + 1) * voice.RATE]) for k in range(30)]
+    start, rows = time.process_time(), len(list(voice.scores(blocks, model)))
     spent = time.process_time() - start
     report("voice speed", {"moments": rows, "ms_per_second_of_sound": round(1e3 * spent / 30, 2)})
 

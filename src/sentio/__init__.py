@@ -11,7 +11,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
-    "analyze": "sentio.affect.pipeline",
+    "analyze": "sentio.affect.analysis.pipeline",
     "upsample": "sentio.points.upsample",
     "load": "sentio.core.weights",
     "models": "sentio.core.catalogue",

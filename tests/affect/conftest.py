@@ -1,11 +1,13 @@
 """All face detectors, and small affect models, for the tests that need one."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sentio.affect.faces import Haar, Studio, YuNet
+from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.core import weights
 
 
@@ -30,3 +32,17 @@ def tiny_models(tmp_path_factory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         yield tiny_models.install(tmp_path_factory.mktemp("weights"), patch)
     weights.cards.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """A small drawn set; read-only."""
+    folder = tmp_path_factory.mktemp("data") / "drawn"
+    generate(folder, MovingPicture(videos=4, seconds=5, seed=3))
+    return folder
+
+
+@pytest.fixture
+def copy(drawn, tmp_path):
+    """The same to be spoilt."""
+    return shutil.copytree(drawn, tmp_path / "copy")

@@ -5,16 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from sentio.affect import submission
 from sentio.affect.data.check import check
-from sentio.affect.data.dataset import AffectData, DataConfig, open_store
 from sentio.affect.data.extraction import extract
-from sentio.affect.evaluation import EvaluationConfig, evaluate, evaluate_run, submit_run
+from sentio.affect.evaluate import EvaluationConfig, evaluate, evaluate_run, submit_run
+from sentio.affect.protocol import submission
 from sentio.affect.synth.moving_picture import MovingPicture, generate
-from sentio.core import experiment, recipe
+from sentio.affect.training.published import AffectData, DataConfig, open_store
+from sentio.core import runs
+from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError
-from sentio.core.experiment import Recipe
 from sentio.core.registry import build
+from sentio.core.runs import Recipe
 
 WINDOWS = {"length": 10, "step": 10, "search": 9}
 EVALUATION = {"fill": "previous", "resamples": 20}
@@ -28,23 +29,23 @@ def test_check_features_train_evaluate_submit_validate(tmp_path):
     fit = {"steps": 30, "batch_size": 32, "lr": 0.002}
     plan = {"data": {"windows": {"hop": 3}, "validation_hop": 5}, "fit": fit, "evaluation": EVALUATION}
     plan |= {"system": "fer-tuned", "model": {"encoder": "small"}}
-    fer = experiment.train(recipe.from_dict(Recipe, plan), root, fer_run)
+    fer = runs.train(from_dict(Recipe, plan), root, fer_run)
 
     section = {"windows": WINDOWS, "face_encoder": str(fer), "features": str(tmp_path / "features")}
-    store = open_store(root, str(fer), recipe.from_dict(DataConfig, section))
+    store = open_store(root, str(fer), from_dict(DataConfig, section))
     assert extract(root, store) == []
     plan = {"system": "capnet", "model": {"encoder": "small", "seconds": 1}, "data": section}
     plan |= {"fit": {"steps": 40, "batch_size": 64, "lr": 0.002}, "evaluation": EVALUATION}
     with pytest.raises(RecipeError, match="another face network"):
-        experiment.train(recipe.from_dict(Recipe, plan), root, run)
-    experiment.train(recipe.from_dict(Recipe, plan | {"start": {"fer": str(fer)}}), root, run)
+        runs.train(from_dict(Recipe, plan), root, run)
+    runs.train(from_dict(Recipe, plan | {"start": {"fer": str(fer)}}), root, run)
 
     result = evaluate_run(run, root)
     assert result.scores["p_va"] > 0.2  # a constant scores 0
     assert evaluate_run(fer_run, root).scores["p_va"] > 0.2
-    capnet = experiment.read_run(run)[1]
-    pixels = AffectData(root, recipe.from_dict(DataConfig, {"windows": WINDOWS}))
-    seen = evaluate(capnet, pixels, recipe.from_dict(EvaluationConfig, EVALUATION))
+    capnet = runs.read_run(run)[1]
+    pixels = AffectData(root, from_dict(DataConfig, {"windows": WINDOWS}))
+    seen = evaluate(capnet, pixels, from_dict(EvaluationConfig, EVALUATION))
     for stored, direct in zip(result.predictions, seen.predictions, strict=True):
         np.testing.assert_allclose(stored.valence_arousal, direct.valence_arousal, atol=1e-4)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sentio.affect.losses import ccc, ccc_loss
-from sentio.affect.protocol import ccc as official_ccc
+from sentio.affect.protocol.scores import ccc as official_ccc
 
 
 def plain_ccc(x, y):

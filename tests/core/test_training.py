@@ -16,18 +16,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from fitting import CONFIG, Data, Net, NetConfig, Plain, fit_plain, train
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from fitting import CONFIG, Data, Net, NetConfig, Plain, fit_plain, train
 from sentio.core import checkpoints
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError, WeightsError
 from sentio.core.optimization import FitConfig, MovingAverage, lr_factor
 from sentio.core.training import epoch_order, fit, start_from
 from sentio.core.writers import atomic_path
 
-PROGRAM = Path(__file__).with_name("fitting.py")
+PROGRAM = Path(__file__).parents[1] / "helpers" / "fitting.py"
 
 
 def run_child(out, step, number, *launcher):

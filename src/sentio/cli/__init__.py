@@ -7,10 +7,16 @@ from pathlib import Path
 
 from jsonargparse import ActionYesNo
 
-from sentio.cli.affect import analyze_media, check_or_fetch_data, evaluate_run, store_features, synthesize_faces
-from sentio.cli.general import examine_installation, list_or_fetch_models, train_recipe
+from sentio.cli.analyze import analyze_media
+from sentio.cli.data import check_or_fetch_data
+from sentio.cli.doctor import examine_installation
+from sentio.cli.evaluate import evaluate_run, evaluate_upsampling
+from sentio.cli.features import store_features
+from sentio.cli.models import list_or_fetch_models
 from sentio.cli.parsing import Verbs, parse
-from sentio.cli.points import evaluate_upsampling, upsample_cloud
+from sentio.cli.synth import synthesize_faces
+from sentio.cli.train import train_recipe
+from sentio.cli.upsample import upsample_cloud
 from sentio.core.errors import SentioError
 
 VERBS: Verbs = {

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sentio.core import recipe, weights
+from sentio.core import weights
+from sentio.core.config import to_dict
 from sentio.core.weights import Card, WeightFile
 from sentio.core.writers import atomic_path, write_json
 
@@ -92,7 +93,7 @@ def export(
             inputs={name: _shape(graph.free[name], value) for name, value in graph.inputs.items()},
             outputs={name: _shape(graph.free[name], value) for name, value in _outputs(graph).items()},
             system=method.name,
-            config=recipe.to_dict(method.config),
+            config=to_dict(method.config),
             preprocessing=graph.preprocessing,
             training_data=graph.training_data,
             command=command,

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Never, TypeVar
 
-from sentio.core import recipe
+from sentio.core.config import from_dict
 from sentio.core.errors import RecipeError
 
 MODEL_PACKAGES = ("sentio.affect.models", "sentio.points.models")
@@ -89,7 +89,7 @@ def method(name: str) -> type[Any]:
 def data_module(name: str) -> ModuleType:
     """The module of the model's domain whose ``open_data(method, folder, section)`` makes its training data."""
     entry = entries().get(name) or _unknown(name)
-    return importlib.import_module(f"sentio.{entry.domain}.data")
+    return importlib.import_module(f"sentio.{entry.domain}.training")
 
 
 def _unknown(name: str) -> Never:
@@ -103,4 +103,4 @@ def build(name: str, config: dict[str, Any] | None = None) -> Any:
         RecipeError: unknown name, unknown key or wrong value.
     """
     cls = method(name)
-    return cls(recipe.from_dict(cls.Config, config or {}, where=f"config of {name}"))
+    return cls(from_dict(cls.Config, config or {}, where=f"config of {name}"))

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from sentio.core import checkpoints, weights
+from sentio.core.config import to_dict
 from sentio.core.devices import deterministic, make_fabric
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import leave_signals_to_the_parent, stop_requests
 from sentio.core.optimization import FitConfig, MovingAverage, lr_factor, make_optimizer
-from sentio.core.recipe import to_dict
 from sentio.core.runlog import RunLog, finite_or_none
 from sentio.core.runtime import seed_everything
 from sentio.core.writers import write_json

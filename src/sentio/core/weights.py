@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sentio.core import recipe, registry
+from sentio.core import registry
+from sentio.core.config import from_dict, read_json, to_dict
 from sentio.core.errors import WeightsError, require
 from sentio.core.runtime import onnx_session
 from sentio.core.writers import atomic_path
@@ -84,7 +85,7 @@ def cache_folder() -> Path:
 def cards() -> dict[str, Card]:
     """All cards of the package by name."""
     paths = sorted(EMBEDDED.glob("*.json"))
-    return {path.stem: recipe.from_dict(Card, recipe.read(path), where=f"card {path.stem}") for path in paths}
+    return {path.stem: from_dict(Card, read_json(path), where=f"card {path.stem}") for path in paths}
 
 
 def card(name: str) -> Card:
@@ -95,7 +96,7 @@ def card(name: str) -> Card:
         RecipeError: the file is no card.
     """
     if name.endswith(".json"):
-        return recipe.from_dict(Card, recipe.read(Path(name)), where=f"card {name}")
+        return from_dict(Card, read_json(Path(name)), where=f"card {name}")
     if name not in cards():
         raise WeightsError(f"There are no weights named {name!r}.", f"There are: {', '.join(cards())}.")
     return cards()[name]
@@ -167,7 +168,7 @@ def save(path: Path | str, method: Any) -> None:
     """Write a registered Method (a torch module) to safetensors, its name and Config in the header, atomically."""
     torch_files = require("safetensors.torch", "train")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
-    described = {"system": method.name, "config": json.dumps(recipe.to_dict(method.config))}
+    described = {"system": method.name, "config": json.dumps(to_dict(method.config))}
     with atomic_path(path) as temporary:
         torch_files.save_file(tensors, temporary, metadata=described)
 

@@ -3,8 +3,8 @@ import shutil
 
 import av
 import numpy as np
-from corner import Corner
 
+from corner import Corner
 from sentio.affect.data.check import check
 from sentio.affect.data.extraction import extract_faces
 from sentio.affect.data.features import FeatureStore

@@ -3,8 +3,8 @@ import logging
 import numpy as np
 import pytest
 
-from sentio.affect.data.dataset import AffectData, DataConfig
 from sentio.affect.labels import SOURCES
+from sentio.affect.training.published import AffectData, DataConfig
 from sentio.core.errors import InputError
 
 

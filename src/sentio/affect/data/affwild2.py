@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sentio.affect.data import annotations
 from sentio.affect.data.clips import Clip
+from sentio.affect.data.problems import Problem
 from sentio.affect.data.tree import Tree
-from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
 
 FEW = 5

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.affect.data.problems import Problem
 from sentio.affect.labels import (
     ACTION_UNITS,
     ACTION_UNITS_ABAW1,
@@ -21,7 +22,6 @@ from sentio.affect.labels import (
     valid_action_units,
     valid_valence_arousal,
 )
-from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
 
 Task = Literal["va", "expr", "au"]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from sentio.affect.data import affwild2
 from sentio.affect.data.clips import IMAGE, Clip, valid
 from sentio.affect.data.images import read_image
+from sentio.affect.data.problems import Problem
 from sentio.affect.data.sets import ALL, read_sets
 from sentio.affect.data.tree import Tree, scan
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media.info import probe
-from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
 from sentio.core.progress import track
 

@@ -12,9 +12,9 @@ from sentio.affect.backbones import Encoder
 from sentio.affect.data.clips import image_numbers
 from sentio.affect.data.features import CROP_SIZE, FeatureStore, SoundSteps, describe_source
 from sentio.affect.data.images import read_image
+from sentio.affect.data.problems import Problem
 from sentio.affect.data.tree import scan
 from sentio.affect.media import open_media
-from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
 from sentio.core.progress import track
 

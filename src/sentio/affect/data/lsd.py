@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from sentio.affect.data.clips import Clip, Crops, Split
+from sentio.affect.data.problems import Problem
 from sentio.affect.data.tree import Tree
 from sentio.affect.labels import EXPRESSIONS_LSD, lsd_to_expression
-from sentio.affect.problems import Problem
 
 _CLASSES = [name.upper() for name in EXPRESSIONS_LSD]
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from sentio.affect.data import annotations
 from sentio.affect.data.clips import IMAGE, Clip, Split
+from sentio.affect.data.problems import Problem
 from sentio.affect.data.tree import Tree
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FILE_INVALID, VALENCE_AROUSAL
-from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
 
 NAMES = (*VALENCE_AROUSAL, "expression", *ACTION_UNITS)

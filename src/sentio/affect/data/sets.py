@@ -5,9 +5,9 @@ from typing import Literal
 
 from sentio.affect.data import affwild2, lsd, mtl
 from sentio.affect.data.clips import Clip
+from sentio.affect.data.problems import Problem
 from sentio.affect.data.tree import Tree
-from sentio.affect.problems import Problem
-from sentio.affect.submission import Frames
+from sentio.affect.protocol.submission import Frames
 
 Source = Literal["va", "expr", "au", "mtl", "lsd"]
 ALL: tuple[Source, ...] = ("va", "expr", "au", "mtl", "lsd")

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from sentio.affect.data.annotations import Task
 from sentio.affect.data.clips import IMAGE, Crops, Split, image_numbers
+from sentio.affect.data.problems import Problem
 from sentio.affect.labels import EXPRESSIONS_LSD
-from sentio.affect.problems import Problem
 from sentio.core.errors import InputError
 
 _TASK = re.compile(r"(va|expr|au)(_(estimation|classification|recognition|detection)_challenge|_set)", re.IGNORECASE)

@@ -1,7 +1,7 @@
 """Faces in a video: detect, follow, align, judge. `FaceTracker` joins them."""
 
 from sentio.affect.faces.alignment import align
-from sentio.affect.faces.detector import Box, Detection, Detector, default_detector, default_name
+from sentio.affect.faces.detection import Box, Detection, Detector, default_detector, default_name
 from sentio.affect.faces.haar import Haar
 from sentio.affect.faces.quality import Pose, Quality, Reason
 from sentio.affect.faces.studio import Studio

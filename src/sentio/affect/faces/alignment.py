@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.faces.detector import Image, Landmarks
+from sentio.affect.faces.detection import Image, Landmarks
 
 Matrix = NDArray[np.float64]
 """(2, 3) affine transform: ``target = matrix[:, :2] @ source + matrix[:, 2]``."""

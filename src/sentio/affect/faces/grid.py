@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.faces.detector import Detection, Image, overlap, suppress
+from sentio.affect.faces.detection import Detection, Image, overlap, suppress
 from sentio.core import weights
 
 STRIDES = (8, 16, 32)

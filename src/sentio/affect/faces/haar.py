@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.faces.alignment import apply, similarity
-from sentio.affect.faces.detector import Box, Detection, Image, Landmarks
+from sentio.affect.faces.detection import Box, Detection, Image, Landmarks
 
 FACE, EYE = "haarcascade_frontalface_alt2.xml", "haarcascade_eye.xml"
 SMALLEST = 24

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from sentio.affect.faces.alignment import SIZE, TEMPLATE, apply, invert, similarity
-from sentio.affect.faces.detector import Image, Landmarks
+from sentio.affect.faces.detection import Image, Landmarks
 
 EYE_DISTANCE = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
 """Pixels between the eyes in an aligned crop: a face with fewer is magnified and has less detail than the crop."""

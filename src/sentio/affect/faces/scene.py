@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.faces.detector import Image
+from sentio.affect.faces.detection import Image
 
 SIDE = 16
 CUT = 10.0

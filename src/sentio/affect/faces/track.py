@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.faces.appearance import Appearance, blend, distance
-from sentio.affect.faces.detector import Box, Detection, Image
+from sentio.affect.faces.detection import Box, Detection, Image
 
 VELOCITY_S, APPEARANCE_S = 0.1, 0.5
 """Time constants of the running means, in seconds."""

@@ -20,7 +20,16 @@ from scipy.optimize import linear_sum_assignment
 
 from sentio.affect.faces.alignment import align, apply, halve, halvings, invert, warp
 from sentio.affect.faces.appearance import Appearance, describe, distance
-from sentio.affect.faces.detector import Box, Detection, Detector, Image, Landmarks, default_detector, overlap, suppress
+from sentio.affect.faces.detection import (
+    Box,
+    Detection,
+    Detector,
+    Image,
+    Landmarks,
+    default_detector,
+    overlap,
+    suppress,
+)
 from sentio.affect.faces.quality import CROPPED, Quality, Reason, assess, outside
 from sentio.affect.faces.scene import Scene
 from sentio.affect.faces.track import Sighting, Track, centre

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from sentio.affect.augmentation import SMALLEST, Draws, RandomView
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.labels import EXPRESSIONS, EXPRESSIONS_LSD
 from sentio.affect.losses import labels
+from sentio.affect.training.augmentation import SMALLEST, Draws, RandomView
 from sentio.core.errors import InputError
 from sentio.core.registry import register
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentio.affect.data.detection import Composites, DetectionBatch
 from sentio.affect.faces.grid import STRIDES
 from sentio.affect.synth.composites import CompositeConfig
-from sentio.core import recipe
+from sentio.affect.training.detection import Composites, DetectionBatch
+from sentio.core.config import from_dict
 from sentio.core.export import Graph
 from sentio.core.registry import register
 
@@ -88,7 +88,7 @@ class FaceDetector(nn.Module):
 
     def open_data(self, folder: Path, section: dict[str, Any]) -> Composites:
         """Pictures put together from what `sentio.affect.synth.heads` wrote."""
-        return Composites(folder, recipe.from_dict(CompositeConfig, section, where="data"))
+        return Composites(folder, from_dict(CompositeConfig, section, where="data"))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) BGR from 0 to 255, H and W multiples of 32, to what the decoder takes: 12 tensors (N, cells, k).

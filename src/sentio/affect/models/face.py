@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentio.affect import thresholds
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
-from sentio.affect.data.renders import MOVEMENTS, RenderBatch, RenderedFaces, RendersConfig
-from sentio.affect.distortion import distort
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_AROUSAL
 from sentio.affect.losses import ccc
-from sentio.core import recipe
+from sentio.affect.protocol import thresholds
+from sentio.affect.training.distortion import distort
+from sentio.affect.training.renders import MOVEMENTS, RenderBatch, RenderedFaces, RendersConfig
+from sentio.core.config import from_dict
 from sentio.core.export import Graph
 from sentio.core.registry import register
 
@@ -90,7 +90,7 @@ class Face(nn.Module):
 
     def open_data(self, folder: Path, section: dict[str, Any]) -> RenderedFaces:
         """The pictures of a folder that ``sentio synth`` filled."""
-        return RenderedFaces(folder, recipe.from_dict(RendersConfig, section, where="data"))
+        return RenderedFaces(folder, from_dict(RendersConfig, section, where="data"))
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """All tasks for every frame, as :meth:`judge` sees them; NaN without a face."""
@@ -139,8 +139,8 @@ class Face(nn.Module):
         """Set temperature and thresholds by what was answered for the validation pictures, and their labels.
 
         Args:
-            answers: see :func:`sentio.affect.data.renders.predict`.
-            labels: see :class:`sentio.affect.data.renders.Renders`.
+            answers: see :func:`sentio.affect.training.renders.predict`.
+            labels: see :class:`sentio.affect.training.renders.Renders`.
         """
         moved = torch.from_numpy(np.log(np.maximum(answers["expression"], 1e-12))) - self.prior.cpu()
         logits = moved * self.temperature.item()

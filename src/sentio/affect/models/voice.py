@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentio.affect.backbones.voice import BINS, RATE, FrontEnd, colour, hide, normalise
-from sentio.affect.data.emodb import EMOTIONS, PLACES, EmoDb, EmoDbConfig, SoundBatch
 from sentio.affect.labels import EXPRESSIONS
-from sentio.core import recipe
+from sentio.affect.training.speech import EMOTIONS, PLACES, EmoDb, EmoDbConfig, SoundBatch
+from sentio.core.config import from_dict
 from sentio.core.export import Graph
 from sentio.core.registry import register
 
@@ -94,7 +94,7 @@ class Voice(nn.Module):
 
     def open_data(self, folder: Path, section: dict[str, Any]) -> EmoDb:
         """A folder of EMO-DB, as the front end hears it."""
-        return EmoDb(folder, recipe.from_dict(EmoDbConfig, section, where="data"), self.front)
+        return EmoDb(folder, from_dict(EmoDbConfig, section, where="data"), self.front)
 
     def forward(self, sound: Tensor) -> VoiceOutput:
         """Sound (N, S) at 16 kHz, S at least 8,000."""

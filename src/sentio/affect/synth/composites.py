@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.faces.alignment import apply
-from sentio.affect.faces.detector import Box, overlap
+from sentio.affect.faces.detection import Box, overlap
 from sentio.affect.synth import scene
 from sentio.affect.synth.appearance import as_detected, five
 from sentio.core.errors import InputError

@@ -1,0 +1,1 @@
+"""The product: media become tables. Imports no torch."""

@@ -1,0 +1,1 @@
+"""The official protocol: predictions, scores, thresholds, smoothing, submissions."""

@@ -1,0 +1,210 @@
+"""A folder in any published layout as training data, with the official score as its validation."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from sentio.affect.backbones import open_encoder
+from sentio.affect.batch import AffectBatch
+from sentio.affect.data.clips import Clip, Split
+from sentio.affect.data.features import CROP_SIZE, FeatureStore, SoundSteps
+from sentio.affect.data.items import WindowDataset, collate
+from sentio.affect.data.problems import Problem
+from sentio.affect.data.sets import Source, read_sets
+from sentio.affect.data.streams import Streams
+from sentio.affect.data.tree import scan
+from sentio.affect.data.windows import Windows
+from sentio.affect.protocol.scores import Protocol
+from sentio.affect.protocol.scoring import predict, tally
+from sentio.core.errors import InputError, RecipeError
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 10
+"""Unusable files that an error message lists."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The ``data`` section of a recipe.
+
+    Attributes:
+        sets: label sets to train and validate on, together.
+        windows: how clips are cut.
+        validation_hop: frames between the windows of the validation during training; evaluation takes every frame.
+        face_size: side of the face images in pixels; not used with stored features.
+        face_encoder: stored features of this encoder instead of face images; see ``backbones.open_encoder``.
+        sound_encoder: stored sound features of this encoder.
+        sound_s: seconds of sound features before the window's newest frame; 0 for none.
+        sound_steps: how the sound encoder is led.
+        features: folder of the feature store; default: ``features`` in the data folder.
+        validation_sets: label sets to validate on; all of ``sets`` if empty.
+        stream_batch: train on batches of one label set each, this many windows of the largest set and of the others
+            in proportion; the trainer's batch_size is then 1. None mixes the windows of all sets.
+    """
+
+    sets: tuple[Source, ...] = ("va",)
+    windows: Windows = field(default_factory=Windows)
+    validation_hop: int = 1
+    face_size: int = CROP_SIZE
+    face_encoder: str | None = None
+    sound_encoder: str | None = None
+    sound_s: float = 0.0
+    sound_steps: SoundSteps = field(default_factory=SoundSteps)
+    features: str | None = None
+    validation_sets: tuple[Source, ...] = ()
+    stream_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        if "lsd" in self.sets and self.windows.length > 1:
+            raise ValueError("the images of lsd do not follow each other: windows.length must be 1")
+
+
+class AffectData:
+    """Training and validation clips of a folder, as ``core.training`` wants them.
+
+    Args:
+        root: a folder in any published layout.
+        config: the recipe's ``data`` section.
+        faces: an open store, in place of the one that ``config.face_encoder`` names.
+        sound: the same for sound.
+
+    Attributes:
+        problems: what is wrong with single lines and clips; these are left out, and their number is logged.
+
+    Raises:
+        InputError: files are unusable (the message names them), or no clip of the sets has crops.
+    """
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        root: Path,
+        config: DataConfig | None = None,
+        *,
+        faces: FeatureStore | None = None,
+        sound: FeatureStore | None = None,
+    ) -> None:
+        self.root, self.config = root, config or DataConfig()
+        self.faces, self.sound = faces, sound
+        if faces is None and self.config.face_encoder:
+            self.faces = open_store(root, self.config.face_encoder, self.config)
+        if sound is None and self.config.sound_encoder:
+            self.sound = open_store(root, self.config.sound_encoder, self.config)
+        if (self.config.sound_s > 0) != (self.sound is not None):
+            raise InputError("sound_s and stored sound features go together.")
+        self.tree = scan(root)
+        self.clips, self.problems = read_sets(self.tree, self.config.sets)
+        _refuse_errors(root, self.tree.problems + self.problems)
+        if not any(clip.crops for clip in self.clips):
+            sets = ", ".join(self.config.sets)
+            raise InputError(f"{root} has no clip with labels of {sets} and crops.", "Run `sentio data check` on it.")
+        self._hold_out()
+        self.kinds = list(dict.fromkeys(kind for clip in self.clips for kind in clip.labels()))
+        self.protocol: Protocol = "lsd" if self.config.sets == ("lsd",) else "abaw"
+        self.monitor = self._monitor()
+
+    def split(self, name: Split) -> list[Clip]:
+        """The clips of a split; one without crops gives no window."""
+        sets = self.config.validation_sets if name == "validation" else ()
+        return [clip for clip in self.clips if clip.split == name and clip.source in (sets or self.config.sets)]
+
+    def scored(self, name: Split) -> list[Clip]:
+        """The clips of a split that scores are taken on: of the multi-task set alone, where it is one of several."""
+        return [clip for clip in self.split(name) if clip.source == "mtl" or "mtl" not in self.config.sets]
+
+    def train_dataset(self) -> WindowDataset | Streams:
+        """All windows of the training clips that answer for a labelled frame, singly or in batches of one set."""
+        windows = self.windows(self.split("train"), self.config.windows)
+        return Streams(windows, self.config.stream_batch) if self.config.stream_batch else windows
+
+    @cached_property
+    def validation(self) -> WindowDataset:
+        """The labelled windows of the validation clips, ``validation_hop`` frames apart."""
+        rule = self.config.windows
+        hop = rule.hop if rule.answers == "all" else self.config.validation_hop
+        return self.windows(self.scored("validation"), replace(rule, hop=hop))
+
+    def windows(self, clips: Sequence[Clip], rule: Windows, *, labelled: bool = True) -> WindowDataset:
+        """Windows of any clips with this data's faces and sound; see :class:`WindowDataset`."""
+        return WindowDataset(
+            clips,
+            rule,
+            self.kinds,
+            faces=self.faces,
+            face_size=self.config.face_size,
+            sound=self.sound,
+            sound_s=self.config.sound_s,
+            labelled=labelled,
+        )
+
+    def collate(self, items: list[Any]) -> AffectBatch:
+        """Join windows, or batches of them, into a batch."""
+        return collate(list(chain.from_iterable(items)) if self.config.stream_batch else items)
+
+    def validate(self, method: Any) -> dict[str, float]:
+        """The official scores, pooled over the labelled frames that the validation windows answer for."""
+        predictions = predict(method, self.validation)
+        return tally(self.validation.clips, predictions, protocol=self.protocol).scores()
+
+    def _hold_out(self) -> None:
+        """Leave out training clips that are validation clips of another set: the organisers split each set anew."""
+        held = {clip.name for clip in self.split("validation")}
+        kept = [clip for clip in self.clips if clip.split != "train" or clip.name not in held]
+        if len(kept) < len(self.clips):
+            count = len(self.clips) - len(kept)
+            log.warning("%d training clips are left out: another set has them for validation", count)
+        self.clips = kept
+
+    def _monitor(self) -> str:
+        if self.protocol == "lsd":
+            return "p_lsd"
+        names = {"valence_arousal": "p_va", "expression": "p_expr", "action_units": "p_au"}
+        return "p_mtl" if len(self.kinds) > 1 else names[self.kinds[0]]
+
+
+def open_store(root: Path, spec: str, config: DataConfig, *, fetch: bool = False) -> FeatureStore:
+    """The feature store of an encoder for a data folder; to fill it is ``extraction.extract``'s work.
+
+    ``fetch`` allows a download of published weights.
+
+    Raises:
+        WeightsError, RecipeError: the encoder cannot be opened.
+    """
+    encoder = open_encoder(spec, fetch=fetch)
+    folder = Path(config.features) if config.features else root / "features"
+    return FeatureStore(folder, encoder, config.sound_steps if encoder.info.rate else None)
+
+
+def refuse_other_encoder(method: Any, store: FeatureStore) -> None:
+    """See that stored features are of the face network that the method has, if it has one.
+
+    Raises:
+        RecipeError: they are of another, or of other weights.
+    """
+    own = getattr(method, "encoder", None)
+    if own is None:
+        return
+    ours, theirs = own.state_dict(), cast(nn.Module, store.encoder).state_dict()
+    if ours.keys() != theirs.keys() or not all(torch.equal(ours[key].cpu(), theirs[key].cpu()) for key in ours):
+        raise RecipeError(
+            f"The stored features are of another face network than that of this {method.name}.",
+            "Start the model from the weights that data.face_encoder names.",
+        )
+
+
+def _refuse_errors(root: Path, problems: list[Problem]) -> None:
+    errors = [problem for problem in problems if problem.level == "error"]
+    if errors:
+        shown = "\n".join(map(str, errors[:_SHOWN]))
+        raise InputError(f"{len(errors)} unusable files in {root}:\n{shown}", "Mend them, or take them away.")
+    if problems:
+        log.warning("%d problems in %s, the first: %s", len(problems), root, problems[0])

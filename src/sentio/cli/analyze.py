@@ -1,0 +1,67 @@
+"""sentio analyze."""
+
+import json as json_format
+from pathlib import Path
+from typing import Literal
+
+from sentio.core.errors import InputError
+
+Format = Literal["parquet", "csv", "jsonl"]
+
+
+def analyze_media(
+    paths: list[Path],
+    *,
+    demo: bool = False,
+    out: Path = Path(),
+    formats: tuple[Format, ...] = ("parquet", "csv"),
+    detector: Literal["auto", "studio", "yunet", "haar"] = "auto",
+    search_interval: float = 0.2,
+    fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    model: str = "face",
+    plot: bool = False,
+    shard: str = "1/1",
+    resume: bool = False,
+    json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Read affect from faces and voices in videos, pictures and folders of them: one row per frame and person.
+
+    For NAME.mp4 the folder OUT/NAME.sentio appears, with the table affect.parquet and affect.csv and, in run.json,
+    how it was made and what was lost. The scores say what a viewer would perceive, not what somebody feels. A file
+    that cannot be read does not stop the others: it is listed in OUT/failed.json and the exit code is 1.
+
+    Args:
+        demo: read the clip that comes with the package.
+        out: folder for the results.
+        formats: table formats to write.
+        detector: auto takes YuNet when it is fetched (sentio models fetch yunet), else studio, our own.
+        search_interval: seconds between two searches of the whole picture; known faces are followed in every frame.
+        fps: reduce the rate to this many frames a second, by time; every frame if not given.
+        start: leave out frames before this time, in seconds.
+        end: leave out frames at and after this time, in seconds.
+        model: weights that score the faces: a name (sentio models lists them), the path of an exported card, or none
+            to find faces only.
+        plot: draw affect.svg, all scores of every person and of the voice over time.
+        shard: i/n takes every n-th file beginning with the i-th, to share a batch among n runs.
+        resume: skip files whose result is complete, made with the same options and models, and whose source has not
+            changed.
+        json: print a JSON summary instead of a progress bar.
+        quiet: print nothing but errors.
+    """
+    from sentio.affect.analysis import jobs, pipeline
+
+    if demo:
+        paths = [*paths, jobs.DEMO_CLIP]
+    if not paths:
+        raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
+    options = pipeline.Options(detector, search_interval, fps, start, end, model)
+    batch = jobs.Batch(out, options, formats, plot, jobs.Shard.parse(shard), resume)
+    summary = jobs.run(batch, jobs.find(paths), show=not (json or quiet))
+    if json:
+        print(json_format.dumps(summary.to_dict(), indent=2))
+    elif not quiet:
+        print(summary.text())
+    return 1 if summary.failed else 0

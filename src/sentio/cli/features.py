@@ -1,0 +1,27 @@
+"""sentio features."""
+
+from pathlib import Path
+
+from sentio.core.errors import require
+
+
+def store_features(data: Path, *, encoder: str, out: Path | None = None, fetch: bool = False) -> int:
+    """Run a frozen encoder once over all crops, or all sound, of a data folder and keep its vectors.
+
+    What is there already is not done again, so a stopped run goes on.
+
+    Args:
+        encoder: vit, clip, wav2vec2 or ast (published weights), KIND:FOLDER for others of that kind, or the
+            .safetensors file of a trained system, whose own encoder is taken.
+        out: folder of the store; DATA/features if not given.
+        fetch: allow the download of published weights.
+    """
+    require("torch", "train")
+    from sentio.affect.data.extraction import extract
+    from sentio.affect.training.published import DataConfig, open_store
+
+    config = DataConfig(features=str(out) if out else None)
+    store = open_store(data, encoder, config, fetch=fetch)
+    problems = extract(data, store)
+    print(*problems, f"features: {store.folder}", sep="\n")
+    return 1 if any(problem.level == "error" for problem in problems) else 0

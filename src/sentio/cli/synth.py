@@ -1,0 +1,53 @@
+"""sentio synth."""
+
+from pathlib import Path
+
+from sentio.cli.output import progress
+from sentio.core.errors import require
+
+
+def synthesize_faces(
+    out: Path,
+    *,
+    rigs: tuple[Path, ...],
+    videos: int = 0,
+    images: int = 0,
+    voices: Path | None = None,
+    table: Path | None = None,
+    seconds: float = 8.0,
+    seed: int = 0,
+    workers: int | None = None,
+) -> int:
+    """Render faces with exact labels, in the layouts of Aff-Wild2 and LSD.
+
+    OUT gets affwild2/, lsd/, faces.jsonl (landmarks, head turn and more) and sheet.png to look at. The same command
+    goes on with an interrupted run, or enlarges a set.
+
+    Args:
+        rigs: folders with ICT-FaceKit or MPFB; sentio data fetch mpfb brings the latter.
+        videos: videos with sound, labelled frame by frame.
+        images: single images, in full dozens.
+        voices: folder with EMO-DB; the videos are silent without it.
+        table: JSON file with other expressions than the package's own.
+        seconds: length of a video.
+        seed: of everything that is drawn.
+        workers: processes; as many as processors if not given.
+    """
+    require("numba", "train")
+    from sentio.affect.synth.dataset import make
+
+    with progress(str(out)) as tell:
+        make(
+            out,
+            videos=videos,
+            images=images,
+            rigs=rigs,
+            voices=voices,
+            table=table,
+            seconds=seconds,
+            seed=seed,
+            workers=workers,
+            progress=tell,
+        )
+    print(out / "sheet.png")
+    return 0

@@ -1,0 +1,342 @@
+"""Training data from a folder of meshes and from procedural shapes: clouds, patches, queries, all made on the fly."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.spatial.transform import Rotation
+from torch.utils.data import Dataset
+
+from sentio.core.config import from_dict
+from sentio.core.errors import InputError, require
+from sentio.points import candidates, geometry
+from sentio.points.batch import PatchBatch, QueryBatch
+from sentio.points.io.mesh import SUFFIXES, read_mesh
+from sentio.points.losses import chamfer
+from sentio.points.shapes import procedural
+from sentio.points.surface import Surface
+
+Floats = npt.NDArray[np.float64]
+Random = np.random.Generator
+
+
+def read_surfaces(folder: Path) -> list[Surface]:
+    """All meshes of a folder in the unit sphere, sorted by name.
+
+    Raises:
+        InputError: there are none, or one cannot be read.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower().lstrip(".") in SUFFIXES)
+    if not paths:
+        raise InputError(f"{folder} holds no meshes.", f"Give a folder with {', '.join(SUFFIXES)} files.")
+    return [_in_unit_sphere(read_mesh(path)) for path in paths]
+
+
+def _in_unit_sphere(surface: Surface) -> Surface:
+    used = np.unique(surface.faces)  # vertices without a face do not count
+    unit = geometry.normalise(surface.vertices[used])
+    vertices = np.zeros_like(surface.vertices)
+    vertices[used] = unit.points
+    return Surface(vertices, surface.faces)
+
+
+@dataclass(frozen=True)
+class QueryDataConfig:
+    """How training clouds for ``pu-any`` are made.
+
+    Args:
+        procedural_shapes: how many are added to the meshes.
+        clouds: fresh clouds in an epoch.
+        patches: patches cut from a cloud.
+        patch: source points in a patch.
+        queries: candidates asked for in a patch.
+        density: least and most points of a cloud, drawn log-uniformly.
+        noise: largest noise, in units of the spacing; the level is uniform.
+        clean: share of clouds without noise.
+        scattered: share of clouds sampled at random instead of evenly.
+        jitter: largest displacement of queries, in units of the spacing.
+    """
+
+    procedural_shapes: int = 60
+    clouds: int = 2000
+    patches: int = 4
+    patch: int = 384
+    queries: int = 384
+    density: tuple[int, int] = (700, 5000)
+    noise: float = 0.5
+    clean: float = 0.5
+    scattered: float = 0.2
+    jitter: float = 0.25
+
+
+class QueryClouds(Dataset[list[dict[str, Floats]]]):
+    """An item is one fresh cloud of one shape, as a list of patches."""
+
+    def __init__(
+        self, surfaces: list[Surface], config: QueryDataConfig, *, seed: int, neighbours: int, near: int
+    ) -> None:
+        self.surfaces, self.config, self.seed = surfaces, config, seed
+        self.neighbours, self.near = neighbours, near
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.config.clouds
+
+    def __getitem__(self, index: int) -> list[dict[str, Floats]]:
+        random = np.random.default_rng([self.seed, self.epoch, index])
+        config = self.config
+        surface = self.surfaces[random.integers(len(self.surfaces))]
+        count = int(np.exp(random.uniform(*np.log(config.density))))
+        draw = surface.sample if random.random() < config.scattered else surface.sample_evenly
+        points = draw(count, seed=int(random.integers(2**31))).points
+        level = 0.0 if random.random() < config.clean else random.uniform(0, config.noise)
+        spacing = np.sqrt(surface.area / count)
+        noisy = points + random.normal(size=points.shape) * level * spacing
+        return [self._patch(surface, noisy, level, random) for _ in range(config.patches)]
+
+    def _patch(self, surface: Surface, points: Floats, level: float, random: Random) -> dict[str, Floats]:
+        config = self.config
+        centre = points[random.integers(len(points))]
+        _, index = geometry.nearest(points, centre[None], min(config.patch, len(points)))
+        source = geometry.measure(points[index[0]], self.neighbours)
+        inner = source.points[: int(0.6 * config.patch)]  # farther out the patch's border would be seen
+        queries = self._queries(source, len(inner), random)
+        _, near = geometry.nearest(source.points, queries, self.near)
+        closest = surface.closest(queries)
+        reached = closest.distance < 2 * source.spacing[near[:, 0]]
+        return {
+            "points": source.points - centre,
+            "frames": source.frames,
+            "spacing": source.spacing,
+            "neighbours": source.neighbours,
+            "queries": queries - centre,
+            "near": near,
+            "target": closest.points - centre,
+            "normal": surface.normals[closest.face],
+            "weight": reached / (1 + 8 * level),
+        }
+
+    def _queries(self, source: geometry.Sources, inner: int, random: Random) -> Floats:
+        """Candidates around the first ``inner`` points, half of them shaken."""
+        count, jitter = self.config.queries, self.config.jitter
+        found = candidates.generate(source, np.arange(inner))
+        chosen = random.choice(len(found), count, replace=len(found) < count)
+        amount = random.uniform(0, jitter, (count, 1)) * (random.random((count, 1)) < 0.5)
+        return np.asarray(found[chosen] + random.normal(size=(count, 3)) * amount * source.spacing.mean())
+
+
+def join(items: list[list[dict[str, Floats]]]) -> QueryBatch:
+    """Patches, end to end, with shifted indices."""
+    patches = [patch for item in items for patch in item]
+    starts = np.cumsum([0] + [len(patch["points"]) for patch in patches[:-1]])
+    columns: dict[str, torch.Tensor] = {}
+    for name in patches[0]:
+        parts = [patch[name] for patch in patches]
+        if name in ("neighbours", "near"):
+            parts = [part + start for part, start in zip(parts, starts, strict=True)]
+            columns[name] = torch.from_numpy(np.concatenate(parts))
+        else:
+            columns[name] = torch.from_numpy(np.concatenate(parts).astype(np.float32))
+    return QueryBatch(**columns)
+
+
+class QueryData:
+    """Training data of ``pu-any``; validation is the mean distance to the surface on shapes kept apart."""
+
+    monitor = "p2f"
+    higher_is_better = False
+
+    def __init__(self, train: QueryClouds, held_out: QueryClouds) -> None:
+        self.train, self.held_out = train, held_out
+
+    def train_dataset(self) -> QueryClouds:
+        return self.train
+
+    def collate(self, items: list[Any]) -> QueryBatch:
+        return join(items)
+
+    def validate(self, method: Any) -> dict[str, float]:
+        clean: list[float] = []
+        noisy: list[float] = []
+        device = next(method.parameters()).device
+        for index in range(24):
+            batch = join([self.held_out[index]]).to(device)
+            unit = batch.spacing[batch.near[:, 0]]
+            displacement, _ = method(batch)
+            miss = ((batch.queries + displacement - batch.target) * batch.normal).sum(-1).abs() / unit
+            kept = batch.weight > 0
+            (clean if float(batch.weight.max()) == 1 else noisy).append(float(miss[kept].mean()))
+        return {"p2f": float(np.mean(clean + noisy)), "clean": float(np.mean(clean)), "noisy": float(np.mean(noisy))}
+
+
+@dataclass(frozen=True)
+class PatchDataConfig:
+    """How pairs of a sparse and a dense patch for ``pu-mfa`` are made; the augmentations are the field's.
+
+    Args:
+        procedural_shapes: how many are added to the meshes.
+        clouds: fresh clouds in an epoch; with an h5 file, groups of patches.
+        patches: patches cut from a cloud.
+        patch: points of a sparse patch; the dense one has ``ratio`` times as many.
+        density: least and most points of a sparse cloud, drawn log-uniformly.
+        uneven: share of patches whose sparse points are drawn unevenly from the dense ones.
+        jitter: standard deviation of the noise on sparse points, in patch radii; cut at three times that.
+        jittered: share of patches with that noise.
+        scale: least and most scaling.
+    """
+
+    procedural_shapes: int = 60
+    clouds: int = 2000
+    patches: int = 8
+    patch: int = 256
+    ratio: int = 4
+    density: tuple[int, int] = (1000, 4000)
+    uneven: float = 0.1
+    jitter: float = 0.01
+    jittered: float = 0.3
+    scale: tuple[float, float] = (0.8, 1.2)
+
+
+Pair = tuple[Floats, Floats]
+
+
+class PatchClouds(Dataset[list[Pair]]):
+    """An item is a group of patch pairs, from one fresh cloud of one shape."""
+
+    def __init__(self, surfaces: list[Surface], config: PatchDataConfig, *, seed: int) -> None:
+        self.surfaces, self.config, self.seed = surfaces, config, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.config.clouds
+
+    def __getitem__(self, index: int) -> list[Pair]:
+        random = np.random.default_rng([self.seed, self.epoch, index])
+        config = self.config
+        surface = self.surfaces[random.integers(len(self.surfaces))]
+        count = int(np.exp(random.uniform(*np.log(config.density))))
+        sparse = surface.sample_evenly(count, seed=int(random.integers(2**31))).points
+        dense = surface.sample_evenly(config.ratio * count, seed=int(random.integers(2**31))).points
+        centres = sparse[random.integers(len(sparse), size=config.patches)]
+        few = sparse[geometry.nearest(sparse, centres, config.patch)[1]]
+        many = dense[geometry.nearest(dense, centres, config.ratio * config.patch)[1]]
+        return [augment(a, b, config, random) for a, b in zip(few, many, strict=True)]
+
+
+class PatchFile(Dataset[list[Pair]]):
+    """An item is a group of pairs of a PU-GAN or PU1K h5 file."""
+
+    def __init__(self, path: Path, config: PatchDataConfig, *, seed: int) -> None:
+        self.sparse, self.dense = read_patches(path)
+        self.config, self.seed = config, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return max(1, len(self.sparse) // self.config.patches)
+
+    def __getitem__(self, index: int) -> list[Pair]:
+        random = np.random.default_rng([self.seed, self.epoch, index])
+        rows = (index * self.config.patches + np.arange(self.config.patches)) % len(self.sparse)
+        return [augment(self.sparse[row], self.dense[row], self.config, random) for row in rows]
+
+
+def read_patches(path: Path) -> Pair:
+    """Sparse (P, N, 3) and dense (P, rN, 3) patches of an h5 file with the keys poisson_256 and poisson_1024.
+
+    Raises:
+        InputError: no such file, or without these keys.
+    """
+    h5py = require("h5py", "train")
+    try:
+        with h5py.File(path) as file:
+            return file["poisson_256"][..., :3], file["poisson_1024"][..., :3]
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path} is no patch file with poisson_256 and poisson_1024: {error}.") from error
+
+
+def augment(sparse: Floats, dense: Floats, config: PatchDataConfig, random: Random) -> Pair:
+    """Normalise a pair by its sparse patch, then turn, scale and disturb it as the field does."""
+    unit = geometry.normalise(sparse)
+    dense = (dense - unit.centroid) / unit.radius
+    sparse = _uneven(dense, len(sparse), random) if random.random() < config.uneven else unit.points
+    turn = Rotation.random(random_state=random).as_matrix() * random.uniform(*config.scale)
+    sparse, dense = sparse @ turn, dense @ turn
+    if random.random() < config.jittered:
+        noise = config.jitter * random.normal(size=sparse.shape)
+        sparse = sparse + np.clip(noise, -3 * config.jitter, 3 * config.jitter)
+    return sparse.astype(np.float32), dense.astype(np.float32)
+
+
+def _uneven(dense: Floats, count: int, random: Random) -> Floats:
+    """``count`` of the dense points, their ranks along a random direction drawn from a wide Gaussian (PU-GAN)."""
+    n = len(dense)
+    order = np.argsort(dense @ random.normal(size=3))
+    place = np.exp(-0.5 * ((np.arange(n) / n - random.uniform(0.1, 0.9)) / 0.3) ** 2)
+    return dense[order[random.choice(n, count, replace=False, p=place / place.sum())]]
+
+
+class PatchData:
+    """Training data of ``pu-mfa``; validation is the Chamfer distance (x 1000) on shapes or patches kept apart."""
+
+    monitor = "chamfer"
+    higher_is_better = False
+
+    def __init__(self, train: Dataset[list[Pair]], held_out: Dataset[list[Pair]]) -> None:
+        self.train, self.held_out = train, held_out
+
+    def train_dataset(self) -> Dataset[list[Pair]]:
+        return self.train
+
+    def collate(self, items: list[list[Pair]]) -> PatchBatch:
+        pairs = [pair for item in items for pair in item]
+        sparse, dense = (torch.from_numpy(np.stack(column)) for column in zip(*pairs, strict=True))
+        return PatchBatch(sparse, dense)
+
+    def validate(self, method: Any) -> dict[str, float]:
+        values: list[float] = []
+        device = next(method.parameters()).device
+        for index in range(8):
+            batch = self.collate([self.held_out[index]]).to(device)
+            values += chamfer(method(batch.sparse).fine, batch.dense).tolist()
+        return {"chamfer": 1e3 * float(np.mean(values))}
+
+
+def open_data(method: Any, path: Path, values: dict[str, Any], *, seed: int = 0) -> QueryData | PatchData:
+    """The training data of a points model.
+
+    Args:
+        method: the model that is to be trained.
+        path: a folder of meshes, or (``pu-mfa`` only) an h5 file of patches.
+        values: the ``data`` section of a recipe.
+    """
+    if method.Batch is QueryBatch:
+        config = from_dict(QueryDataConfig, values, where="data")
+        train, kept = _split(read_surfaces(path), config.procedural_shapes, seed)
+        model = method.config
+        sizes = {"neighbours": model.neighbours * max(model.dilations), "near": model.query_neighbours}
+        return QueryData(
+            QueryClouds(train, config, seed=seed, **sizes), QueryClouds(kept, config, seed=seed + 1, **sizes)
+        )
+    patches = from_dict(PatchDataConfig, values, where="data")
+    if path.is_file():
+        return PatchData(PatchFile(path, patches, seed=seed), PatchFile(path, patches, seed=seed + 1))
+    train, kept = _split(read_surfaces(path), patches.procedural_shapes, seed)
+    return PatchData(PatchClouds(train, patches, seed=seed), PatchClouds(kept, patches, seed=seed + 1))
+
+
+def _split(surfaces: list[Surface], procedural_shapes: int, seed: int) -> tuple[list[Surface], list[Surface]]:
+    """Shapes to train on, and every tenth to validate on."""
+    everything = surfaces + [procedural(i, seed=seed) for i in range(procedural_shapes)]
+    return [shape for i, shape in enumerate(everything) if i % 10], everything[::10]

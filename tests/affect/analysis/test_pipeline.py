@@ -1,0 +1,320 @@
+"""From media to table: rows, times, ids, reasons, losses, the model's hook, and the stages' threads."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from media import burst, steady, write_media
+from sentio import analyze
+from sentio.affect.analysis import pipeline
+from sentio.affect.analysis.jobs import DEMO_CLIP
+from sentio.affect.analysis.models import Models, open_models
+from sentio.affect.analysis.pipeline import Options
+from sentio.affect.faces import YuNet
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.affect.media import MediaError, open_media
+from sentio.affect.table import AFFECT, SCORES, VOICE
+from sentio.core import weights
+from sentio.core.errors import RecipeError
+from sentio.core.results import Table
+
+pytestmark = pytest.mark.usefixtures("tiny_models")
+HAAR = Options(detector="haar")
+
+
+@pytest.fixture(scope="module")
+def demo(tiny_models) -> Table:
+    return analyze(DEMO_CLIP, options=HAAR)
+
+
+def demo_frames(count: int, step: int = 1) -> list[np.ndarray]:
+    with open_media(DEMO_CLIP) as media:
+        return [frame.image for frame in media if frame.index < count * step and frame.index % step == 0]
+
+
+def encode(path: Path, frames: list[np.ndarray], times: list[float], rotation: int = 0) -> Path:
+    """An H.264 file of these pictures at these times."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "16"})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, 90_000)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for image, moment in zip(frames, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            frame.pts, frame.time_base = round(moment * 90_000), Fraction(1, 90_000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_columns_are_those_of_the_contract() -> None:
+    names = [column.name for column in AFFECT.columns]
+    assert names[:4] == ["file", "person", "frame", "time_s"]
+    assert names[4:11] == ["face_x", "face_y", "face_w", "face_h", "face_score", "quality", "reason"]
+    assert names[11:14] == ["valence", "arousal", "expression"]
+    assert names[14:22] == [f"p_{name.lower()}" for name in EXPRESSIONS]
+    assert names[22:34] == [f"au_{name[2:]}" for name in ACTION_UNITS]
+    assert names[34:] == ["speech", "voice_valence", "voice_arousal", "voice_expression"]
+
+
+def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> None:
+    assert list(demo["frame"]) == list(range(200))
+    assert np.allclose(demo["time_s"], np.arange(200) / 25)
+    person = demo["person"]
+    present = ~np.isnan(person)
+    assert set(person[present]) == {0.0}
+    assert present[0] and present[-1] and not present.all()
+    assert set(demo["reason"][~present]) == {"no face"}
+    assert np.isnan(demo["face_x"][~present]).all()
+    assert (demo["quality"][present] > 0.3).mean() > 0.9
+    for column in SCORES:
+        assert (demo.arrow[column.name].is_valid().to_numpy() == present).all(), "every face has scores"
+
+
+def test_header_says_what_made_the_table(demo) -> None:
+    header = demo.header
+    assert (header["schema"], header["schema_version"], header["source"]) == ("sentio.affect", 2, "demo.mp4")
+    for key, name in (("model", "face"), ("voice", "voice")):
+        assert header[key]["name"] == name and header[key]["causal"]
+        assert header[key]["sha256"] == weights.sha256(weights.EMBEDDED / f"{name}.onnx")
+    assert header["model"]["smoothing"] == "none" and len(header["model"]["thresholds"]) == 12
+    assert header["detector"]["name"] == "haar"
+    assert header["options"]["detector"] == "haar"
+    assert header["media"]["codec"] == "h264" and header["media"]["losses"]["packets"] == 0
+    assert header["columns"]["time_s"]["unit"] == "s"
+
+
+def test_written_tables_equal_the_one_in_memory(demo, tmp_path) -> None:
+    seen: list[float] = []
+    record = pipeline.analyze_to(
+        tmp_path,
+        DEMO_CLIP,
+        options=HAAR,
+        models=open_models("face"),
+        formats=("parquet", "jsonl"),
+        progress=seen.append,
+    )
+    table = Table.read(tmp_path / "affect.parquet")
+    assert table.arrow.equals(demo.arrow)
+    assert table.header == demo.header
+    assert (record["rows"], record["frames"], record["persons"]) == (200, 200, 1)
+    assert set(record["stages"]) == {"decode", "faces", "model", "voice"}
+    assert seen == sorted(seen) and seen[-1] > 0.99
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "affect.jsonl",
+        "affect.jsonl.header.json",
+        "affect.parquet",
+        "run.json",
+    ]
+
+
+def test_variable_rate_keeps_true_times(tmp_path) -> None:
+    steps = np.random.default_rng(0).uniform(0.01, 0.2, 29)
+    times = [round(moment * 90_000) / 90_000 for moment in np.cumsum([0.0, *steps])]
+    table = analyze(encode(tmp_path / "vfr.mp4", demo_frames(30), times), options=HAAR)
+    assert np.allclose(table["time_s"], times, atol=1e-6)
+    assert table.header["media"]["variable_rate"]
+    assert set(table["person"]) == {0}
+
+
+def test_rotated_phone_video_is_read_upright(tmp_path) -> None:
+    frames = demo_frames(20)
+    upright = analyze(encode(tmp_path / "upright.mp4", frames, steady(20)), options=HAAR)
+    turned = encode(tmp_path / "turned.mp4", [np.rot90(frame, -1) for frame in frames], steady(20), rotation=90)
+    table = analyze(turned, options=HAAR)
+    assert table.header["media"]["rotation"] in (90, 270)
+    assert table.header["media"]["size"] == [480, 360]
+    assert set(table["person"]) == {0}
+    for column in ("face_x", "face_y", "face_w", "face_h"):
+        assert np.abs(table[column] - upright[column]).mean() < 10  # the cascade jitters by pixels
+
+
+def test_burst_of_random_bytes_costs_only_its_stretch(tmp_path) -> None:
+    whole = write_media(tmp_path / "whole.mp4", times=steady(240), size=(320, 240), gop=12)
+    expected = analyze(whole, options=HAAR)["time_s"]
+    burst(whole, size=6000)
+    table = analyze(whole, options=HAAR)
+    assert 160 <= len(table) < 240
+    assert set(table["time_s"]) <= set(expected)
+    assert (np.diff(table["time_s"]) > 0).all()
+    losses = table.header["media"]["losses"]
+    assert losses["packets"] + losses["frames_doubtful"] > 0
+    assert table.header["media"]["damage"]
+
+
+def test_faces_in_damaged_pictures_are_marked(tmp_path) -> None:
+    path = encode(tmp_path / "demo.mp4", demo_frames(60), steady(60))
+    burst(path, at=0.5, size=300)
+    table = analyze(path, options=HAAR)
+    marked = [reason == pipeline.DOUBTFUL for reason in table["reason"]]
+    assert 0 < sum(marked) < len(table)
+    assert sum(marked) <= table.header["media"]["losses"]["frames_doubtful"]
+
+
+def test_video_without_sound_and_one_frame(tmp_path) -> None:
+    silent = analyze(write_media(tmp_path / "silent.mp4", times=steady(5)), options=HAAR)
+    assert len(silent) == 5 and not silent.header["media"]["has_audio"]
+    assert len(analyze(write_media(tmp_path / "one.mp4", times=[0.0]), options=HAAR)) == 1
+    picture = tmp_path / "face.png"
+    import cv2
+
+    cv2.imwrite(str(picture), demo_frames(1)[0][..., ::-1])
+    table = analyze(picture, options=HAAR)
+    assert (list(table["person"]), list(table["time_s"])) == ([0], [0.0])
+
+
+def test_unreadable_files_are_typed_errors(tmp_path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    whole = write_media(tmp_path / "whole.mp4", times=steady(50)).read_bytes()
+    (tmp_path / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.mp4").write_text("hello")
+    for name in ("empty.mp4", "half.mp4", "text.mp4", "missing.mp4"):
+        with pytest.raises(MediaError, match=name):
+            analyze(tmp_path / name, options=HAAR)
+
+
+def test_start_end_and_rate(demo) -> None:
+    table = analyze(DEMO_CLIP, options=Options(detector="haar", start=1.0, end=3.0, fps=5))
+    assert np.allclose(table["time_s"], np.arange(1.0, 3.0, 0.2))
+    assert list(table["frame"]) == [round(moment * 25) for moment in table["time_s"]]
+
+
+def test_a_folder_has_its_own_name_also_as_a_dot_and_so_has_a_file_whose_name_is_no_text(tmp_path, monkeypatch) -> None:
+    import cv2
+
+    pictures = tmp_path / "takes"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "1.png"), demo_frames(1)[0][..., ::-1])
+    monkeypatch.chdir(pictures)
+    assert set(analyze(".", options=HAAR)["file"]) == {"takes"}
+    strange = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    try:
+        write_media(tmp_path / "plain.mp4", times=[0.0]).rename(strange)
+    except OSError:
+        pytest.skip("this file system has only names that are text")
+    table = analyze(strange, options=HAAR)
+    assert set(table["file"]) == {table.header["source"]} == {r"caf\udce9.mp4"}
+
+
+def test_an_unknown_detector_is_refused() -> None:
+    with pytest.raises(RecipeError, match="mtcnn"):
+        Options(detector="mtcnn")
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_impossible_intervals_are_refused(value) -> None:
+    with pytest.raises(RecipeError, match="interval"):
+        Options(search_interval=value)
+
+
+class Brightness:
+    """A model for these tests: valence is the crop's brightness, arousal the time since the file's first face."""
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        self.sizes: list[int] = []
+
+    def describe(self):
+        return {"name": "brightness", "causal": True}
+
+    def score(self, faces):
+        self.sizes.append(len(faces))
+        self.first = faces[0][0] if self.first is None else self.first
+        return [
+            {"valence": face.crop.mean() / 255, "arousal": moment - self.first, "expression": "Neutral"}
+            for moment, face in faces
+        ]
+
+
+def test_a_model_fills_the_affect_columns(demo) -> None:
+    model = Brightness()
+    table = analyze(DEMO_CLIP, options=HAAR, models=Models(face=model))
+    present = ~np.isnan(demo["person"])
+    assert np.allclose(table["arousal"][present], demo["time_s"][present], atol=1e-6)
+    assert np.isnan(table["valence"][~present]).all()
+    assert (table["valence"][present] > 0.2).all()
+    assert table.header["model"]["name"] == "brightness"
+    assert max(model.sizes) == pipeline.BATCH_FRAMES
+    assert table.header["voice"] is None
+    untouched = {column.name for column in (*SCORES, *VOICE)} - {"valence", "arousal", "expression"}
+    assert all(table.arrow[name].null_count == len(table) for name in untouched)
+
+
+def test_a_failing_model_stops_the_run_with_its_own_error(tmp_path) -> None:
+    class Broken(Brightness):
+        def score(self, faces):
+            raise ArithmeticError("no")
+
+    before = threading.active_count()
+    with pytest.raises(ArithmeticError):
+        models = replace(open_models("face"), face=Broken())
+        pipeline.analyze_to(tmp_path / "out", DEMO_CLIP, options=HAAR, models=models)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert threading.active_count() == before
+
+
+def test_nothing_opens_a_socket(tmp_path) -> None:
+    code = (
+        "import socket, sys\n"
+        "class Refused(socket.socket):\n"
+        "  def __init__(self, *args, **options): raise AssertionError('a socket was opened')\n"
+        "socket.socket = Refused\n"
+        "from sentio.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", code, "analyze", "--demo", "--out", str(tmp_path), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "demo.sentio/affect.csv").is_file()
+
+
+@pytest.fixture(scope="session", params=["haar", "studio", "yunet"])
+def options(request, shared, tmp_path_factory) -> Options:
+    """All detectors; YuNet as if it had been fetched."""
+    if request.param == "yunet":
+        cache = tmp_path_factory.mktemp("cache")
+        shutil.copy(shared / "data/affect/models/yunet/yunet_n_dynamic.onnx", cache)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SENTIO_CACHE", str(cache))
+            YuNet()
+            yield Options(detector="yunet")
+    else:
+        yield Options(detector=request.param)
+
+
+GRID = [f"grid_{name}.mpg" for name in ("bbaf2n", "brbk7n", "lbax4n", "lwbsza", "sbwe5n", "swiz3n")]
+OTHERS = ["single_face.mp4", "face_noface.mov", "nasa_13013.mp4", "book.mkv", "yes.mkv"]
+CLIPS = [*GRID, *OTHERS, "head-pose-face-detection-female.gif"]
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_real_clips(options, shared, name) -> None:
+    path = shared / "data/affect/clips" / name
+    table = analyze(path, options=options)
+    with av.open(str(path)) as container:
+        best = container.streams.best("video")  # one of the clips has a second, smaller stream
+        stamps = [frame.pts * frame.time_base for frame in container.decode(best)]
+    frames, times, person = table["frame"], table["time_s"], table["person"]
+    assert sorted(set(frames)) == list(range(len(stamps)))
+    assert np.allclose(sorted(set(times)), np.array(stamps, float))
+    assert len({*zip(frames, person, strict=True)}) == len(table), "one row for each frame and person"
+    persons = set(person[~np.isnan(person)])
+    if name.startswith(("grid", "single")):
+        assert list(person) == [0] * len(stamps)
+    if name == "face_noface.mov":
+        present = ~np.isnan(person)
+        assert persons == {0}
+        assert np.count_nonzero(np.diff(present.astype(int)) == 1) + present[0] >= 1
+        assert not present.all()
+    if name.startswith("nasa") and options.detector != "haar":
+        assert persons == set()

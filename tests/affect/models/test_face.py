@@ -1,0 +1,178 @@
+"""The embedded face model: what it answers, learns, and leaves behind for inference."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+from torch.nn import functional
+
+import drawn_faces
+from sentio.affect.batch import AffectBatch
+from sentio.affect.models import face
+from sentio.affect.training import renders
+from sentio.core import export, registry, runs, runtime, weights
+from sentio.core.config import from_dict
+
+
+def build(**config):
+    torch.manual_seed(0)
+    return registry.build("face", config)
+
+
+def batch_of(faces, valid=None):
+    B, T = faces.shape[:2]
+    return AffectBatch(
+        face=faces,
+        face_valid=torch.ones(B, T, dtype=torch.bool) if valid is None else valid,
+        time_s=torch.zeros(B, T),
+        source=torch.zeros(B, dtype=torch.int64),
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("renders")
+    drawn_faces.draw(folder, people=18, pictures=6)
+    return folder
+
+
+def test_every_frame_is_answered_alone():
+    method = build().eval()
+    faces = torch.rand(2, 3, 3, 112, 112)
+    valid = torch.tensor([[True, True, False], [True, True, True]])
+    output = method(batch_of(faces, valid))
+    assert output.valence_arousal.shape == (2, 3, 2) and output.expression.shape == (2, 3, 8)
+    assert output.action_units.shape == (2, 3, 12) and output.features.shape == (2, 3, 256)
+    for values in (output.valence_arousal, output.expression, output.action_units):
+        assert torch.isnan(values[0, 2]).all() and torch.isfinite(values[valid]).all()
+    alone = method(AffectBatch.of_faces(faces[1:, 1]))
+    torch.testing.assert_close(alone.expression[0, 0], output.expression[1, 1])
+
+
+def test_the_terms_are_what_they_are_called(pictures, monkeypatch):
+    method = build(weights=(1, 1, 1, 1), smoothing=0.0, dropout=0.0)
+    batch = renders.load(renders.read_listing(pictures)).batch(list(range(16)))
+    monkeypatch.setattr(face, "distort", lambda faces, marks, size, strength: (faces, marks))
+    terms = method.loss(batch, 0.5)
+    features = method.encoder(batch.face[:, None])[:, 0]
+    found = {name: value.detach().numpy() for name, value in method.answer(features).items()}
+    assert terms["movements"].item() == pytest.approx(
+        np.mean((found["movements"] - batch.movements.numpy()) ** 2), rel=2e-3
+    )
+    p, label = 1 / (1 + np.exp(-found["action_units"].astype(np.float64))), batch.action_units.numpy()
+    naive = -np.mean(label * np.log(p) + (1 - label) * np.log(1 - p))
+    assert terms["action_units"].item() == pytest.approx(naive, rel=2e-3)
+    logits = found["rule"].astype(np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    assert terms["rule"].item() == pytest.approx(-log_p[np.arange(16), batch.expression].mean(), rel=2e-3)
+
+
+def test_the_rule_teaches_its_layer_only(pictures):
+    method = build()
+    batch = renders.load(renders.read_listing(pictures)).batch(list(range(8)))
+    method.loss(batch, 0.5)["rule"].backward()
+    moved = {name.split(".")[0] for name, value in method.named_parameters() if value.grad is not None}
+    assert moved == {"rule"}
+
+
+def test_distortions_begin_gently(pictures, monkeypatch):
+    method, seen = build(gentle=0.2), []
+    batch = renders.load(renders.read_listing(pictures)).batch([0, 1])
+
+    def remember(faces, marks, size, strength):
+        seen.append(strength)
+        return faces, marks
+
+    monkeypatch.setattr(face, "distort", remember)
+    for progress in (0.0, 0.1, 0.5):
+        method.loss(batch, progress)
+    assert seen == pytest.approx([0.2, 0.7, 1.0])
+
+
+def test_faces_are_softened_alike_everywhere():
+    faces = torch.rand(2, 3, 20, 30)
+    expected = [
+        [
+            cv2.sepFilter2D(p.numpy(), -1, *[np.array([1, 4, 6, 4, 1]) / 16] * 2, borderType=cv2.BORDER_REPLICATE)
+            for p in f
+        ]
+        for f in faces
+    ]
+    np.testing.assert_allclose(face.soften(faces), expected, atol=1e-6)
+
+
+def test_a_face_and_its_mirror_image_are_answered_alike():
+    method = build().eval()
+    faces = torch.rand(3, 1, 3, 80, 80)
+    for name in ("valence_arousal", "expression", "action_units"):
+        one, two = (getattr(method(batch_of(f)), name) for f in (faces, faces.flip(-1)))
+        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
+
+
+def test_the_temperature_is_the_best_one():
+    rng = np.random.default_rng(0)
+    logits = torch.tensor(rng.normal(0, 3, (400, 8)))
+    label = torch.distributions.Categorical(logits=logits / 2.5).sample()
+    expected = minimize_scalar(lambda t: functional.cross_entropy(logits / t, label).item(), (0.5, 5)).x
+    assert face.best_temperature(logits, label) == pytest.approx(expected, rel=0.02)
+
+
+def test_calibrating_twice_changes_nothing(pictures):
+    method = build().eval()
+    data = renders.RenderedFaces(pictures, renders.RendersConfig())
+    with torch.no_grad():
+        method.direct.weight.mul_(20)  # too sure of itself
+    data.validate(method)
+    first = method.temperature.item(), method.thresholds.tolist()
+    assert first[0] != 1
+    data.validate(method)
+    assert method.temperature.item() == pytest.approx(first[0], rel=0.03)
+    assert method.thresholds.tolist() == pytest.approx(first[1], abs=1e-4)
+
+
+def test_a_recipe_trains_it_and_the_export_says_the_same(pictures, tmp_path):
+    plan = from_dict(
+        runs.Recipe,
+        {
+            "system": "face",
+            "model": {"gentle": 10.0},
+            "fit": {"steps": 30, "batch_size": 24, "lr": 2e-3, "ema_decay": 0.5, "validate_every": 30},
+        },
+        where="test",
+    )
+    best = runs.train(plan, pictures, tmp_path / "run")
+    scores = json.loads((tmp_path / "run/metrics.json").read_text())["best"]
+    assert scores["f1_au12"] > 0.9 and scores["ccc_valence"] > 0.5
+    cards = export.export(best, tmp_path / "weights", command="test", scores=["none"])
+    card = json.loads(cards[0].read_text())
+    assert card["name"] == "face" and len(card["details"]["thresholds"]) == 12
+    method = weights.load(best).eval()
+    crops = torch.rand(3, 3, 80, 80)
+    session = runtime.onnx_session(tmp_path / "weights" / "face.onnx")
+    found = dict(zip([o.name for o in session.get_outputs()], session.run(None, {"face": crops.numpy()}), strict=True))
+    output = method(batch_of(crops[:, None]))
+    np.testing.assert_allclose(found["valence_arousal"], output.valence_arousal[:, 0].detach(), atol=1e-4)
+    np.testing.assert_allclose(found["expression"], output.expression[:, 0].softmax(-1).detach(), atol=1e-4)
+    np.testing.assert_allclose(found["action_units"], output.action_units[:, 0].sigmoid().detach(), atol=1e-4)
+    np.testing.assert_allclose(found["expression"].sum(1), 1, atol=1e-5)
+
+
+def test_a_frequent_neutral_moves_the_answers_by_bayes_rule():
+    method = build(neutral=3.0).eval()
+    with torch.no_grad():
+        method.direct.weight.mul_(10)
+        features = torch.randn(50, 256)
+        found = {name: value.numpy().astype(np.float64) for name, value in method.answer(features).items()}
+        affect, expression, units = method.judge(features)
+    even = np.exp(found["expression"]) / np.exp(found["expression"]).sum(1, keepdims=True)
+    for k in range(50):
+        weighed = even[k] * [3, 1, 1, 1, 1, 1, 1, 1]
+        expected = weighed / weighed.sum()
+        np.testing.assert_allclose(expression[k], expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            affect[k], found["valence_arousal"][k] * (1 - expected[0]) / (1 - even[k, 0]), rtol=1e-3, atol=1e-6
+        )
+    np.testing.assert_allclose(units, 1 / (1 + np.exp(-found["action_units"])), rtol=1e-4)

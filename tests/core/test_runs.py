@@ -1,0 +1,85 @@
+"""Recipes carried out: run folders, refusals, resuming."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+pytest.importorskip("lightning", reason="needs the train extra")
+
+from safetensors.torch import load_file  # noqa: E402
+
+import fitting  # noqa: E402
+from sentio.core import registry, runs  # noqa: E402
+from sentio.core.errors import OutputError, RecipeError, WeightsError  # noqa: E402
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+def plan(tmp_path, *settings, **sections) -> runs.Recipe:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"system": "test-net", "fit": {"steps": 8, "batch_size": 4, "seed": 5}} | sections))
+    return runs.read(path, list(settings))
+
+
+@pytest.fixture
+def system(monkeypatch):
+    """A registered system for these tests; its data takes its size from the recipe."""
+    entry = registry.Entry("test-net", fitting.__name__, "A small net.")
+    data = SimpleNamespace(open_data=lambda method, folder, section: fitting.Data(**section))
+    monkeypatch.setattr(registry, "entries", lambda: {"test-net": entry})
+    monkeypatch.setitem(registry._classes, "test-net", fitting.Net)
+    monkeypatch.setattr(registry, "data_module", lambda name: data)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)
+def test_every_recipe_is_valid_and_builds_its_model(path) -> None:
+    read = runs.read(path)
+    assert registry.build(read.system, read.model).name == read.system
+
+
+def test_a_run_folder_describes_itself(system, tmp_path) -> None:
+    wanted = plan(tmp_path, "model.width=8", data={"size": 40})
+    best = runs.train(wanted, tmp_path, tmp_path / "run")
+    recipe, method = runs.read_run(tmp_path / "run")
+    assert recipe == wanted
+    assert (best, method.config.width, method.training) == (tmp_path / "run/best.safetensors", 8, False)
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["best"]["mse"] >= 0
+
+
+def test_the_seed_decides_the_weights(system, tmp_path) -> None:
+    def tensors(recipe: runs.Recipe, name: str) -> dict[str, bytes]:  # the header's keys come in any order
+        weights = load_file(runs.train(recipe, tmp_path, tmp_path / name))
+        return {key: value.numpy().tobytes() for key, value in weights.items()}
+
+    one = tensors(plan(tmp_path), "one")
+    assert tensors(plan(tmp_path), "two") == one
+    assert tensors(plan(tmp_path, "fit.seed=6"), "other") != one
+
+
+def test_a_run_is_neither_overwritten_nor_mixed_with_another(system, tmp_path) -> None:
+    runs.train(plan(tmp_path), tmp_path, tmp_path / "run")
+    before = (tmp_path / "run/recipe.json").read_bytes()
+    with pytest.raises(OutputError, match="already holds a run"):
+        runs.train(plan(tmp_path), tmp_path, tmp_path / "run")
+    for other in (plan(tmp_path, "model.width=8"), plan(tmp_path, data={"size": 60}), plan(tmp_path, "evaluation.x=1")):
+        with pytest.raises(RecipeError, match="was begun with another"):
+            runs.train(other, tmp_path, tmp_path / "run", resume=True)
+    assert (tmp_path / "run/recipe.json").read_bytes() == before
+
+
+def test_folders_without_a_run_are_refused(tmp_path) -> None:
+    with pytest.raises(RecipeError, match="is no run"):
+        runs.read_run(tmp_path)
+    (tmp_path / "recipe.json").write_text('{"system": "pu-mfa"}')
+    with pytest.raises(WeightsError, match="Cannot read"):
+        runs.read_run(tmp_path)
+
+
+def test_mistakes_in_a_recipe_are_named(tmp_path) -> None:
+    with pytest.raises(RecipeError, match="unknown key 'modle'"):
+        plan(tmp_path, modle={})
+    with pytest.raises(RecipeError, match=r"fit: unknown key 'learning_rate'"):
+        plan(tmp_path, "fit.learning_rate=1")
