@@ -4,7 +4,7 @@ import json as json_format
 from pathlib import Path
 from typing import Literal
 
-from sentio.cli.output import progress
+from sentio.core.progress import progress
 
 
 def check_or_fetch_data(

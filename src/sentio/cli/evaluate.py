@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from sentio.cli.output import progress
 from sentio.core.errors import require
+from sentio.core.progress import progress
 
 TABLE_WIDTH = 160
 """Characters that the table of an evaluation needs, also where it goes to a file."""

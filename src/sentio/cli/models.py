@@ -4,8 +4,8 @@ import json as json_format
 from dataclasses import asdict
 from typing import Any, Literal
 
-from sentio.cli.output import progress
 from sentio.core.errors import InputError
+from sentio.core.progress import progress
 
 
 def list_or_fetch_models(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from sentio.cli.output import progress
 from sentio.core.errors import require
+from sentio.core.progress import progress
 
 
 def synthesize_faces(

@@ -4,7 +4,8 @@ import json as json_format
 from pathlib import Path
 from typing import Literal
 
-from sentio.cli.output import lines, progress
+from sentio.cli.output import lines
+from sentio.core.progress import progress
 
 
 def upsample_cloud(

@@ -1,15 +1,87 @@
-"""A progress bar on a terminal, nothing elsewhere."""
+"""The one progress bar: a bar on a terminal, a line every ten seconds elsewhere, both on stderr."""
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
 
-from rich.console import Console
-from rich.progress import track as rich_track
+INTERVAL_S = 10.0
+"""Seconds between two lines where there is no terminal; work that is done sooner says nothing there."""
 
 T = TypeVar("T")
 
 
-def track(items: Sequence[T], description: str) -> Iterable[T]:
-    """Go through ``items`` with a bar on stderr, if that is a terminal."""
-    terminal = Console(stderr=True)
-    return rich_track(items, description, console=terminal, disable=not terminal.is_terminal)
+class Tell(Protocol):
+    """Told how far the work has come."""
+
+    def __call__(self, done: float, total: float | None, what: str = "") -> None:
+        """``done`` of ``total`` (None: not known yet); ``what`` names the part in hand, e.g. a file."""
+
+
+@contextmanager
+def progress(title: str, *, show: bool = True) -> Iterator[Tell]:
+    """Show how work goes on; gives the function to be told of it.
+
+    Args:
+        title: what is being done, in a few words.
+        show: False shows nothing.
+    """
+    if not show:
+        yield lambda done, total, what="": None
+    elif sys.stderr.isatty():
+        with _bar(title) as tell:
+            yield tell
+    else:
+        yield _Lines(title)
+
+
+def track(items: Sequence[T], title: str, *, show: bool = True) -> Iterator[T]:
+    """Go through ``items`` under a progress bar."""
+    with progress(title, show=show) as tell:
+        for number, item in enumerate(items):
+            tell(number, len(items))
+            yield item
+        tell(len(items), len(items))
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Tell]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: list[Any] = [TextColumn("{task.description}", markup=False), BarColumn()]
+    columns += [TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+
+        def tell(done: float, total: float | None, what: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=f"{title}: {what}" if what else title)
+
+        yield tell
+
+
+class _Lines:
+    """Lines for a log file: share done, the part in hand, the time in sight."""
+
+    def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.title, self.clock = title, clock
+        self.started = self.spoke = clock()
+
+    def __call__(self, done: float, total: float | None, what: str = "") -> None:
+        now = self.clock()
+        if now - self.spoke < INTERVAL_S:
+            return
+        self.spoke = now
+        parts = [what] if what else []
+        if total:
+            left = (now - self.started) * (total - done) / done if done else None
+            parts.append(f"{100 * done / total:.0f} %" + (f", about {duration(left)} left" if left else ""))
+        print(f"{self.title}: {', '.join(parts) or 'at work'}", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

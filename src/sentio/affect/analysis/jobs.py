@@ -4,7 +4,6 @@ import glob
 import json
 import os
 import re
-import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,14 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
 from sentio.affect.analysis import pipeline
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.media.images import SUFFIXES as IMAGE_SUFFIXES
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import stop_requests
+from sentio.core.progress import progress
 from sentio.core.writers import write_json
 
 MEDIA_NAME = re.compile(
@@ -133,7 +130,7 @@ def run(batch: Batch, jobs: Sequence[Job], *, show: bool = True) -> Summary:
     Args:
         batch: output folder and options.
         jobs: all that there is to read.
-        show: draw a progress bar when the terminal can.
+        show: show how far it has come.
 
     Returns:
         The summary, also when everything failed; the failures are in ``failed.json`` in the output folder, too.
@@ -146,29 +143,18 @@ def run(batch: Batch, jobs: Sequence[Job], *, show: bool = True) -> Summary:
     _refuse_foreign(batch.out / batch.shard.failed_name)
     models = open_models(batch.options.model)
     summary, jobs = Summary(), batch.shard.of(jobs)
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-    )
-    quiet = not (show and sys.stderr.isatty())
     try:
-        with stop_requests() as stop, Progress(*columns, console=console, disable=quiet) as bar:
-            whole = bar.add_task(f"{len(jobs)} files", total=len(jobs))
-            for job in jobs:
-                task = bar.add_task(job.source.name, total=1.0)
+        with stop_requests() as stop, progress("analyze", show=show) as tell:
+            for number, job in enumerate(jobs):
 
-                def tell(share: float, task: TaskID = task) -> None:
+                def share_done(share: float, number: int = number, name: str = job.source.name) -> None:
                     if stop:
                         raise KeyboardInterrupt
-                    bar.update(task, completed=share)
+                    tell(number + share, len(jobs), name)
 
-                tell(0.0)
-                _run_one(batch, job, models, summary, tell)
-                bar.remove_task(task)
-                bar.advance(whole)
+                share_done(0.0)
+                _run_one(batch, job, models, summary, share_done)
+            tell(len(jobs), len(jobs))
     finally:
         _list_failures(batch, summary.failed)
     return summary
