@@ -19,18 +19,6 @@ def test_telemetry_is_off_before_anything_loads() -> None:
     assert done.stdout.split() == ["1", "PASSIVE"]
 
 
-@pytest.mark.parametrize(("cost", "best"), [(lambda n: 2e-3, 1), (lambda n: 2e-3 / n, 4), (lambda n: 2e-3 * n, 1)])
-def test_probe_takes_more_threads_only_when_they_help(monkeypatch, cost, best) -> None:
-    clock = [0.0]
-
-    def run(threads: int) -> None:
-        clock[0] += cost(threads)
-
-    monkeypatch.setattr(runtime, "usable_cores", lambda: 4)
-    monkeypatch.setattr(runtime.time, "perf_counter", lambda: clock[0])
-    assert runtime.probe_threads(run) == best
-
-
 def test_same_seed_same_numbers() -> None:
     first = (runtime.seed_everything(7).normal(size=3), np.random.rand(3))
     second = (runtime.seed_everything(7).normal(size=3), np.random.rand(3))

@@ -1,68 +1,59 @@
-"""The command line: a verb is a typed function; its signature is its flags, its docstring their help."""
+"""The command line: a verb is a typed function; its signature is its flags, its docstring their help.
+
+The verb ``NAME`` is the function ``NAME`` in ``sentio.cli.NAME``, or an ``App`` of that name if it has verbs of its
+own. It is imported when it is needed.
+"""
 
 import io
 import os
 import sys
-from pathlib import Path
 
-from jsonargparse import ActionYesNo
+from cyclopts.exceptions import CycloptsError
 
-from sentio.cli.analyze import analyze_media
-from sentio.cli.data import check_or_fetch_data
-from sentio.cli.doctor import examine_installation
-from sentio.cli.evaluate import evaluate_run, evaluate_upsampling
-from sentio.cli.features import store_features
-from sentio.cli.models import list_or_fetch_models
-from sentio.cli.parsing import Verbs, parse
-from sentio.cli.synth import synthesize_faces
-from sentio.cli.train import train_recipe
-from sentio.cli.upsample import upsample_cloud
+from sentio import __version__
+from sentio.cli.help import Program
+from sentio.cli.parsing import FLAGS, complaint
 from sentio.core.errors import SentioError
 
-VERBS: Verbs = {
-    "analyze": (analyze_media, {"paths": {"nargs": "*", "type": Path, "help": "files, folders or patterns"}}),
-    "upsample": (
-        upsample_cloud,
-        {
-            "path": {"type": Path, "help": "the cloud"},
-            "--keep_input": {"action": ActionYesNo(no_prefix="no_"), "default": None},
-        },
-    ),
-    "train": (train_recipe, {"recipe": {"type": Path, "help": "a JSON file, e.g. recipes/capnet.json"}}),
-    "evaluate": (evaluate_run, {"run": {"type": Path, "help": "folder of a run of sentio train"}}),
-    "evaluate-points": (evaluate_upsampling, {"data": {"type": Path, "help": "folder of meshes"}}),
-    "data": (
-        check_or_fetch_data,
-        {
-            "action": {"choices": ["check", "fetch"], "help": "what to do"},
-            "path": {"type": Path, "help": "folder of data to check; or what to fetch: mpfb, ict-facekit"},
-        },
-    ),
-    "synth": (synthesize_faces, {"out": {"type": Path, "help": "folder to fill"}}),
-    "features": (store_features, {"data": {"type": Path, "help": "folder of data"}}),
-    "models": (
-        list_or_fetch_models,
-        {
-            "action": {"nargs": "?", "choices": ["list", "fetch"], "default": "list", "help": "default: list"},
-            "names": {"nargs": "*", "help": "weights to fetch"},
-        },
-    ),
-    "doctor": (examine_installation, {}),
+VERBS = {
+    "Use": ("analyze", "upsample"),
+    "Data": ("data", "features", "synth"),
+    "Train": ("train", "evaluate", "evaluate-points"),
+    "This installation": ("models", "doctor"),
 }
-"""The verbs, their functions and special arguments.
+"""The verbs in the order of the help, by group."""
 
-The functions have other names than the package's own: the parser would import ``sentio.analyze`` to compare them.
-"""
+
+def build() -> Program:
+    """The command line with all its verbs."""
+    program = Program(
+        name="sentio",
+        help="Affect from faces and voices; dense point clouds from sparse.",
+        version=f"sentio {__version__}",
+        version_format="plaintext",
+        default_parameter=FLAGS,
+    )
+    for group, verbs in VERBS.items():
+        for verb in verbs:
+            module, name = verb.partition("-")[0], verb.replace("-", "_")
+            program.command(f"sentio.cli.{module}:{name}", name=verb, group=group)
+    return program
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run the command line; returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 not read."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
-    verb, arguments = parse(VERBS, sys.argv[1:] if argv is None else argv)
-    function, _ = VERBS[verb]
+    given = sys.argv[1:] if argv is None else argv
     try:
-        return function(**arguments)
+        function, bound, _ = build().parse_args(given, print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        print(f"sentio: {complaint(error)}", file=sys.stderr)
+        return 2
+    try:
+        code = function(*bound.args, **bound.kwargs) or 0
+        sys.stdout.flush()
+        return code if given else 2
     except SentioError as error:
         print(f"sentio: {error}", file=sys.stderr)
         return 1

@@ -2,24 +2,24 @@
 
 import json as json_format
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from sentio.cli.parsing import COMMAS, FOLDER, SECONDS
 from sentio.core.errors import InputError
 
 Format = Literal["parquet", "csv", "jsonl"]
 
 
-def analyze_media(
-    paths: list[Path],
-    *,
+def analyze(
+    *paths: Path,
     demo: bool = False,
-    out: Path = Path(),
-    formats: tuple[Format, ...] = ("parquet", "csv"),
+    out: Annotated[Path, FOLDER] = Path(),
+    formats: Annotated[tuple[Format, ...], COMMAS] = ("parquet", "csv"),
     detector: Literal["auto", "studio", "yunet", "haar"] = "auto",
-    search_interval: float = 0.2,
+    search_interval: Annotated[float, SECONDS] = 0.2,
     fps: float | None = None,
-    start: float | None = None,
-    end: float | None = None,
+    start: Annotated[float | None, SECONDS] = None,
+    end: Annotated[float | None, SECONDS] = None,
     model: str = "face",
     plot: bool = False,
     shard: str = "1/1",
@@ -27,13 +27,15 @@ def analyze_media(
     json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Read affect from faces and voices in videos, pictures and folders of them: one row per frame and person.
+    """Read affect from the faces and voices of videos and pictures.
 
-    For NAME.mp4 the folder OUT/NAME.sentio appears, with the table affect.parquet and affect.csv and, in run.json,
-    how it was made and what was lost. The scores say what a viewer would perceive, not what somebody feels. A file
-    that cannot be read does not stop the others: it is listed in OUT/failed.json and the exit code is 1.
+    There is one row per frame and person. For NAME.mp4 the folder OUT/NAME.sentio appears, with the table
+    affect.parquet and affect.csv and, in run.json, how it was made and what was lost. The scores say what a viewer
+    would perceive, not what somebody feels. A file that cannot be read does not stop the others: it is listed in
+    OUT/failed.json and the exit code is 1.
 
     Args:
+        paths: files, folders or patterns.
         demo: read the clip that comes with the package.
         out: folder for the results.
         formats: table formats to write.
@@ -50,11 +52,15 @@ def analyze_media(
             changed.
         json: print a JSON summary instead of a progress bar.
         quiet: print nothing but errors.
+
+    Examples:
+        sentio analyze clip.mp4 videos/ --out results
+        sentio analyze "takes/*.mov" --fps 10 --formats csv,jsonl
     """
     from sentio.affect.analysis import jobs, pipeline
 
     if demo:
-        paths = [*paths, jobs.DEMO_CLIP]
+        paths = (*paths, jobs.DEMO_CLIP)
     if not paths:
         raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
     options = pipeline.Options(detector, search_interval, fps, start, end, model)

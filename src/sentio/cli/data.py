@@ -2,37 +2,53 @@
 
 import json as json_format
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from cyclopts import App
+
+from sentio.cli.parsing import FOLDER
 from sentio.core.progress import progress
 
+data = App(name="data", help="Check folders of data; fetch head models for synthetic data.")
 
-def check_or_fetch_data(
-    action: Literal["check", "fetch"],
-    path: Path,
-    *,
-    out: Path | None = None,
-    all_images: bool = False,
-    json: bool = False,
-) -> int:
-    """Look through a folder in any Aff-Wild2 or LSD layout; or fetch a head model for rendered faces.
 
-    check tells what is there, class balance, and what is wrong where; the exit code is 1 if a file is unusable. fetch
-    takes mpfb (CC0) from its public repository; of ict-facekit it says how to get it.
+@data.command
+def check(path: Path, /, *, all_images: bool = False, json: bool = False) -> int:
+    """Tell what a folder of data holds, and what is wrong where.
+
+    It may have any layout of Aff-Wild2 or LSD. Shown are counts, class balance and problems; the exit code is 1 if a
+    file is unusable.
 
     Args:
-        out: folder for what is fetched; the cache folder if not given.
+        path: folder of data.
         all_images: decode every crop, not a thousand spread evenly.
         json: print JSON.
+
+    Examples:
+        sentio data check AFFWILD2
     """
-    if action == "fetch":
-        from sentio.affect.synth.fetch import fetch
+    from sentio.affect.data.check import check as check_data
 
-        with progress(f"fetching {path}") as tell:
-            print(fetch(str(path), out, progress=tell))
-        return 0
-    from sentio.affect.data.check import check
-
-    report = check(path, images=None if all_images else 1000)
+    report = check_data(path, images=None if all_images else 1000)
     print(json_format.dumps(report.to_dict(), indent=2) if json else report.to_text())
     return 0 if report.usable() else 1
+
+
+@data.command
+def fetch(name: Literal["mpfb", "ict-facekit"], /, *, out: Annotated[Path | None, FOLDER] = None) -> int:
+    """Fetch a head model from which synth renders faces.
+
+    mpfb (CC0) comes from its public repository; of ict-facekit it is said how to get it.
+
+    Args:
+        name: mpfb or ict-facekit.
+        out: folder for what is fetched; the cache folder if not given.
+
+    Examples:
+        sentio data fetch mpfb
+    """
+    from sentio.affect.synth.fetch import fetch as fetch_rig
+
+    with progress(f"fetching {name}") as tell:
+        print(fetch_rig(name, out, progress=tell))
+    return 0

@@ -3,16 +3,13 @@
 import json as json_format
 import platform
 import re
-from functools import cache
 from importlib import metadata
 from typing import Any
 
 from sentio import __version__
-from sentio.cli.output import lines
 from sentio.core import weights
 from sentio.core.bench import installed_version, machine
-from sentio.core.errors import InputError, WeightsError
-from sentio.core.runtime import probe_threads
+from sentio.core.errors import InputError, SentioError, WeightsError
 
 DECODERS = (
     "h264",
@@ -32,28 +29,31 @@ DECODERS = (
 
 
 def examine() -> dict[str, Any]:
-    """Look at versions, providers, threads, decoders, weights and extras.
+    """Look at versions, providers, decoders, weights and extras; the same installation gives the same report.
 
     Returns:
-        A JSON object; ``problems`` lists, as sentences, what is broken (an absent extra is no problem).
+        A JSON object; ``problems`` lists what is broken and the ``fix`` (an absent extra is no problem).
 
     Raises:
         InputError: the package is not installed, only its source is there.
     """
-    report: dict[str, Any] = {"sentio": __version__, "python": platform.python_version(), "machine": machine()}
     needed = _requirements()
-    report["dependencies"] = {name: installed_version(name) for name in needed.pop("")}
-    report["onnx_providers"] = _providers()
-    report["decoders"] = _decoders()
-    report["weights"], damaged = _weights()
-    report["quickest_threads"] = None if damaged else _quickest_threads()
-    report["extras"] = {extra: _state(extra, packages) for extra, packages in needed.items()}
-    absent = [name for name, version in report["dependencies"].items() if version is None]
-    undecodable = [name for name, there in report["decoders"].items() if not there]
-    report["problems"] = damaged + [f"The package {name} is not installed." for name in absent]
-    if undecodable:
-        report["problems"].append(f"The decoders {', '.join(undecodable)} are missing from this build of PyAV.")
-    return report
+    dependencies = {name: installed_version(name) for name in needed.pop("")}
+    decoders = _decoders()
+    states, damaged = _weights()
+    return {
+        "sentio": __version__,
+        "python": platform.python_version(),
+        "machine": machine(),
+        "dependencies": dependencies,
+        "onnx_providers": _providers(),
+        "decoders": decoders,
+        "weights": states,
+        "extras": {extra: _state(extra, packages) for extra, packages in needed.items()},
+        "problems": [
+            {"what": error.what, "fix": error.fix} for error in [*_absent(dependencies), *_lacking(decoders), *damaged]
+        ],
+    }
 
 
 def _requirements() -> dict[str, list[str]]:
@@ -70,38 +70,47 @@ def _requirements() -> dict[str, list[str]]:
     return needed
 
 
+def _absent(dependencies: dict[str, str | None]) -> list[SentioError]:
+    absent = [name for name, version in dependencies.items() if version is None]
+    return [InputError(f"The package {name} is not installed.", f"Run: pip install {name}") for name in absent]
+
+
 def _providers() -> list[str]:
-    import onnxruntime
-
-    return list(onnxruntime.get_available_providers())
-
-
-def _quickest_threads() -> int:
-    """How many threads run the embedded network ``pu-mfa`` quickest here."""
-    import numpy as np
-
-    patches = np.random.default_rng(0).random((2, 256, 3), np.float32)
-    opened = cache(lambda threads: weights.session("pu-mfa", threads=threads))
-    return probe_threads(lambda threads: opened(threads).run(["fine"], {"sparse": patches}))
+    try:
+        import onnxruntime
+    except ImportError:
+        return []  # told as a dependency that is not installed
+    return sorted(onnxruntime.get_available_providers())
 
 
 def _decoders() -> dict[str, bool]:
-    import av
-
+    try:
+        import av
+    except ImportError:
+        return {}
     return {name: name in av.codecs_available for name in DECODERS}
 
 
-def _weights() -> tuple[dict[str, str], list[str]]:
-    states, problems = {}, []
+def _lacking(decoders: dict[str, bool]) -> list[SentioError]:
+    names = ", ".join(name for name, there in decoders.items() if not there)
+    fix = "Run: pip install --force-reinstall --only-binary av av"
+    return [InputError(f"This build of PyAV cannot decode {names}.", fix)] if names else []
+
+
+def _weights() -> tuple[dict[str, str], list[SentioError]]:
+    states: dict[str, str] = {}
+    problems: list[SentioError] = []
     for name, card in weights.cards().items():
-        present = [kind for kind in card.files if weights.is_present(name, kind)]
-        try:
-            for kind in present:
+        states[name] = "ok"
+        for kind, file in card.files.items():
+            if file.url and not weights.is_present(name, kind):
+                states[name] = f"not fetched; run: sentio models fetch {name}"
+                continue
+            try:
                 weights.locate(name, kind)
-            states[name] = "ok" if present else f"not fetched; run: sentio models fetch {name}"
-        except WeightsError as error:
-            states[name] = "damaged"
-            problems.append(str(error))
+            except WeightsError as error:
+                states[name] = "damaged"
+                problems.append(error)
     return states, problems
 
 
@@ -110,12 +119,34 @@ def _state(extra: str, packages: list[str]) -> str:
     return f'without {", ".join(missing)}; run: pip install ".[{extra}]"' if missing else "ok"
 
 
-def examine_installation(*, json: bool = False) -> int:
-    """Show versions, threads, decoders, weights, what is missing and how to get it.
+def doctor(*, json: bool = False) -> int:
+    """Show what this installation can do, and how to mend it.
+
+    Shown are versions, decoders, weights and extras; then what is broken, and the command that mends it. The exit code
+    is 1 if something is broken; an extra or weights that were never installed are no fault.
 
     Args:
         json: print JSON.
+
+    Examples:
+        sentio doctor
     """
     report = examine()
-    print(json_format.dumps(report, indent=2) if json else lines(report))
+    print(json_format.dumps(report, indent=2) if json else _text(report))
     return 1 if report["problems"] else 0
+
+
+def _text(report: dict[str, Any]) -> str:
+    hardware = report["machine"]
+    lacking = [name for name, there in report["decoders"].items() if not there]
+    lines = [
+        f"sentio {report['sentio']}, Python {report['python']}, {hardware['system']}",
+        f"{hardware['processor']}, {hardware['usable_cores']} usable cores",
+        f"ONNX Runtime: {', '.join(report['onnx_providers']) or 'none'}",
+        f"decoders: {len(report['decoders']) - len(lacking)} of {len(DECODERS)}",
+    ]
+    for title in ("dependencies", "weights", "extras"):
+        width = max(map(len, report[title]))
+        lines += ["", f"{title}:", *(f"  {key:{width}}  {value or 'none'}" for key, value in report[title].items())]
+    problems = [f"  {problem['what']}\n    {problem['fix']}" for problem in report["problems"]]
+    return "\n".join([*lines, "", "problems:" if problems else "problems: none", *problems])

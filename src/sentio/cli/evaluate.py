@@ -3,8 +3,9 @@
 import json as json_format
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from sentio.cli.parsing import COMMAS, FILE, FOLDER
 from sentio.core.errors import require
 from sentio.core.progress import progress
 
@@ -12,22 +13,26 @@ TABLE_WIDTH = 160
 """Characters that the table of an evaluation needs, also where it goes to a file."""
 
 
-def evaluate_run(
+def evaluate(
     run: Path,
+    /,
     *,
-    data: Path,
+    data: Annotated[Path, FOLDER],
     split: Literal["train", "validation", "test"] | None = None,
-    fallback: Path | None = None,
-    out: Path | None = None,
-    submit: Path | None = None,
+    fallback: Annotated[Path | None, FOLDER] = None,
+    out: Annotated[Path | None, FILE] = None,
+    submit: Annotated[Path | None, FOLDER] = None,
     track: Literal["va", "expr", "au", "mtl", "lsd"] = "va",
     edition: int = 6,
-    images: Path | None = None,
+    images: Annotated[Path | None, FILE] = None,
     json: bool = False,
 ) -> int:
-    """Score a finished run by the official metric, pooled over all labelled frames; or write its submission.
+    """Score a finished run by the official metric, or write its submission.
+
+    Scores are pooled over all labelled frames.
 
     Args:
+        run: folder of a run of sentio train.
         data: folder of the data.
         split: whose frames are meant; validation for scores and test for a submission, if not given.
         fallback: another run, for the frames that the first one says nothing of (FER-Tuned for CAPNet).
@@ -37,6 +42,10 @@ def evaluate_run(
         edition: edition of the ABAW challenge (2 to 10), which decides the layout of the submission.
         images: the organisers' list of the images to answer for; without it, every frame of the split.
         json: print JSON.
+
+    Examples:
+        sentio evaluate runs/capnet --data AFFWILD2
+        sentio evaluate runs/capnet --data AFFWILD2 --submit OUT --track va --edition 6
     """
     require("torch", "train")
     from sentio.affect.evaluate import evaluate_run as score_run
@@ -55,24 +64,26 @@ def evaluate_run(
     return 0
 
 
-def evaluate_upsampling(
+def evaluate_points(
     data: Path,
+    /,
     *,
-    models: tuple[Literal["pu-any", "pu-mfa"], ...] = ("pu-any", "pu-mfa"),
-    clouds: Path | None = None,
+    models: Annotated[tuple[Literal["pu-any", "pu-mfa"], ...], COMMAS] = ("pu-any", "pu-mfa"),
+    clouds: Annotated[Path | None, FILE] = None,
     ratio: float = 4.0,
     input_points: int = 2048,
     noise: float = 0.0,
     seed: int = 0,
-    out: Path = Path("evaluation.json"),
+    out: Annotated[Path, FILE] = Path("evaluation.json"),
     json: bool = False,
 ) -> int:
-    """Up-sample clouds of meshes and compare with dense clouds of the same meshes, in each published convention.
+    """Measure up-sampling against dense clouds of the same meshes.
 
-    Two rows of the same run stand beside the models: the floor (another even sample of the mesh) and midpoints without
-    a network. All values are times 1000.
+    Each published convention has its column. Two rows of the same run stand beside the models: the floor (another even
+    sample of the mesh) and midpoints without a network. All values are times 1000.
 
     Args:
+        data: folder of meshes.
         models: what to measure.
         clouds: npz with the arrays NAME|in2048 and NAME|gt8192 of the meshes; sampled anew if not given.
         ratio: points out for each point in.

@@ -1,20 +1,27 @@
 """sentio features."""
 
 from pathlib import Path
+from typing import Annotated
 
+from sentio.cli.parsing import FOLDER
 from sentio.core.errors import require
 
 
-def store_features(data: Path, *, encoder: str, out: Path | None = None, fetch: bool = False) -> int:
-    """Run a frozen encoder once over all crops, or all sound, of a data folder and keep its vectors.
+def features(data: Path, /, *, encoder: str, out: Annotated[Path | None, FOLDER] = None, fetch: bool = False) -> int:
+    """Run a frozen encoder once over a folder of data.
 
-    What is there already is not done again, so a stopped run goes on.
+    Its vectors of all crops, or of all sound, are kept for training. What is there already is not done again, so a
+    stopped run goes on.
 
     Args:
+        data: folder of data.
         encoder: vit, clip, wav2vec2 or ast (published weights), KIND:FOLDER for others of that kind, or the
             .safetensors file of a trained system, whose own encoder is taken.
         out: folder of the store; DATA/features if not given.
         fetch: allow the download of published weights.
+
+    Examples:
+        sentio features AFFWILD2 --encoder vit --fetch
     """
     require("torch", "train")
     from sentio.affect.data.extraction import extract

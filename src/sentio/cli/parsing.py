@@ -1,64 +1,94 @@
-"""From typed functions to a parser: signatures become flags, docstrings their help."""
+"""How flags are read: kinds of values, lists, and what is said of a wrong one."""
 
-import inspect
+import difflib
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, get_args
 
-from jsonargparse import ArgumentParser
+from cyclopts import (
+    App,
+    ArgumentCollection,
+    CoercionError,
+    MissingArgumentError,
+    Parameter,
+    Token,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+from cyclopts import convert as convert_tokens
+from cyclopts.exceptions import CycloptsError
 
-from sentio import __version__
+FILE, FOLDER, NAME, SECONDS = (Parameter(metavar=kind) for kind in ("FILE", "FOLDER", "NAME", "SECONDS"))
+"""What a flag's value is called in the help where its type does not tell."""
 
-Verbs = dict[str, tuple[Callable[..., int], dict[str, dict[str, Any]]]]
-"""Every verb with its function and the arguments that are read in a special way, those without a flag above all.
-
-A verb with a dash, as ``evaluate-points``, is written ``evaluate --points`` as well.
-"""
-EPILOG = "Each verb explains itself: sentio VERB --help"
-
-
-def parse(known: Verbs, given: list[str]) -> tuple[str, dict[str, Any]]:
-    """The verb and the arguments for its function; ends the program with code 2 if they are wrong."""
-    flags = given.index("--") if "--" in given else len(given)
-    given = [*map(_with_underscores, given[:flags]), *given[flags:]]
-    for name in known:
-        verb, _, kind = name.partition("-")
-        if kind and given[:1] == [verb] and f"--{kind}" in given:
-            given = [name, *(argument for argument in given[1:] if argument != f"--{kind}")]
-    chosen = build_parser(known).parse_args(given)
-    return chosen.verb, vars(chosen[chosen.verb])
+NEEDED = {int: "a whole number", float: "a number"}
 
 
-def build_parser(known: Verbs) -> ArgumentParser:
-    """The parser of all verbs."""
-    parser = ArgumentParser(prog="sentio", description="Affect from faces and voices; dense point clouds from sparse.")
-    parser.add_argument("--version", action="version", version=f"sentio {__version__}")
-    verbs = parser.add_subcommands(required=True, dest="verb", metavar="VERB", description=EPILOG, title="verbs")
-    for name, (function, special) in known.items():
-        summary, *rest = (inspect.getdoc(function) or "").split("\n\n")
-        about = "\n\n".join([summary, *(text for text in rest if not text.startswith("Args:"))])
-        verb = ArgumentParser(description=about)
-        for argument, how in special.items():
-            described: dict[str, Any] = {"help": _help_of(function, argument.lstrip("-")), **how}
-            verb.add_argument(argument, **described)
-        switches = {p.name for p in inspect.signature(function).parameters.values() if p.annotation is bool}
-        verb.add_function_arguments(
-            function, skip={*switches, *(argument.lstrip("-") for argument in special)}, as_group=False
-        )
-        for switch in sorted(switches):
-            verb.add_argument(f"--{switch}", action="store_true", help=_help_of(function, switch))
-        verbs.add_subcommand(name, verb, help=summary)
-    return parser
+def _read(kind: Any, tokens: Sequence[Token]) -> Any:
+    """As usual, but ``2.5`` is no whole number."""
+    if int in (kind, *get_args(kind)) and not re.fullmatch(r"[+-]?\d+", tokens[0].value):
+        raise CoercionError(token=tokens[0], target_type=int)
+    return convert_tokens(kind, tokens)
 
 
-def _help_of(function: Callable[..., int], name: str) -> str:
-    """The text of one argument in the docstring, from its name to the next one's."""
-    text = (inspect.getdoc(function) or "").partition("Args:\n")[2]
-    found = re.search(rf"^    {name}: (.*?)(?=^    \w+: |\Z)", text, re.DOTALL | re.MULTILINE)
-    return " ".join(found[1].split()) if found else ""
+def _split(kind: Any, tokens: Sequence[Token]) -> Any:
+    return convert_tokens(kind, [t.evolve(value=part) for t in tokens for part in t.value.split(",") if part])
 
 
-def _with_underscores(argument: str) -> str:
-    """``--keep-input=true`` as ``--keep_input=true``, so that both spellings of a flag are right."""
-    flag, equals, value = argument.partition("=")
-    return "--" + flag[2:].replace("-", "_") + equals + value if argument.startswith("--") else argument
+FLAGS = Parameter(negative=(), converter=_read, json_list=False)
+"""All flags: a switch is there or not, and has no --no-SWITCH."""
+
+COMMAS = Parameter(converter=_split)
+"""A list: the flag is repeated, or its value has commas."""
+
+
+def exclusive(arguments: ArgumentCollection) -> None:
+    """Validator of a group of flags of which only one may be given."""
+    given = [argument.name for argument in arguments if argument.tokens]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} exclude each other.")
+
+
+def complaint(error: CycloptsError) -> str:
+    """One sentence that names the flag and what would be right."""
+    page = f"{' '.join(('sentio', *(error.command_chain or ())))} --help"
+    argument = error.argument
+    match error:
+        case CoercionError(token=Token() as token, target_type=kind) if kind in NEEDED:
+            return f"{_name(error, token.keyword)} needs {NEEDED[kind]}, not {token.value!r}."
+        case MissingArgumentError() if argument and (argument.tokens or error.keyword):
+            return f"{_name(error, error.keyword)} needs a value: {_text(error)}."
+        case MissingArgumentError() if argument:
+            return f"{_name(error, None)} is missing: {_text(error)}."
+        case UnknownCommandError() | UnusedCliTokensError() if error.app and (verbs := _verbs(error.app)):
+            return _no_verb((error.unused_tokens or [""])[0], verbs)
+        case UnusedCliTokensError():
+            return f"{(error.unused_tokens or [''])[0]!r} is one argument too many; {page} tells what can be given."
+        case UnknownOptionError() if "Did you mean" not in str(error):
+            return f"{error} {page} lists what there is."
+    return str(error)
+
+
+def _verbs(app: App) -> list[str]:
+    return [name for name in app if not name.startswith("-")]
+
+
+def _no_verb(word: str, verbs: list[str]) -> str:
+    near = difflib.get_close_matches(word, verbs, n=1)
+    return f"There is no verb {word!r}.{f' Did you mean {near[0]}?' if near else ''} There are: {', '.join(verbs)}."
+
+
+def _name(error: CycloptsError, keyword: str | None) -> str:
+    """The flag as it was written, or the argument as the help calls it."""
+    name = keyword or (error.argument.name if error.argument else "")
+    return name if name.startswith("-") else name.upper()
+
+
+def _text(error: CycloptsError) -> str:
+    """The help of the argument."""
+    if not (error.app and error.argument):
+        return "see --help"
+    known = error.app.assemble_argument_collection(parse_docstring=True)
+    found = next(a for a in known if a.field_info.name == error.argument.field_info.name)
+    return " ".join((found.parameter.help or "").split()).rstrip(".")

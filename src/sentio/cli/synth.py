@@ -1,20 +1,23 @@
 """sentio synth."""
 
 from pathlib import Path
+from typing import Annotated
 
+from sentio.cli.parsing import COMMAS, FILE, FOLDER, SECONDS
 from sentio.core.errors import require
 from sentio.core.progress import progress
 
 
-def synthesize_faces(
+def synth(
     out: Path,
+    /,
     *,
-    rigs: tuple[Path, ...],
+    rigs: Annotated[tuple[Path, ...], COMMAS, FOLDER],
     videos: int = 0,
     images: int = 0,
-    voices: Path | None = None,
-    table: Path | None = None,
-    seconds: float = 8.0,
+    voices: Annotated[Path | None, FOLDER] = None,
+    table: Annotated[Path | None, FILE] = None,
+    seconds: Annotated[float, SECONDS] = 8.0,
     seed: int = 0,
     workers: int | None = None,
 ) -> int:
@@ -24,6 +27,7 @@ def synthesize_faces(
     goes on with an interrupted run, or enlarges a set.
 
     Args:
+        out: folder to fill.
         rigs: folders with ICT-FaceKit or MPFB; sentio data fetch mpfb brings the latter.
         videos: videos with sound, labelled frame by frame.
         images: single images, in full dozens.
@@ -32,6 +36,10 @@ def synthesize_faces(
         seconds: length of a video.
         seed: of everything that is drawn.
         workers: processes; as many as processors if not given.
+
+    Examples:
+        sentio synth FACES --images 12000 --rigs ICT-FACEKIT,MPFB
+        sentio synth CLIPS --videos 20 --rigs MPFB --voices EMODB
     """
     require("numba", "train")
     from sentio.affect.synth.dataset import make

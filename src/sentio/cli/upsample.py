@@ -2,57 +2,65 @@
 
 import json as json_format
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from sentio.cli.output import lines
+from cyclopts import Group, Parameter
+from cyclopts.validators import Number
+
+from sentio.cli.parsing import FILE, FOLDER, exclusive
 from sentio.core.progress import progress
 
+Format = Literal[
+    "xyz", "txt", "csv", "ply", "pcd", "las", "laz", "npy", "npz", "kitti", "nuscenes", "obj", "off", "stl", "glb"
+]
+AMOUNT = Group(validator=exclusive, show=False)
 
-def upsample_cloud(
-    path: Path,
-    *,
-    ratio: float = 4.0,
-    points: int | None = None,
+
+def upsample(
+    *paths: Path,
+    ratio: Annotated[float | None, Parameter(validator=Number(gte=1), group=AMOUNT)] = None,
+    points: Annotated[int | None, Parameter(validator=Number(gte=1), group=AMOUNT)] = None,
     out: Path | None = None,
-    keep_input: bool | None = None,
+    overwrite: bool = False,
+    keep_input: Annotated[bool | None, Parameter(negative="--no-keep-input")] = None,
     model: Literal["pu-any", "pu-mfa"] = "pu-any",
-    format: str | None = None,
-    preview: Path | None = None,
-    view: Path | None = None,
-    attention: Path | None = None,
+    format: Format | None = None,
+    preview: Annotated[Path | None, FILE] = None,
+    view: Annotated[Path | None, FILE] = None,
+    attention: Annotated[Path | None, FOLDER] = None,
     json: bool = False,
 ) -> int:
-    """Make a point cloud denser: any ratio, or an exact number of points; all attributes are carried along.
+    """Make point clouds denser: any ratio, or an exact number of points.
 
-    Reads and writes xyz, txt, csv, ply, pcd, las, laz, npy, npz and the .bin of KITTI and nuScenes; reads meshes
-    (obj, off, stl, glb), of which it samples 8,192 points first.
+    All attributes are carried along. Reads and writes xyz, txt, csv, ply, pcd, las, laz, npy, npz and the .bin of KITTI
+    and nuScenes; reads meshes (obj, off, stl, glb), of which it samples 8,192 points first. A cloud that cannot be used
+    does not stop the others; the exit code is then 1.
 
     Args:
-        ratio: points out for each point in.
+        paths: clouds, and folders of them.
+        ratio: points out for each point in, at least 1; 4 if nothing is given.
         points: points out, exactly, instead of a ratio.
-        out: file to write; its suffix names the format. NAME.dense.SUFFIX beside the source if not given.
+        out: folder for the results; for one cloud also the file, whose suffix names the format. NAME.dense.SUFFIX
+            beside each source if not given.
+        overwrite: replace files that are there.
         keep_input: keep the original points exactly and add to them; if not given, for laser scanners (las, laz, KITTI,
             nuScenes) only. Otherwise points are moved onto the surface, which takes away noise.
         model: pu-any for any ratio; pu-mfa is the published network.
-        format: format of the source where its suffix does not tell, e.g. kitti or nuscenes for a .bin.
-        preview: PNG file for a picture of before and after.
-        view: HTML file in which to turn both clouds about.
-        attention: folder for pictures of what PU-MFA looks at.
+        format: format of the sources where their suffixes do not tell, as kitti or nuscenes for a .bin.
+        preview: picture of before and after, png, jpg or webp; for one cloud.
+        view: HTML page on which to turn both clouds about; for one cloud.
+        attention: folder for pictures of what PU-MFA looks at; for one cloud.
         json: print a JSON summary.
-    """
-    from sentio.points.files import Outputs, upsample_file
 
-    with progress(path.name) as tell:
-        summary = upsample_file(
-            path,
-            out,
-            ratio=ratio,
-            count=points,
-            keep_input=keep_input,
-            model=model,
-            format=format,
-            outputs=Outputs(preview, view, attention),
-            progress=tell,
-        )
-    print(json_format.dumps(summary, indent=2) if json else lines(summary))
-    return 0
+    Examples:
+        sentio upsample scan.ply --ratio 2.7 --preview scan.png
+        sentio upsample scans/ street.laz --points 50000 --out dense
+    """
+    from sentio.points.files import Options, Outputs, upsample_files
+
+    outputs = Outputs(preview, view, attention)
+    options = Options(ratio or 4.0, points, keep_input, model, format, outputs, overwrite)
+    with progress("up-sampling") as tell:
+        summary = upsample_files(paths, out, options, tell)
+    print(json_format.dumps(summary.to_dict(), indent=2) if json else summary.text())
+    return 1 if summary.failed else 0

@@ -2,8 +2,6 @@
 
 import os
 import random
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,30 +37,6 @@ def onnx_session(model: Path | bytes, *, threads: int = 1) -> Any:
 def usable_cores() -> int:
     """Cores this process may use (its affinity, not the machine's count)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def probe_threads(run: Callable[[int], Any], *, seconds: float = 0.2) -> int:
-    """The thread count at which ``run`` is quickest, by trial: containers often promise more cores than they give.
-
-    Args:
-        run: does one unit of work with the given number of threads.
-        seconds: time for each trial.
-
-    Returns:
-        1, 2, 4, ... up to the usable cores. More threads must win by a tenth, for they cost the other stages.
-    """
-    best, best_rate, threads = 1, 0.0, 1
-    while threads <= usable_cores():
-        run(threads)  # warm-up
-        runs, start = 0, time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            run(threads)
-            runs += 1
-        rate = runs / (time.perf_counter() - start)
-        if rate > 1.1 * best_rate:
-            best, best_rate = threads, rate
-        threads *= 2
-    return best
 
 
 def seed_everything(seed: int) -> "np.random.Generator":

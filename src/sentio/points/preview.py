@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.core.errors import OutputError
 from sentio.core.writers import atomic_path
 from sentio.points.geometry import local_frames, nearest
 from sentio.points.io.cloud import Cloud
@@ -18,6 +19,8 @@ from sentio.points.io.cloud import Cloud
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""Suffixes of the pictures that can be written."""
 PANEL = (960, 720)  # width and height of one picture
 STRIP = 44  # height of the label above it
 FINE = 2  # drawn this many times larger, then averaged: smooth edges
@@ -70,13 +73,16 @@ def draw_preview(before: Cloud, after: Cloud, path: Path | str) -> None:
     Colours are used where the cloud has them. Scans from a vehicle or aircraft are seen from above and behind and
     coloured by height, organised clouds from beside their sensor, all others as an object.
 
+    The suffix tells the kind of picture: one of ``PICTURES``.
+
     Raises:
-        OutputError: the picture cannot be written.
+        OutputError: the picture cannot be written, or there is no such kind.
     """
+    check_picture(path)
     camera = place_camera(before)
     panels = [draw_cloud(cloud, camera, like=after) for cloud in (before, after)]
     labels = [f"{name}: {len(cloud.points):,} points" for name, cloud in (("before", before), ("after", after))]
-    write_png(np.concatenate([_label(*pair) for pair in zip(panels, labels, strict=True)], axis=1), path)
+    write_picture(np.concatenate([_label(*pair) for pair in zip(panels, labels, strict=True)], axis=1), path)
 
 
 def draw_attention(points: Floats, attention: Floats, folder: Path | str) -> list[Path]:
@@ -105,14 +111,25 @@ def draw_attention(points: Floats, attention: Floats, folder: Path | str) -> lis
             text = f"scale {scale}, seen by {name}: {share.min():.2f} to {share.max():.2f}"
             panels.append(_label(draw_cloud(cloud, camera, like=cloud, albedo=albedo), text))
         paths.append(Path(folder) / f"attention_{scale}.png")
-        write_png(np.concatenate(panels, axis=1), paths[-1])
+        write_picture(np.concatenate(panels, axis=1), paths[-1])
     return paths
 
 
-def write_png(image: Image, path: Path | str) -> None:
-    """Write a picture (H, W, 3), blue first, whole or not at all."""
+def check_picture(path: Path | str) -> None:
+    """Refuse a picture of a kind that cannot be written.
+
+    Raises:
+        OutputError: its suffix is not one of ``PICTURES``.
+    """
+    if (suffix := Path(path).suffix).lower() not in PICTURES:
+        kind = f"the format {suffix!r} is unknown" if suffix else "it has no suffix"
+        raise OutputError(f"Cannot draw {path}: {kind}.", f"Use one of: {', '.join(PICTURES)}.")
+
+
+def write_picture(image: Image, path: Path | str) -> None:
+    """Write a picture (H, W, 3), blue first, whole or not at all, as its suffix says."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        temporary.write_bytes(cv2.imencode(Path(path).suffix.lower(), image)[1].tobytes())
 
 
 def place_camera(cloud: Cloud) -> Camera:

@@ -30,7 +30,7 @@ from sentio.points.io.pcd import read_pcd, write_pcd
 from sentio.points.io.ply import has_faces, read_ply, write_ply
 from sentio.points.io.text import read_text, write_text
 
-__all__ = ["Cloud", "Source", "carry", "read_cloud", "read_mesh", "write_cloud"]
+__all__ = ["Cloud", "Source", "carry", "read_cloud", "read_mesh", "suffix_format", "write_cloud"]
 
 
 class Format(NamedTuple):
@@ -71,7 +71,7 @@ def read_cloud(path: Path | str, *, format: str | None = None, samples: int = SA
         MissingExtraError: the format needs a package that is not installed.
     """
     path = Path(path)
-    kind = format or _suffix_format(path)
+    kind = format or suffix_format(path)
     if kind not in (*FORMATS, *MESHES, "bin"):
         raise InputError(f"{path} has the unknown format {kind!r}.", f"Use one of: {_choices()}.")
     try:
@@ -103,7 +103,7 @@ def write_cloud(cloud: Cloud, path: Path | str, *, format: str | None = None) ->
         MissingExtraError: the format needs a package that is not installed.
     """
     path = Path(path)
-    kind = format or _suffix_format(path)
+    kind = format or suffix_format(path)
     if kind == "bin":
         kind = cloud.source.format if cloud.source.format == "nuscenes" else "kitti"
     if kind not in FORMATS:
@@ -112,7 +112,8 @@ def write_cloud(cloud: Cloud, path: Path | str, *, format: str | None = None) ->
         FORMATS[kind].write(cloud, temporary)
 
 
-def _suffix_format(path: Path) -> str:
+def suffix_format(path: Path) -> str:
+    """The format that the name of a file tells; ``bin`` may be one of two."""
     name = path.name.lower()
     return "nuscenes" if name.endswith(".pcd.bin") else name.rpartition(".")[2] if "." in name else ""
 
