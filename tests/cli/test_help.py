@@ -51,7 +51,7 @@ def test_every_verb_has_one_line_in_its_group(capsys, monkeypatch) -> None:
     text = shown([], capsys, monkeypatch)
     for group, verbs in cli.VERBS.items():
         block = text.partition(f"{group}:\n")[2].partition("\n\n")[0].splitlines()
-        assert [line.split()[0] for line in block] == list(verbs)
+        assert [line.split()[0] for line in block if line[2] != " "] == list(verbs)
 
 
 def test_a_page_needs_no_other_verb_and_no_network_library() -> None:

@@ -92,9 +92,11 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_commands_in_the_pages_are_right(command) -> None:
-    words = shlex.split(command.partition(": ")[2].partition("|")[0], comments=True)
-    words = [word.strip("[]") if word not in ("...",) else "x" for word in words[1:]]
-    read(*words)
+    words = shlex.split(command.partition(": ")[2], comments=True)[1:]
+    chain, _, rest = cli.build().parse_commands(words)
+    assert chain
+    if rest:
+        read(*words)  # otherwise no more than the verb is mentioned
 
 
 def test_the_pages_show_commands() -> None:
