@@ -1,0 +1,160 @@
+"""sentio upsample: many clouds, refusals before work begins, what is written."""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from sentio import cli
+from sentio.cli.upsample import Format
+from sentio.points import files, preview
+from sentio.points.io import FORMATS, MESHES, read_cloud
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    """Two clouds, one of them in a folder below, and a damaged one."""
+    (tmp_path / "scans/deep").mkdir(parents=True)
+    for seed, name in enumerate(("scans/a.xyz", "scans/deep/b.csv")):
+        flat = np.random.default_rng(seed).random((300, 3)) * [1, 1, 0]
+        np.savetxt(tmp_path / name, flat, delimiter="," if name.endswith("csv") else " ")
+    (tmp_path / "scans/c.ply").write_bytes(b"ply\nbroken")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    """Fails if anything is computed."""
+    monkeypatch.setattr(files, "upsample", lambda *_, **__: pytest.fail("it computed"))
+
+
+def run(capsys, *arguments: str) -> tuple[int, dict]:
+    code = cli.main(["upsample", *arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_folder_is_walked_and_one_bad_file_does_not_stop_the_rest(scans, capsys) -> None:
+    code, summary = run(capsys, "scans", "--ratio", "1.5")
+    assert code == 1
+    assert [entry["target"] for entry in summary["done"]] == ["scans/a.dense.xyz", "scans/deep/b.dense.csv"]
+    assert [entry["file"] for entry in summary["failed"]] == ["scans/c.ply"]
+    assert len(read_cloud("scans/deep/b.dense.csv").points) == 450
+
+
+def test_results_lie_in_out_as_their_sources_do(scans, capsys) -> None:
+    np.savetxt("a.xyz", np.random.default_rng(5).random((50, 3)))
+    code, summary = run(capsys, "scans", "a.xyz", "--points", "400", "--out", "dense")
+    targets = {entry["target"] for entry in summary["done"]}
+    assert code == 1 and targets == {"dense/deep/b.dense.csv"}  # two would be a.dense.xyz
+    assert sum("would be the result of 2 clouds" in entry["error"] for entry in summary["failed"]) == 2
+
+
+def test_results_are_not_read_again_and_not_overwritten(scans, capsys) -> None:
+    run(capsys, "scans", "--ratio", "1")
+    before = (scans / "scans/a.dense.xyz").read_bytes()
+    code, summary = run(capsys, "scans", "--ratio", "2")
+    assert code == 1 and summary["done"] == [] and len(summary["failed"]) == 3
+    assert "--overwrite" in summary["failed"][0]["fix"]
+    assert (scans / "scans/a.dense.xyz").read_bytes() == before
+    _, summary = run(capsys, "scans", "--ratio", "2", "--overwrite")
+    assert [entry["points_after"] for entry in summary["done"]] == [600, 600]
+
+
+def test_failures_and_results_are_told_in_lines(scans, capsys) -> None:
+    assert cli.main(["upsample", "scans", "--ratio", "1.5"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("scans/a.dense.xyz: 300 -> 450 points")
+    assert lines[-2].startswith("failed: scans/c.ply: Cannot use") and lines[-1] == "2 done, 1 failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--out", "x.foo"], "no known format"),
+        (["--out", "scans/a.xyz"], "is the source itself"),
+        (["--out", "there.ply"], "exists"),
+        (["--out", "there.ply/x.ply"], "cannot be written to"),
+        (["--format", "nuscenes", "--out", "x.obj"], "no known format"),
+    ],
+)
+def test_targets_are_looked_at_first(arguments, told, scans, idle, capsys) -> None:
+    (scans / "there.ply").touch()
+    code, summary = run(capsys, "scans/a.xyz", *arguments)
+    assert code == 1 and told in summary["failed"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["scans/a.xyz", "--preview", "p.svg"], ".png, .jpg, .jpeg, .webp"),
+        (["scans/a.xyz", "--preview", "p"], "no suffix"),
+        (["scans/a.xyz", "--view", "there.html"], "there.html exists"),
+        (["scans", "--preview", "p.png"], "is for one cloud"),
+        (["scans", "--out", "x.ply"], "is one file"),
+        (["scans/a.xyz", "scans/deep/b.csv", "--out", "there.html"], "is one file"),
+        ([], "Nothing to read"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_first(arguments, told, scans, idle, capsys) -> None:
+    (scans / "there.html").touch()
+    assert cli.main(["upsample", *arguments]) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_missing_packages_are_found_first(scans, idle, capsys, monkeypatch) -> None:
+    for package in ("plotly.offline", "laspy"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert cli.main(["upsample", "scans/a.xyz", "--view", "v.html"]) == 1
+    assert 'pip install ".[view]"' in capsys.readouterr().err
+    code, summary = run(capsys, "scans/a.xyz", "--out", "x.laz")
+    assert code == 1 and 'pip install ".[points]"' in summary["failed"][0]["fix"]
+
+
+@pytest.mark.parametrize("suffix", preview.PICTURES)
+def test_the_preview_is_what_its_suffix_says(suffix, scans, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(preview, "PANEL", (160, 120))
+    code, _ = run(capsys, "scans/a.xyz", "--ratio", "1", "--preview", f"p{suffix}")
+    data = (scans / f"p{suffix}").read_bytes()
+    kinds = {".png": data[1:4] == b"PNG", ".webp": data[8:12] == b"WEBP"}
+    assert code == 0 and kinds.get(suffix, data[:2] == b"\xff\xd8")
+    assert cv2.imread(str(scans / f"p{suffix}")).shape == (120 + preview.STRIP, 320, 3)
+
+
+def test_an_interrupt_leaves_whole_files_only(scans, capsys, monkeypatch) -> None:
+    real = files.write_cloud
+
+    def interrupted(cloud, path, **options) -> None:
+        if path.name == "b.dense.csv":
+            raise KeyboardInterrupt
+        real(cloud, path, **options)
+
+    monkeypatch.setattr(files, "write_cloud", interrupted)
+    assert cli.main(["upsample", "scans", "--ratio", "1"]) == 130
+    left = sorted(path.name for path in (scans / "scans").rglob("*") if path.is_file())
+    assert left == ["a.dense.xyz", "a.xyz", "b.csv", "c.ply"]
+
+
+def test_progress_names_the_cloud(scans) -> None:
+    told = []
+    options = files.Options(ratio=1.0)
+    files.upsample_files(
+        [scans / "scans"], None, options, lambda done, total, what="": told.append((done, total, what))
+    )
+    assert told[0] == (0, 3, "a.xyz") and told[-1][:2] == (3, 3)
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+
+
+def test_the_formats_of_the_help_are_those_there_are() -> None:
+    assert set(Format.__args__) == {*FORMATS, *MESHES}
+
+
+def test_attributes_are_carried_and_the_input_kept(scans, capsys) -> None:
+    flat = np.c_[np.random.default_rng(1).random((400, 2)), np.zeros(400)]
+    np.savetxt("flat.csv", np.c_[flat, flat[:, 0]], delimiter=",", header="x,y,z,height", comments="")
+    code, summary = run(capsys, "flat.csv", "--ratio", "2.5", "--keep-input")
+    assert code == 0 and summary["done"][0]["input_kept"] and summary["done"][0]["points_after"] == 1000
+    dense = read_cloud("flat.dense.csv")
+    assert np.abs(dense.attributes["height"] - dense.points[:, 0]).max() < 0.05
