@@ -27,7 +27,7 @@ def evaluate(
     images: Annotated[Path | None, FILE] = None,
     json: bool = False,
 ) -> int:
-    """Score a finished run by the official metric, or write its submission.
+    """Score a run by the official metric, or write its submission.
 
     Scores are pooled over all labelled frames.
 

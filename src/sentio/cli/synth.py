@@ -21,7 +21,7 @@ def synth(
     seed: int = 0,
     workers: int | None = None,
 ) -> int:
-    """Render faces with exact labels, in the layouts of Aff-Wild2 and LSD.
+    """Render faces with exact labels, laid out as Aff-Wild2 and LSD.
 
     OUT gets affwild2/, lsd/, faces.jsonl (landmarks, head turn and more) and sheet.png to look at. The same command
     goes on with an interrupted run, or enlarges a set.
@@ -29,8 +29,8 @@ def synth(
     Args:
         out: folder to fill.
         rigs: folders with ICT-FaceKit or MPFB; sentio data fetch mpfb brings the latter.
-        videos: videos with sound, labelled frame by frame.
-        images: single images, in full dozens.
+        videos: videos with sound, labelled frame by frame; at least two, so that one is for validation.
+        images: single images, in full dozens, at least two of them, so that one person is for validation.
         voices: folder with EMO-DB; the videos are silent without it.
         table: JSON file with other expressions than the package's own.
         seconds: length of a video.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sentio.affect.data import affwild2, lsd, mtl
+from sentio.affect.data.check import check
 from sentio.affect.data.tree import scan
 from sentio.affect.faces.alignment import SIZE, TEMPLATE
 from sentio.affect.labels import EXPRESSIONS
@@ -40,8 +41,9 @@ def described(out):
 
 @pytest.mark.parametrize("task", ["va", "expr", "au"])
 def test_videos_read_as_aff_wild2(made, task):
-    [clip], problems = affwild2.read(scan(made / "affwild2"), task)
-    assert problems == [] and clip.name == "video000000" and clip.split == "train"
+    [clip, other], problems = affwild2.read(scan(made / "affwild2"), task)
+    assert problems == [] and clip.name == "video000000"
+    assert (clip.split, other.split) == ("train", "validation")
     assert clip.frames == 15 and clip.crops.present.all()
     with open_media(clip.media) as media:
         assert sum(1 for _ in media) == 15
@@ -52,7 +54,7 @@ def test_pictures_read_as_the_multi_task_set(made):
     clips, problems = mtl.read(scan(made / "affwild2"))
     assert problems == []
     [person] = [clip for clip in clips if clip.name == "person000000"]
-    about = [row for row in described(made) if row["image"].startswith("person")]
+    about = [row for row in described(made) if row["image"].startswith("person000000")]
     assert len(about) == PERSON
     for k, row in enumerate(about):
         frame = int(row["image"][-9:-4]) - 1
@@ -63,7 +65,7 @@ def test_pictures_read_as_the_multi_task_set(made):
 
 def test_pictures_of_six_classes_read_as_lsd(made):
     clips, _ = lsd.read(scan(made / "lsd"))
-    assert all(clip.split == "train" for clip in clips)
+    assert {clip.split for clip in clips} == {"train", "validation"}
     names = [row["expression"] for row in described(made) if row["image"].startswith("person")]
     assert sum(clip.frames for clip in clips) == sum(name not in ("Neutral", "Other") for name in names)
 
@@ -91,7 +93,7 @@ def test_what_is_made_is_not_made_again(made, shared):
     before = files(made)
     told = []
     make(made, shared, videos=1, images=PERSON, progress=lambda done, total: told.append((done, total)))
-    assert told == [(2, 2)] and files(made) == before
+    assert told == [(4, 4)] and files(made) == before
 
 
 def test_processes_make_the_same_bytes(made, shared, tmp_path):
@@ -130,5 +132,28 @@ def test_wrong_folders_are_refused_before_anything_is_written(shared, tmp_path):
     assert not (tmp_path / "set").exists()
 
 
-def test_the_sheet_shows_a_row_for_each_class(made):
-    assert cv2.imread(str(made / "sheet.png")).shape == (SIZE * len(EXPRESSIONS), SIZE * 12, 3)
+def test_the_sheet_shows_a_named_row_for_each_class(made):
+    sheet = cv2.imread(str(made / "sheet.png"))
+    assert sheet.shape == (SIZE * len(EXPRESSIONS), dataset.CAPTION + SIZE * 12, 3)
+    captions = np.split(sheet[:, : dataset.CAPTION], len(EXPRESSIONS))
+    assert all((caption < 128).sum() > 100 for caption in captions), "each has text"
+    assert len({caption[: SIZE // 2 + 8].tobytes() for caption in captions}) == len(EXPRESSIONS), "of its own"
+
+
+@pytest.mark.parametrize("folder", ["", "affwild2", "lsd"])
+def test_the_check_has_nothing_to_complain_of(made, folder):
+    report = check(made / folder)
+    assert report.problems == [] and report.usable()
+    assert {part.split for part in report.sets} == {"train", "validation"}
+
+
+def test_a_fifth_is_for_validation():
+    assert {dataset._split(k) for k in range(2)} == {"training", "validation"}
+    assert [dataset._split(k) for k in range(20)].count("validation") == 4
+
+
+def test_one_is_too_few(made):
+    """The set was asked for one video and one person."""
+    rows = described(made)
+    for kind in ("video", "person"):
+        assert {row["split"] for row in rows if row["image"].startswith(kind)} == {"training", "validation"}

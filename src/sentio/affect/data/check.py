@@ -181,9 +181,10 @@ def _media_problems(tree: Tree, clips: list[Clip]) -> list[Problem]:
     problems: list[Problem] = []
     lengths: dict[Path, int] = {}
     wanted = {clip.name: clip for clip in clips if clip.source != "lsd"}
-    for clip in wanted.values():
-        if clip.media is None and tree.media:
-            problems.append(Problem("warning", tree.root, f"there is no video of {clip.name}"))
+    filmed = dict.fromkeys(clip.name for clip in clips if clip.source not in ("mtl", "lsd"))  # those are pictures
+    for name in filmed if tree.media else ():
+        if wanted[name].media is None:
+            problems.append(Problem("warning", tree.root, f"there is no video of {name}"))
     for path in track(sorted({clip.media for clip in wanted.values() if clip.media}), "videos"):
         try:
             info = probe(path)

@@ -30,10 +30,12 @@ Progress = Callable[[int, int], None]
 
 FPS = 25
 FRAME = (240, 320)
+CAPTION = 112
+"""Pixels before a row of the sheet, for its name."""
 PICTURES = 12
 """Of one person, in different scenes."""
 VALIDATION = 5
-"""Every VALIDATION-th person is in the validation split."""
+"""Of so many videos, and of so many persons, the second is in the validation split."""
 _OPTIONS, _PARTS = "synth.json", ".parts"
 
 
@@ -74,8 +76,9 @@ def make(
     What an interrupted run has finished is kept; more videos or images can be added to a set by the same options.
 
     Args:
-        videos: how many; each fifth is for validation, with actors' voices of its own.
-        images: how many, in full dozens; labelled in affwild2/MTL_Challenge; those of six classes are in lsd, too.
+        videos: how many; a fifth, at least one of at least two, is for validation, with actors' voices of its own.
+        images: how many, in full dozens, at least two of them; labelled in affwild2/MTL_Challenge; those of six classes
+            are in lsd, too. A fifth of the persons, at least one, is for validation.
         rigs: folders with ICT-FaceKit or MPFB.
         voices: folder with EMO-DB.
         table: expressions other than the package's own.
@@ -90,7 +93,8 @@ def make(
     options = Options(absolute, _text(voices), _text(table), seconds, seed)
     _check(options)
     _claim(out, options)
-    jobs = [("video", k) for k in range(videos)] + [("person", k) for k in range(-(-images // PICTURES))]
+    counts = {"video": videos, "person": -(-images // PICTURES)}
+    jobs = [(kind, k) for kind, count in counts.items() for k in range(max(count, 2) if count else 0)]
     missing = [job for job in jobs if not _record(out, *job).is_file()]
     done = len(jobs) - len(missing)
     progress(done, len(jobs))
@@ -165,7 +169,7 @@ def _table(options: Options) -> acting.Table:
 
 
 def _split(index: int) -> str:
-    return "validation" if index % VALIDATION == VALIDATION - 1 else "training"
+    return "validation" if index % VALIDATION == 1 else "training"
 
 
 def _describe(
@@ -344,15 +348,25 @@ def _open(path: Path) -> Image:
 
 
 def _sheet(out: Path, rows: list[dict[str, Any]], columns: int = 12) -> None:
-    """A row of pictures for each expression, to be looked at."""
+    """A row of pictures for each expression, to be looked at, with its name and number of pictures before it."""
     lines = []
     for name in EXPRESSIONS:
         own = [row["image"] for row in rows if row["about"]["expression"] == name]
-        own = [image for image in own if image.startswith("person")] or own
-        chosen = [own[int(k)] for k in np.linspace(0, len(own) - 1, columns)] if own else []
-        pictures = [_open(out / "affwild2" / "cropped_aligned" / image) for image in chosen]
-        lines.append(np.hstack(pictures) if pictures else np.zeros((SIZE, SIZE * columns, 3), np.uint8))
+        chosen = [image for image in own if image.startswith("person")] or own
+        spread = sorted({int(k) for k in np.linspace(0, len(chosen) - 1, columns)}) if chosen else []
+        pictures = [_open(out / "affwild2" / "cropped_aligned" / chosen[k]) for k in spread]
+        rest = np.full((SIZE, SIZE * (columns - len(pictures)), 3), 255, np.uint8)
+        lines.append(np.hstack([_caption(name, f"{len(own)} pictures"), *pictures, rest]))
     ok, data = cv2.imencode(".png", np.vstack(lines))
     assert ok
     with atomic_path(out / "sheet.png") as temporary:
         temporary.write_bytes(data.tobytes())
+
+
+def _caption(*texts: str) -> Image:
+    """Lines of text on white, (SIZE, CAPTION, 3)."""
+    field = np.full((SIZE, CAPTION, 3), 255, np.uint8)
+    for k, text in enumerate(texts):
+        place = (8, SIZE // 2 + 22 * k)
+        cv2.putText(field, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 - 0.1 * k, (40, 40, 40), 1, cv2.LINE_AA)
+    return field
