@@ -67,3 +67,9 @@ def test_python_m_sentio_is_the_same(capsys, monkeypatch) -> None:
     env = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run([sys.executable, "-m", "sentio", "-h"], capture_output=True, text=True, check=True, env=env)
     assert done.stdout == shown([], capsys, monkeypatch)
+
+
+def test_without_a_verb_the_help_is_shown_and_nothing_was_done(capsys, monkeypatch) -> None:
+    text = shown([], capsys, monkeypatch)
+    assert cli.main([]) == 2
+    assert capsys.readouterr().out == text

@@ -45,15 +45,19 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
     given = sys.argv[1:] if argv is None else argv
+    program = build()
+    if given in ([], ["-h"], ["--help"]):  # by itself, for the parser would import rich first
+        program.help_print([])
+        return 0 if given else 2
     try:
-        function, bound, _ = build().parse_args(given, print_error=False, exit_on_error=False)
+        function, bound, _ = program.parse_args(given, print_error=False, exit_on_error=False)
     except CycloptsError as error:
         print(f"sentio: {complaint(error)}", file=sys.stderr)
         return 2
     try:
         code = function(*bound.args, **bound.kwargs) or 0
         sys.stdout.flush()
-        return code if given else 2
+        return code
     except SentioError as error:
         print(f"sentio: {error}", file=sys.stderr)
         return 1
