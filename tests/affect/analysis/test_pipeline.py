@@ -25,7 +25,7 @@ from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import MediaError, open_media
 from sentio.affect.table import AFFECT, SCORES, VOICE
 from sentio.core import weights
-from sentio.core.errors import RecipeError
+from sentio.core.errors import InputError, RecipeError
 from sentio.core.results import Table
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -198,6 +198,49 @@ def test_a_folder_has_its_own_name_also_as_a_dot_and_so_has_a_file_whose_name_is
         pytest.skip("this file system has only names that are text")
     table = analyze(strange, options=HAAR)
     assert set(table["file"]) == {table.header["source"]} == {r"caf\udce9.mp4"}
+
+
+def test_a_list_of_files_is_one_table(tmp_path) -> None:
+    one, two = (write_media(tmp_path / name / "x.mp4", times=steady(3)) for name in _folders(tmp_path, "one", "two"))
+    table = analyze([one, two, DEMO_CLIP], options=Options(detector="haar", end=0.1))
+    assert sorted(set(table["file"])) == ["demo.mp4", "one/x.mp4", "two/x.mp4"] and len(table) == 9
+    assert [source["source"] for source in table.header["sources"]] == ["one/x.mp4", "two/x.mp4", "demo.mp4"]
+    with pytest.raises(MediaError, match="missing"):
+        analyze([one, tmp_path / "missing.mp4"], options=HAAR)
+    with pytest.raises(InputError, match="list"):
+        analyze([])
+
+
+def _folders(root: Path, *names: str) -> tuple[str, ...]:
+    for name in names:
+        (root / name).mkdir()
+    return names
+
+
+def test_pictures_in_memory_are_rows_like_those_of_a_file(tmp_path) -> None:
+    frames = np.stack(demo_frames(20))
+    table = analyze(frames, times=np.arange(20) / 25, options=HAAR)
+    expected = analyze(DEMO_CLIP, options=Options(detector="haar", end=0.79))
+    own = {column.name for column in AFFECT.columns} - {"file"} - {column.name for column in VOICE}
+    assert all(table.arrow[name].equals(expected.arrow[name]) for name in own)
+    assert set(table["file"]) == {"array"} and table.header["media"]["size"] == [480, 360]
+    assert list(analyze(frames[0], options=HAAR)["time_s"]) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "times"),
+    [((2, 8, 8, 3), None), ((2, 8, 8, 3), [0.0]), ((8, 8), [0.0]), ((0, 8, 8, 3), []), ((8, 8, 4), [0])],
+)
+def test_pictures_without_their_times_are_refused(shape, times) -> None:
+    with pytest.raises(InputError):
+        analyze(np.zeros(shape, np.uint8), times=times, options=HAAR)
+
+
+def test_what_is_for_files_or_for_pictures_is_not_for_both() -> None:
+    with pytest.raises(InputError, match="for files"):
+        analyze(np.zeros((8, 8, 3), np.uint8), options=Options(detector="haar", fps=5))
+    with pytest.raises(InputError, match="times of their own"):
+        analyze(DEMO_CLIP, times=[0.0])
 
 
 def test_an_unknown_detector_is_refused() -> None:
