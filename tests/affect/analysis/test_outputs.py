@@ -1,4 +1,4 @@
-"""Result folders: whole or not there, redone only when need be; batches through the command line and its interruptions."""
+"""Result folders: whole or not there, redone only when need be; batches, full disks and interruptions."""
 
 import errno
 import json
