@@ -25,12 +25,16 @@ import cv2
 import numpy as np
 import psutil
 
-from sentio.affect.analysis import pipeline, voice
-from sentio.affect.analysis.jobs import DEMO_CLIP
 from sentio.affect.analysis.models import Models, open_models
-from sentio.affect.faces import FaceTracker
+from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.outputs import Analysis
+from sentio.affect.analysis.sources import DEMO_CLIP
+from sentio.affect.analysis.voice import VoiceTrack
+from sentio.affect.faces.detectors import NAMES, open_detector
+from sentio.affect.faces.tracking import FaceTracker
 from sentio.affect.media import SAMPLE_RATE, open_media
 from sentio.core.bench import StageTimer, report
+from sentio.core.runtime import usable_cores
 
 RATE = 30
 
@@ -59,7 +63,7 @@ def make_clip(path: Path, seconds: float) -> Path:
     return path
 
 
-def stages_alone(path: Path, options: pipeline.Options, models: Models) -> dict[str, float]:
+def stages_alone(path: Path, options: Options, models: Models) -> dict[str, float]:
     """Milliseconds per frame of each stage by itself, in one thread."""
     timer = StageTimer()
     with open_media(path) as media:
@@ -67,10 +71,12 @@ def stages_alone(path: Path, options: pipeline.Options, models: Models) -> dict[
             frames = [frame for frame in media if frame.image is not None]
         if models.voice:
             with timer.stage("voice"):
-                list(voice.scores(media.audio(), models.voice))
-    tracker = FaceTracker(pipeline.make_detector(options))
+                track = VoiceTrack(models.voice)
+                for block in media.audio():
+                    track.push(block)
+    tracker = FaceTracker(open_detector(options.detector))
     with timer.stage("faces"):
-        decided = [faces for frame in frames for faces in tracker.update(frame.image, frame.time_s)] + tracker.flush()
+        decided = [faces for frame in frames for faces in tracker.push(frame.image, frame.time_s)] + tracker.flush()
     found = [(frame.time_s, face) for frame in decided for face in frame.faces]
     if models.face:
         with timer.stage("model"):
@@ -81,16 +87,19 @@ def stages_alone(path: Path, options: pipeline.Options, models: Models) -> dict[
     }
 
 
-def speed(options: pipeline.Options, repeats: int) -> None:
+def speed(options: Options, repeats: int) -> None:
     models = open_models(options.model)
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder) / "720p30.mp4", 10)
-        pipeline.analyze_to(Path(folder) / "warm", clip, options=options, models=models)
+        analysis = Analysis(Path(folder), options)
+        analysis.write(Path(folder) / "warm", clip)
         alone = [stages_alone(clip, options, models) for _ in range(repeats)]
-        whole = []
+        whole, processor = [], []
         for number in range(repeats):
-            record = pipeline.analyze_to(Path(folder) / f"run{number}", clip, options=options, models=models)
+            used = time.process_time()
+            record = analysis.write(Path(folder) / f"run{number}", clip)
             whole.append(1e3 * record["seconds"] / record["frames"])
+            processor.append(1e3 * (time.process_time() - used) / record["frames"])
     median = {name: statistics.median(run[name] for run in alone) for name in alone[0]}
     end_to_end = statistics.median(whole)
     stages = [median[name] for name in ("decode", "faces", "model", "voice") if name in median]
@@ -100,6 +109,8 @@ def speed(options: pipeline.Options, repeats: int) -> None:
         "repeats": repeats,
         "ms_per_frame_alone": {name: round(value, 3) for name, value in median.items()},
         "ms_per_frame_end_to_end": round(end_to_end, 3),
+        "processor_ms_per_frame": round(statistics.median(processor), 3),
+        "share_of_the_cores": round(statistics.median(processor) / end_to_end / usable_cores(), 3),
         "frames_per_second": round(1e3 / end_to_end, 1),
         "times_real_time": round(1e3 / end_to_end / RATE, 2),
         "share_of_the_slowest_stage_alone": round(max(stages) / end_to_end, 3),
@@ -108,7 +119,7 @@ def speed(options: pipeline.Options, repeats: int) -> None:
     report("analyze speed, 720p30, one face", figures)
 
 
-def memory(options: pipeline.Options, minutes: float) -> None:
+def memory(options: Options, minutes: float) -> None:
     """Resident memory of this process while it reads a long clip, by quarter."""
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder) / "long.mp4", 60 * minutes)
@@ -116,8 +127,7 @@ def memory(options: pipeline.Options, minutes: float) -> None:
         done = threading.Event()
         watcher = threading.Thread(target=lambda: sizes.extend(_watch(done)))
         watcher.start()
-        models = open_models(options.model)
-        record = pipeline.analyze_to(Path(folder) / "out", clip, options=options, models=models)
+        record = Analysis(Path(folder), options).write(Path(folder) / "out", clip)
         done.set()
         watcher.join()
     warm = [(moment, size) for moment, size in sizes if moment > sizes[-1][0] / 10]
@@ -163,12 +173,12 @@ def start() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["speed", "memory", "start"])
-    parser.add_argument("--detector", choices=["auto", "studio", "yunet", "haar"], default="auto")
+    parser.add_argument("--detector", choices=["auto", *NAMES], default="auto")
     parser.add_argument("--model", default="face")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10)
     chosen = parser.parse_args()
-    options = pipeline.Options(detector=chosen.detector, model=chosen.model)
+    options = Options(detector=chosen.detector, model=chosen.model)
     if chosen.what == "speed":
         speed(options, chosen.repeats)
     elif chosen.what == "memory":

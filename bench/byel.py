@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from real_faces import KINDS, group_figures, macro_f1, open_system, read_people
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.images import read_image
-from sentio.affect.faces import YuNet
+from sentio.affect.faces.detectors import open_detector
 from sentio.affect.labels import EXPRESSIONS, EXPRESSIONS_LSD
 from sentio.core import bench, registry, runs
 
@@ -144,7 +144,7 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if not (folder / "scored").exists():
         lay_out(options.renders, folder, options.pictures)
     crops, labels = scored_pictures(folder / "scored")
-    people, _ = read_people(options.london, YuNet())
+    people, _ = read_people(options.london, open_detector("yunet"))
     neutral, smiling = (np.stack([getattr(person, kind) for person in people]) for kind in KINDS)
     ratio = multiplications("byel") / multiplications("byel-transfer")
     same = options.steps + round(ratio * options.pretraining)

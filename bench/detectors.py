@@ -1,4 +1,4 @@
-"""The face detectors on the same real pictures: Haar, studio (ours, learnt from renders) and YuNet.
+"""The face detectors on the same real pictures: Haar, builtin (ours, learnt from renders) and YuNet.
 
     python bench/detectors.py photographs FOLDER   found, and error of landmarks, on photographs with hand-placed points
                                                    (Face Research Lab London Set: NAME.jpg with NAME.tem at twice the
@@ -14,21 +14,21 @@ A face counts from the score 0.7 that the tracker asks of a new one. `--draw OUT
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from sentio.affect.analysis.jobs import DEMO_CLIP
-from sentio.affect.faces import Detection, Detector, Haar, Studio, TrackingConfig, YuNet
+from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.faces.alignment import apply
-from sentio.affect.faces.detection import Image, overlap
+from sentio.affect.faces.detection import Detection, Detector, Image, overlap
+from sentio.affect.faces.detectors import NAMES, open_detector
+from sentio.affect.faces.tracking import TrackingConfig
 from sentio.affect.media import open_media
 from sentio.core.bench import report
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "studio": Studio, "yunet": YuNet}
-COLOURS = {"haar": (255, 60, 60), "studio": (60, 255, 60), "yunet": (80, 140, 255)}
+COLOURS = {"haar": (255, 60, 60), "builtin": (60, 255, 60), "yunet": (80, 140, 255)}
 SCORE = TrackingConfig.start_score
 SAME = 0.4
 """IoU from which two boxes are one face."""
@@ -41,7 +41,7 @@ def photographs(folder: Path, draw: Path | None) -> None:
     errors: dict[tuple[str, str], list[float]] = defaultdict(list)
     others: dict[tuple[str, str], int] = defaultdict(int)
     total: dict[str, int] = defaultdict(int)
-    finders = {name: make() for name, make in DETECTORS.items()}
+    finders = {name: open_detector(name) for name in NAMES}
     for number, path in enumerate(sorted(folder.glob("*.jpg"))):
         points = np.loadtxt(path.with_suffix(".tem"), skiprows=1, max_rows=189) / 2
         truth = np.stack([points[numbers].mean(0) for numbers in LONDON])
@@ -65,7 +65,7 @@ def photographs(folder: Path, draw: Path | None) -> None:
             "other_faces": others[name, kind],
         }
         for kind in total
-        for name in DETECTORS
+        for name in NAMES
     }
     report("detectors photographs", figures)
 
@@ -112,7 +112,7 @@ def holding(faces: list[Detection], points: np.ndarray) -> Detection | None:
 
 def clips(paths: list[Path], every: int, draw: Path | None) -> None:
     """Single frames, reduced as the tracker reduces them."""
-    finders = {name: make() for name, make in DETECTORS.items()}
+    finders = {name: open_detector(name) for name in NAMES}
     figures = {}
     for path in paths:
         counts: dict[str, int] = defaultdict(int)
@@ -137,7 +137,7 @@ def clips(paths: list[Path], every: int, draw: Path | None) -> None:
 
 
 def pictures(folder: Path, draw: Path | None) -> None:
-    finders = {name: make() for name, make in DETECTORS.items()}
+    finders = {name: open_detector(name) for name in NAMES}
     paths = sorted(folder.glob("*.jpg"))
     if (folder.parent / "heads.jsonl").is_file():
         from sentio.affect.synth.composites import VALIDATION
@@ -166,7 +166,7 @@ def speed(repeats: int = 100) -> None:
         side = max(0, width - image.shape[1])
         image = cv2.copyMakeBorder(image, 0, 0, side // 2, side - side // 2, cv2.BORDER_REPLICATE)
         image = np.ascontiguousarray(image[:, (image.shape[1] - width) // 2 :][:, :width])
-        figures[f"{width}x{height}"] = {name: milliseconds(make(), image, repeats) for name, make in DETECTORS.items()}
+        figures[f"{width}x{height}"] = {name: milliseconds(open_detector(name), image, repeats) for name in NAMES}
     report("detectors speed", {"ms": figures})
 
 

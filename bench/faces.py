@@ -19,17 +19,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sentio.affect.analysis.jobs import DEMO_CLIP
 from sentio.affect.analysis.models import BATCH_FACES, FaceModel, face_pixels
-from sentio.affect.faces import Detector, FaceTracker, Haar, Studio, YuNet, align
+from sentio.affect.analysis.sources import DEMO_CLIP
+from sentio.affect.faces.alignment import align
 from sentio.affect.faces.appearance import describe
 from sentio.affect.faces.detection import Image
+from sentio.affect.faces.detectors import NAMES, open_detector
 from sentio.affect.faces.quality import assess
+from sentio.affect.faces.tracking import FaceTracker
 from sentio.affect.media import open_media
 from sentio.core import weights
 from sentio.core.bench import report
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"haar": Haar, "studio": Studio, "yunet": YuNet}
 REPEATS = 200
 LONDON = {"left eye": [0], "right eye": [1], "nose tip": [54, 60], "left mouth": [87], "right mouth": [93]}
 """Points of the 189 that stand for the five landmarks; the nose tip is the mean of two."""
@@ -44,11 +45,11 @@ def frames_720p() -> Iterator[Image]:
 
 
 def speed(name: str) -> None:
-    tracker = FaceTracker(DETECTORS[name]())
+    tracker = FaceTracker(open_detector(name))
     spent, faces, sample = [], 0, None
     for index, image in enumerate(frames_720p()):
         start = time.process_time()
-        decided = tracker.update(image, index / 30)
+        decided = tracker.push(image, index / 30)
         spent.append(1e3 * (time.process_time() - start))
         faces += sum(len(frame.faces) for frame in decided)
         if index == 50:
@@ -86,14 +87,14 @@ def milliseconds(call: Callable[[], object]) -> float:
 def landmarks(folder: Path) -> None:
     """Mean distance over the distance of the eyes, with photographs at 320 and faces as the tracker's windows."""
     figures = {}
-    for name, make in DETECTORS.items():
-        detector, errors, missed = make(), [], 0
+    for name in NAMES:
+        detector, errors, missed = open_detector(name), [], 0
         for path in sorted(folder.glob("*.jpg")):
             points = np.loadtxt(path.with_suffix(".tem"), skiprows=1, max_rows=189) / 2
             truth = np.stack([points[numbers].mean(0) for numbers in LONDON.values()])
             image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
             tracker = FaceTracker(detector)
-            tracker.update(image, 0.0)
+            tracker.push(image, 0.0)
             faces = [face for frame in tracker.flush() for face in frame.faces]
             if faces:
                 errors.append(np.linalg.norm(faces[0].landmarks - truth, axis=1) / np.linalg.norm(truth[1] - truth[0]))
@@ -112,10 +113,10 @@ def landmarks(folder: Path) -> None:
 def clips(paths: list[Path]) -> None:
     figures = {}
     for path in paths:
-        for name, make in DETECTORS.items():
+        for name in NAMES:
             with open_media(path) as media:
-                tracker = FaceTracker(make())
-                decided = [found for frame in media for found in tracker.update(frame.image, frame.time_s)]
+                tracker = FaceTracker(open_detector(name))
+                decided = [found for frame in media for found in tracker.push(frame.image, frame.time_s)]
             decided += tracker.flush()
             faces = [face for frame in decided for face in frame.faces]
             figures[f"{path.name} {name}"] = {
@@ -154,7 +155,7 @@ def rounded(figures):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("speed").add_argument("--detector", choices=DETECTORS, default="yunet")
+    verbs.add_parser("speed").add_argument("--detector", choices=NAMES, default="yunet")
     verbs.add_parser("landmarks").add_argument("folder", type=Path)
     verbs.add_parser("clips").add_argument("files", type=Path, nargs="+")
     verbs.add_parser("model").add_argument("--weights", default="face", help="a card")

@@ -1,6 +1,6 @@
 """What a model sees in faces that it was not trained on: photographs of people, and held-out renders.
 
-    python bench/real_faces.py london FOLDER --weights NAME [--detector studio|yunet|haar]
+    python bench/real_faces.py london FOLDER --weights NAME [--detector builtin|yunet|haar]
     python bench/real_faces.py renders FOLDER --weights NAME [--rig ict|mpfb] [--split validation]
 
 NAME is a card (its ONNX file answers), the path of a card, or the safetensors file of a run.
@@ -28,7 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.analysis.models import FaceModel, face_pixels
-from sentio.affect.faces import Detector, FaceTracker, Haar, Studio, YuNet
+from sentio.affect.faces.detection import Detector
+from sentio.affect.faces.detectors import NAMES, open_detector
+from sentio.affect.faces.tracking import FaceTracker
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.protocol import thresholds
 from sentio.affect.protocol.roc import paired_auc
@@ -37,7 +39,6 @@ from sentio.affect.training import renders
 from sentio.core import weights
 from sentio.core.bench import report
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"studio": Studio, "yunet": YuNet, "haar": Haar}
 CHEEKS = (slice(66, 76), (slice(33, 43), slice(70, 80)))
 """Rows and the two ranges of columns of an aligned crop."""
 TONES = ("dark", "middle", "light")
@@ -99,7 +100,7 @@ def _method(path: str) -> System:
 
 def london(folder: Path, name: str, detector: str) -> dict[str, Any]:
     """The report on the photographs."""
-    people, missed = read_people(folder, DETECTORS[detector]())
+    people, missed = read_people(folder, open_detector(detector))
     system = open_system(name)
     neutral, smiling = (system(np.stack([getattr(person, kind) for person in people])) for kind in KINDS)
     figures: dict[str, Any] = {"weights": name, "detector": detector, "missed": missed, "groups": {}}
@@ -162,7 +163,7 @@ def read_people(folder: Path, detector: Detector) -> tuple[list[Person], list[st
 def face_crop(path: Path, detector: Detector) -> NDArray[np.uint8] | None:
     """The aligned crop of the widest face in a picture, found as in a video of one frame."""
     tracker = FaceTracker(detector)
-    decided = tracker.update(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), 0.0) + tracker.flush()
+    decided = tracker.push(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), 0.0) + tracker.flush()
     faces = [face for frame in decided for face in frame.faces]
     return max(faces, key=lambda face: face.box[2]).crop if faces else None
 
@@ -263,7 +264,7 @@ def main() -> None:
         chosen.add_argument("folder", type=Path)
         chosen.add_argument("--weights", default="face", help="a card or a safetensors file")
         chosen.add_argument("--out", type=Path, help="JSON lines to append the report to")
-    verbs.choices["london"].add_argument("--detector", choices=DETECTORS, default="studio")
+    verbs.choices["london"].add_argument("--detector", choices=NAMES, default="builtin")
     verbs.choices["renders"].add_argument("--rig", choices=["ict", "mpfb"])
     verbs.choices["renders"].add_argument("--split", default="validation")
     options = parser.parse_args()

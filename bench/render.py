@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sentio.affect.faces import Haar, YuNet
 from sentio.affect.faces.alignment import similarity
+from sentio.affect.faces.detectors import open_detector
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.synth import acting, appearance, dataset, scene
 from sentio.affect.synth import rig as rigs
@@ -76,7 +76,7 @@ def picture(person: appearance.Person, rng: np.random.Generator, clock: Clock) -
 
 def detectors(folders: list[Path], pictures: int) -> None:
     skins = next((folder for folder in folders if (folder / "skins").is_dir()), None)
-    finders = {"haar": Haar(), "yunet": YuNet()}
+    finders = {name: open_detector(name) for name in ("haar", "yunet")}
     for folder in folders:
         found, errors = defaultdict(int), []
         for k in range(pictures):

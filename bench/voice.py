@@ -96,7 +96,9 @@ def recall(found, true) -> float:
 def stream(model, sound):
     """Mean probabilities where there is speech, of an utterance with half a second of silence at either side."""
     padded = np.pad(sound, voice.RATE // 2)
-    rows = [row.expression for row in voice.scores([AudioBlock(0.0, padded)], model) if row.expression is not None]
+    rows = [
+        row.expression for row in voice.VoiceTrack(model).push(AudioBlock(0.0, padded)) if row.expression is not None
+    ]
     return np.mean(rows, axis=0)[ORDER] if rows else np.full(7, 1 / 7)
 
 
@@ -156,7 +158,7 @@ def sounds(files: list[Path], silero: Path | None) -> None:
     print("|---" * 8 + "|")
     totals = []
     for name, sound in [*((path.name, waveform(path)) for path in files), *made()]:
-        rows = list(voice.scores([AudioBlock(0.0, sound)], model))
+        rows = voice.VoiceTrack(model).push(AudioBlock(0.0, sound))
         mine = np.array([row.valence is not None for row in rows])
         theirs = detector.recent(sound, len(rows)) if detector else None
         cells = ["-", "-"]
@@ -229,7 +231,8 @@ def speed() -> None:
         np.random.default_rng(0).standard_normal(30 * voice.RATE).astype(np.float32) / 20,
     )
     blocks = [AudioBlock(float(k), sound[k * voice.RATE : (k + 1) * voice.RATE]) for k in range(30)]
-    start, rows = time.process_time(), len(list(voice.scores(blocks, model)))
+    track, start = voice.VoiceTrack(model), time.process_time()
+    rows = sum(len(track.push(block)) for block in blocks)
     spent = time.process_time() - start
     report("voice speed", {"moments": rows, "ms_per_second_of_sound": round(1e3 * spent / 30, 2)})
 

@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "analyze": "sentio.affect.analysis.pipeline",
+    "stream": "sentio.affect.analysis.stream",
     "upsample": "sentio.points.upsample",
     "load": "sentio.core.weights",
     "models": "sentio.core.catalogue",
@@ -20,7 +21,7 @@ _HOMES = {
 }
 """Public names and their modules, imported on first use so that ``import sentio`` stays quick."""
 
-__all__ = ["SentioError", "Table", "__version__", "analyze", "load", "models", "upsample"]
+__all__ = ["SentioError", "Table", "__version__", "analyze", "load", "models", "stream", "upsample"]
 
 
 def __getattr__(name: str) -> Any:

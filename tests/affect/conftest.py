@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from sentio.affect.faces import Haar, Studio, YuNet
+from sentio.affect.faces.detection import Detector
+from sentio.affect.faces.detectors import NAMES, open_detector
 from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.core import weights
 
 
 @pytest.fixture
-def yunet(shared, monkeypatch) -> YuNet:
+def yunet(shared, monkeypatch) -> Detector:
     monkeypatch.setenv("SENTIO_CACHE", str(shared / "data/affect/models/yunet"))
-    return YuNet()
+    return open_detector("yunet")
 
 
-@pytest.fixture(params=["haar", "studio", "yunet"])
+@pytest.fixture(params=NAMES)
 def detector(request):
-    own = {"haar": Haar, "studio": Studio}
-    return own[request.param]() if request.param in own else request.getfixturevalue("yunet")
+    return request.getfixturevalue("yunet") if request.param == "yunet" else open_detector(request.param)
 
 
 @pytest.fixture(scope="module")

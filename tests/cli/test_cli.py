@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sentio import cli
-from sentio.affect.analysis import jobs
+from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.core import fetch
 
 
@@ -34,17 +34,17 @@ def test_analyze_the_demo_as_json(tmp_path) -> None:
     done = run("analyze", "--demo", "--out", str(tmp_path), "--fps", "5", "--formats", "jsonl", "--json", check=True)
     summary = json.loads(done.stdout)
     assert [entry["rows"] for entry in summary["done"]] == [40]
-    rows = [json.loads(line) for line in (tmp_path / "demo.sentio/affect.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "demo.mp4.sentio/affect.jsonl").read_text().splitlines()]
     assert rows[0]["person"] == 0
     assert done.stderr == ""
 
 
 def test_names_that_look_like_flags_and_markup(tmp_path) -> None:
     (tmp_path / "in").mkdir()
-    shutil.copy(jobs.DEMO_CLIP, tmp_path / "in/--a-b [red].mp4")
+    shutil.copy(DEMO_CLIP, tmp_path / "in/--a-b [red].mp4")
     options = ["--end", "0.1", "--out", str(tmp_path / "out")]
     run("analyze", *options, "--", "--a-b [red].mp4", cwd=tmp_path / "in", check=True)
-    assert (tmp_path / "out/--a-b [red].sentio/affect.csv").is_file()
+    assert (tmp_path / "out/--a-b [red].mp4.sentio/affect.csv").is_file()
 
 
 def test_models_lists_what_there_is(capsys) -> None:

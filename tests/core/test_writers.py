@@ -12,9 +12,9 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from sentio.core.errors import InputError, OutputError
+from sentio.core.errors import InputError, MissingExtraError, OutputError
 from sentio.core.results import FLUSH_ROWS, Column, RowBuffer, Schema, Table, open_writers
-from sentio.core.writers import atomic_path, write_json
+from sentio.core.writers import atomic_path, try_folder, write_json
 
 SCHEMA = Schema(
     "test",
@@ -158,3 +158,31 @@ def test_memory_of_the_buffer_does_not_grow(tmp_path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     write_rows([tmp_path / "t.parquet"], ({"count": i} for i in range(200_000)))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
+
+
+def test_a_table_for_pandas_or_a_word_where_it_is_not_installed(tmp_path, monkeypatch) -> None:
+    write_rows([tmp_path / "t.parquet"], ROWS)
+    table = Table.read(tmp_path / "t.parquet")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(MissingExtraError, match="pandas"):
+            table.to_pandas()
+    pytest.importorskip("pandas")
+    frame = table.to_pandas()
+    assert list(frame.columns) == table.arrow.column_names and frame.attrs == table.header
+
+
+def test_arrow_finds_the_header_in_the_schema_and_the_units_in_its_fields(tmp_path) -> None:
+    write_rows([tmp_path / "t.parquet"], ROWS, {"model": "m"})
+    schema = pyarrow.parquet.read_table(tmp_path / "t.parquet").schema
+    assert json.loads(schema.metadata[b"sentio"])["model"] == "m"
+    assert schema.field("time_s").metadata[b"unit"] == b"s"
+    assert schema.equals(SCHEMA.arrow())
+
+
+def test_a_folder_is_tried_before_work(tmp_path) -> None:
+    try_folder(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="Cannot write"):
+        try_folder(tmp_path / "file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sentio.affect.faces import Detection
+from sentio.affect.faces.detection import Detection
 
 SIDE = 80
 PROPORTIONS = np.array([[0.31, 0.39], [0.69, 0.39], [0.5, 0.62], [0.33, 0.79], [0.67, 0.79]])

@@ -18,7 +18,9 @@ VOICE = {"speech": None, "valence_arousal": 2, "expression": 8}
 SQUASH = {"valence_arousal": "Tanh", "expression": "Softmax", "action_units": "Sigmoid"}
 
 
-def write_face(folder: Path, *, seed: int = 0, side: int = 80, outputs: dict[str, int] = FACE, **changes) -> Path:
+def write_face(
+    folder: Path, *, seed: int = 0, side: int = 80, outputs: dict[str, int] = FACE, features: bool = True, **changes
+) -> Path:
     """A network of one layer over 4 x 4 means of the crop; returns its card."""
     random = np.random.default_rng(seed)
     stride = side // 4
@@ -33,7 +35,7 @@ def write_face(folder: Path, *, seed: int = 0, side: int = 80, outputs: dict[str
         nodes.append(helper.make_node(SQUASH[name], [f"{name}_raw"], [name]))
     return _write(
         folder, "face", nodes, constants, {"face": ["n", 3, side, side]},
-        {**{name: ["n", width] for name, width in outputs.items()}, "features": ["n", 48]},
+        {name: ["n", width] for name, width in {**outputs, **({"features": 48} if features else {})}.items()},
         details={"thresholds": [0.5] * 12}, **changes,
     )  # fmt: skip
 

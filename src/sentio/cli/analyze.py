@@ -4,6 +4,7 @@ import json as json_format
 from pathlib import Path
 from typing import Annotated, Literal
 
+from sentio.affect.faces.detectors import DetectorName
 from sentio.cli.parsing import COMMAS, FOLDER, SECONDS
 from sentio.core.errors import InputError
 
@@ -15,7 +16,7 @@ def analyze(
     demo: bool = False,
     out: Annotated[Path, FOLDER] = Path(),
     formats: Annotated[tuple[Format, ...], COMMAS] = ("parquet", "csv"),
-    detector: Literal["auto", "studio", "yunet", "haar"] = "auto",
+    detector: DetectorName = "auto",
     search_interval: Annotated[float, SECONDS] = 0.2,
     fps: float | None = None,
     start: Annotated[float | None, SECONDS] = None,
@@ -29,7 +30,7 @@ def analyze(
 ) -> int:
     """Read affect from the faces and voices of videos and pictures.
 
-    There is one row per frame and person. For NAME.mp4 the folder OUT/NAME.sentio appears, with the table
+    There is one row per frame and person. For NAME.mp4 the folder OUT/NAME.mp4.sentio appears, with the table
     affect.parquet and affect.csv and, in run.json, how it was made and what was lost. The scores say what a viewer
     would perceive, not what somebody feels. A file that cannot be read does not stop the others: it is listed in
     OUT/failed.json and the exit code is 1.
@@ -39,7 +40,7 @@ def analyze(
         demo: read the clip that comes with the package.
         out: folder for the results.
         formats: table formats to write.
-        detector: auto takes YuNet when it is fetched (sentio models fetch yunet), else studio, our own.
+        detector: auto takes YuNet when it is fetched (sentio models fetch yunet), else builtin, our own.
         search_interval: seconds between two searches of the whole picture; known faces are followed in every frame.
         fps: reduce the rate to this many frames a second, by time; every frame if not given.
         start: leave out frames before this time, in seconds.
@@ -57,17 +58,24 @@ def analyze(
         sentio analyze clip.mp4 videos/ --out results
         sentio analyze "takes/*.mov" --fps 10 --formats csv,jsonl
     """
-    from sentio.affect.analysis import jobs, pipeline
+    from sentio.affect.analysis import outputs, sources
+    from sentio.affect.analysis.models import open_models
+    from sentio.affect.analysis.options import Options
+    from sentio.affect.table import AFFECT
+    from sentio.core import jobs
 
     if demo:
-        paths = (*paths, jobs.DEMO_CLIP)
+        paths = (*paths, sources.DEMO_CLIP)
     if not paths:
         raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
-    options = pipeline.Options(detector, search_interval, fps, start, end, model)
-    batch = jobs.Batch(out, options, formats, plot, jobs.Shard.parse(shard), resume)
-    summary = jobs.run(batch, jobs.find(paths), show=not (json or quiet))
+    options = Options(detector, search_interval, fps, start, end, model)
+    open_models(model)  # refused before work begins, rather than for each file
+    analysis = outputs.Analysis(out, options, (*formats, *(["plot"] if plot else [])), resume)
+    share, show = jobs.Shard.parse(shard), not (json or quiet)
+    summary = jobs.run(sources.find(paths), analysis, out, shard=share, title="analyze", show=show)
     if json:
-        print(json_format.dumps(summary.to_dict(), indent=2))
+        schema = {"schema": AFFECT.name, "schema_version": AFFECT.version}
+        print(json_format.dumps(schema | summary.to_dict(), indent=2))
     elif not quiet:
-        print(summary.text())
-    return 1 if summary.failed else 0
+        print(summary.text(outputs.line))
+    return 0 if summary.whole else 1

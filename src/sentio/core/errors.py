@@ -29,6 +29,10 @@ class OutputError(SentioError):
     """A result that cannot be written."""
 
 
+class DiskFullError(OutputError):
+    """No space is left, so that whatever is tried next would fail as well."""
+
+
 class WeightsError(SentioError):
     """Weights that are missing, damaged, unsafe, or belong to another model."""
 

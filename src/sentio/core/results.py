@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentio.core.errors import InputError, OutputError
+from sentio.core.errors import InputError, MissingExtraError, OutputError
 from sentio.core.writers import HEADER_KEY, WRITERS, ParquetWriter, atomic_path, write_json
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
 
 FLUSH_ROWS = 4096
@@ -76,6 +77,22 @@ class Table:
         values: np.ndarray[Any, Any] = self.arrow[name].to_numpy()
         return values
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """The rows as a pandas DataFrame, the header in its ``attrs``; a null number is NaN.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                "to_pandas() needs pandas, which is not installed.", "Run: pip install pandas"
+            ) from error
+        frame = self.arrow.to_pandas()
+        frame.attrs.update(self.header)
+        return frame
+
     def __repr__(self) -> str:
         return f"<{self.header.get('schema', 'table')}: {len(self)} rows, {self.arrow.num_columns} columns>"
 
@@ -121,7 +138,8 @@ def open_writers(
         header: called at the end, when all that it tells is known.
 
     Raises:
-        OutputError: unknown suffix, full disk, no permission.
+        OutputError: unknown suffix, no permission.
+        DiskFullError: no space is left.
     """
     paths = list(paths)
     with ExitStack() as stack:
@@ -164,6 +182,12 @@ class RowBuffer:
         self.rows += 1
         if self._waiting >= FLUSH_ROWS:
             self.flush()
+
+    def fill(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Add all rows, and hand on what is waiting at the end."""
+        for row in rows:
+            self.append(row)
+        self.flush()
 
     def flush(self) -> None:
         """Hand the waiting rows on."""

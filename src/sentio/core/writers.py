@@ -1,14 +1,17 @@
 """Files that appear whole or not at all, and one class for each table format."""
 
+import base64
+import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from sentio.core.errors import OutputError
+from sentio.core.errors import DiskFullError, OutputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 HEADER_KEY = "sentio"
 TEMPORARY = ".sentio-"
 """How the names of unfinished files begin; only a killed process leaves any."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LEAST_FREE = 1 << 20
+"""Bytes that must be free before work begins: room for the small files that tell how it ended."""
 
 
 @contextmanager
@@ -24,7 +30,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it is synced and renamed to it, on any failure removed.
 
     Raises:
-        OutputError: the folder cannot be written or the disk is full.
+        OutputError: the folder cannot be written.
+        DiskFullError: no space is left.
     """
     path = Path(path)
     temporary = None
@@ -40,13 +47,29 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        problem, fix = error.strerror or str(error), "Check the folder's permissions and free space."
+        if error.errno in FULL:
+            raise DiskFullError(f"Cannot write {path}: the disk is full.", "Free some space, then go on.") from error
+        problem, fix = error.strerror or str(error), "Check the folder's permissions."
         if temporary is not None and not temporary.exists():
             problem, fix = "its unfinished file was taken away", "Let one run at a time write to a folder."
         raise OutputError(f"Cannot write {path}: {problem}.", fix) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def try_folder(folder: Path) -> None:
+    """See that files can be written to a folder, which is made if need be, before work is put into them.
+
+    Raises:
+        OutputError: they cannot.
+        DiskFullError: less than `LEAST_FREE` bytes are free.
+    """
+    with atomic_path(folder / f"{TEMPORARY}trial") as temporary:
+        temporary.write_bytes(b"trial")
+    (folder / f"{TEMPORARY}trial").unlink(missing_ok=True)
+    if (free := shutil.disk_usage(folder).free) < LEAST_FREE:
+        raise DiskFullError(f"Only {free} bytes are free in {folder}.", "Free some space or choose another --out.")
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -84,25 +107,27 @@ def _open(path: Path) -> "pa.NativeFile":
 
 
 class ParquetWriter:
-    """Apache Parquet; the header lies in the file's key-value metadata."""
+    """Apache Parquet; the header lies in the file's metadata and in that of the schema."""
 
     extension: ClassVar[str] = ".parquet"
 
     def __init__(self, path: Path, schema: "pa.Schema") -> None:
         import pyarrow.parquet
 
-        self._file = _open(path)
-        self._writer = pyarrow.parquet.ParquetWriter(self._file, schema, compression="zstd")
+        self._file, self._schema = _open(path), schema
+        self._writer = pyarrow.parquet.ParquetWriter(self._file, schema, compression="zstd", store_schema=False)
 
     def write(self, batch: "pa.RecordBatch") -> None:
         self._writer.write_batch(batch)
 
     def describe(self, header: str) -> None:
-        self._writer.add_key_value_metadata({HEADER_KEY: header})
+        # Arrow reads its schema from this key. It is written here, for the header is known only at the end.
+        schema = self._schema.with_metadata({HEADER_KEY: header}).serialize()
+        self._writer.add_key_value_metadata({HEADER_KEY: header, "ARROW:schema": base64.b64encode(schema)})
 
     def close(self) -> None:
-        self._writer.close()
-        self._file.close()
+        with self._file:
+            self._writer.close()
 
 
 class CsvWriter:
@@ -121,8 +146,8 @@ class CsvWriter:
         self._writer.write_batch(batch)
 
     def close(self) -> None:
-        self._writer.close()
-        self._file.close()
+        with self._file:
+            self._writer.close()
 
 
 class JsonLinesWriter:

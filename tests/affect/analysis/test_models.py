@@ -13,17 +13,21 @@ import pytest
 
 from media import burst, steady, tone, write_media
 from sentio import analyze
-from sentio.affect.analysis import jobs, models, pipeline
-from sentio.affect.analysis.jobs import DEMO_CLIP
-from sentio.affect.analysis.models import FaceModel, NewestScore, open_models
-from sentio.affect.analysis.pipeline import Options
-from sentio.affect.analysis.voice import HOP_S, VoiceScore
-from sentio.affect.faces import FaceTracker, Haar
+from sentio.affect.analysis import models
+from sentio.affect.analysis.models import FaceModel, open_models
+from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.outputs import Analysis
+from sentio.affect.analysis.rows import NO_PICTURE
+from sentio.affect.analysis.sources import DEMO_CLIP
+from sentio.affect.analysis.voice import HOP_S
+from sentio.affect.faces.haar import Haar
+from sentio.affect.faces.tracking import FaceTracker
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.media import open_media
 from sentio.affect.table import AU_COLUMNS, P_COLUMNS, SCORES, VOICE
 from sentio.core import weights
 from sentio.core.errors import RecipeError, WeightsError
+from sentio.core.jobs import Job
 from sentio.core.results import Table
 from sentio.core.runtime import onnx_session
 
@@ -49,7 +53,7 @@ def swapped(tmp_path, monkeypatch):
 def test_rows_are_what_the_network_says_of_each_crop(demo, tiny_models) -> None:
     tracker = FaceTracker(Haar())
     with open_media(DEMO_CLIP) as media:
-        decided = [faces for frame in media for faces in tracker.update(frame.image, frame.time_s)] + tracker.flush()
+        decided = [faces for frame in media for faces in tracker.push(frame.image, frame.time_s)] + tracker.flush()
     crops = {frame.time_s: face.crop for frame in decided for face in frame.faces}
     session = onnx_session(tiny_models / "face.onnx")
     rows = demo.arrow.to_pylist()
@@ -137,7 +141,7 @@ def test_sound_without_pictures_has_a_row_for_every_score(tmp_path) -> None:
     table = analyze(path, options=HAAR)
     assert list(table["time_s"]) == [k / 4 for k in range(1, 13)]
     assert table.arrow["frame"].null_count == table.arrow["person"].null_count == 12
-    assert set(table["reason"]) == {pipeline.NO_PICTURE}
+    assert set(table["reason"]) == {NO_PICTURE}
     assert (table["speech"][:4] == 0).all() and (table["speech"][4:] > 0.5).all()
     assert np.isnan(table["voice_valence"][:4]).all() and not np.isnan(table["voice_valence"][4:]).any()
 
@@ -179,17 +183,18 @@ def test_the_report_of_the_sound_is_complete_when_it_outlasts_the_pictures(tmp_p
     assert reports[0] == reports[1] == reports[2] and reports[0]["packets"] > 0
 
 
-def test_the_newest_score_against_a_plain_search() -> None:
-    random = np.random.default_rng(3)
-    for count in (0, 1, 2, 40):
-        moments = np.cumsum(random.choice([HOP_S, HOP_S, 3 * HOP_S], count))
-        scores = [VoiceScore(float(moment), k / 100, None, None, None) for k, moment in enumerate(moments)]
-        voice = NewestScore(iter(scores))
-        for time_s in np.sort(random.uniform(-1, 16, 300)):
-            past = [score for score in scores if score.time_s <= time_s and time_s < score.time_s + 2 * HOP_S]
-            assert voice.at(time_s).get("speech") == (past[-1].speech if past else None)
-        voice.finish()
-        assert next(voice._scores, None) is None
+def test_features_are_handed_on_where_the_graph_has_them(tmp_path, tiny_models) -> None:
+    with open_media(DEMO_CLIP) as media:
+        frame = next(iter(media))
+    tracker = FaceTracker(Haar())
+    faces = [(0.0, face) for found in [*tracker.push(frame.image, 0.0), *tracker.flush()] for face in found.faces]
+    scores = FaceModel("face").score(faces)
+    assert [score.features.shape for score in scores] == [(48,)] and scores[0].columns["valence"] is not None
+    session = onnx_session(tiny_models / "face.onnx")
+    pixels = models.face_pixels([face.crop for _, face in faces], 80)
+    assert np.array_equal(session.run(["features"], {"face": pixels})[0][0], scores[0].features)
+    plain = tiny.write_face(tmp_path, features=False)
+    assert [score.features for score in FaceModel(str(plain)).score(faces)] == [None]
 
 
 def test_own_weights_by_the_path_of_their_card(demo, tmp_path) -> None:
@@ -233,7 +238,7 @@ def test_models_of_another_kind_are_refused(tmp_path) -> None:
         tiny.write_face(tmp_path, outputs={"expression": 7}),
         tiny.write_voice(tmp_path),
     ):
-        with pytest.raises(WeightsError, match="do not judge single faces"):
+        with pytest.raises(WeightsError, match="do not score single faces"):
             FaceModel(str(card))
     with pytest.raises(WeightsError, match="There are no weights named 'nobody'"):
         FaceModel("nobody")
@@ -243,20 +248,19 @@ def test_models_of_another_kind_are_refused(tmp_path) -> None:
 
 def test_resume_redoes_what_other_weights_have_made(swapped, tmp_path) -> None:
     clip = write_media(tmp_path / "clip.mp4", times=steady(4))
+    job = Job(clip, Path("clip.mp4.sentio"))
 
-    def run(**options) -> tuple[int, int]:
-        batch = jobs.Batch(tmp_path / "out", HAAR, resume=True, **options)
-        summary = jobs.run(batch, jobs.find([clip]), show=False)
-        return len(summary.done), len(summary.skipped)
+    def run(*outputs: str) -> str:
+        return Analysis(tmp_path / "out", HAAR, outputs or ("parquet", "csv"), resume=True)(job).state
 
-    assert [run(), run()] == [(1, 0), (0, 1)]
+    assert [run(), run()] == ["done", "skipped"]
     for write in (tiny.write_face, tiny.write_voice):
         write(swapped, seed=1)
         weights.cards.cache_clear()
-        assert [run(), run()] == [(1, 0), (0, 1)]
-    assert [run(plot=True), run(plot=True), run()] == [(1, 0), (0, 1), (0, 1)]
-    (tmp_path / "out/clip.sentio/affect.svg").unlink()
-    assert run(plot=True) == (1, 0)
+        assert [run(), run()] == ["done", "skipped"]
+    assert [run("csv", "plot"), run("csv", "plot"), run("csv")] == ["done", "skipped", "skipped"]
+    (tmp_path / "out/clip.mp4.sentio/affect.svg").unlink()
+    assert run("csv", "plot") == "done"
 
 
 def test_a_batch_without_its_weights_fails_at_once(tmp_path) -> None:
@@ -267,9 +271,8 @@ def test_a_batch_without_its_weights_fails_at_once(tmp_path) -> None:
 
 
 def test_run_json_says_whose_scores_these_are(tmp_path) -> None:
-    pipeline.analyze_to(
-        tmp_path, DEMO_CLIP, options=Options(detector="haar", end=0.5), models=open_models("face"), plot=True
-    )
+    options = Options(detector="haar", end=0.5)
+    Analysis(tmp_path, options, ("parquet", "csv", "plot")).write(tmp_path, DEMO_CLIP)
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["model"]["sha256"] == weights.card("face").files["onnx"].sha256
     assert record["voice"]["window_s"] == 3.0

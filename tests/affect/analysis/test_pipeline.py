@@ -15,16 +15,17 @@ import pytest
 
 from media import burst, steady, write_media
 from sentio import analyze
-from sentio.affect.analysis import pipeline
-from sentio.affect.analysis.jobs import DEMO_CLIP
-from sentio.affect.analysis.models import Models, open_models
-from sentio.affect.analysis.pipeline import Options
-from sentio.affect.faces import YuNet
+from sentio.affect.analysis.models import BATCH_FACES, FaceScore, Models, open_models
+from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.outputs import Analysis
+from sentio.affect.analysis.rows import DOUBTFUL
+from sentio.affect.analysis.sources import DEMO_CLIP
+from sentio.affect.faces.detectors import NAMES
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import MediaError, open_media
 from sentio.affect.table import AFFECT, SCORES, VOICE
 from sentio.core import weights
-from sentio.core.errors import RecipeError
+from sentio.core.errors import InputError, RecipeError
 from sentio.core.results import Table
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -96,14 +97,7 @@ def test_header_says_what_made_the_table(demo) -> None:
 
 def test_written_tables_equal_the_one_in_memory(demo, tmp_path) -> None:
     seen: list[float] = []
-    record = pipeline.analyze_to(
-        tmp_path,
-        DEMO_CLIP,
-        options=HAAR,
-        models=open_models("face"),
-        formats=("parquet", "jsonl"),
-        progress=seen.append,
-    )
+    record = Analysis(tmp_path, HAAR, ("parquet", "jsonl")).write(tmp_path, DEMO_CLIP, seen.append)
     table = Table.read(tmp_path / "affect.parquet")
     assert table.arrow.equals(demo.arrow)
     assert table.header == demo.header
@@ -156,7 +150,7 @@ def test_faces_in_damaged_pictures_are_marked(tmp_path) -> None:
     path = encode(tmp_path / "demo.mp4", demo_frames(60), steady(60))
     burst(path, at=0.5, size=300)
     table = analyze(path, options=HAAR)
-    marked = [reason == pipeline.DOUBTFUL for reason in table["reason"]]
+    marked = [reason == DOUBTFUL for reason in table["reason"]]
     assert 0 < sum(marked) < len(table)
     assert sum(marked) <= table.header["media"]["losses"]["frames_doubtful"]
 
@@ -206,6 +200,49 @@ def test_a_folder_has_its_own_name_also_as_a_dot_and_so_has_a_file_whose_name_is
     assert set(table["file"]) == {table.header["source"]} == {r"caf\udce9.mp4"}
 
 
+def test_a_list_of_files_is_one_table(tmp_path) -> None:
+    one, two = (write_media(tmp_path / name / "x.mp4", times=steady(3)) for name in _folders(tmp_path, "one", "two"))
+    table = analyze([one, two, DEMO_CLIP], options=Options(detector="haar", end=0.1))
+    assert sorted(set(table["file"])) == ["demo.mp4", "one/x.mp4", "two/x.mp4"] and len(table) == 9
+    assert [source["source"] for source in table.header["sources"]] == ["one/x.mp4", "two/x.mp4", "demo.mp4"]
+    with pytest.raises(MediaError, match="missing"):
+        analyze([one, tmp_path / "missing.mp4"], options=HAAR)
+    with pytest.raises(InputError, match="list"):
+        analyze([])
+
+
+def _folders(root: Path, *names: str) -> tuple[str, ...]:
+    for name in names:
+        (root / name).mkdir()
+    return names
+
+
+def test_pictures_in_memory_are_rows_like_those_of_a_file(tmp_path) -> None:
+    frames = np.stack(demo_frames(20))
+    table = analyze(frames, times=np.arange(20) / 25, options=HAAR)
+    expected = analyze(DEMO_CLIP, options=Options(detector="haar", end=0.79))
+    own = {column.name for column in AFFECT.columns} - {"file"} - {column.name for column in VOICE}
+    assert all(table.arrow[name].equals(expected.arrow[name]) for name in own)
+    assert set(table["file"]) == {"array"} and table.header["media"]["size"] == [480, 360]
+    assert list(analyze(frames[0], options=HAAR)["time_s"]) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "times"),
+    [((2, 8, 8, 3), None), ((2, 8, 8, 3), [0.0]), ((8, 8), [0.0]), ((0, 8, 8, 3), []), ((8, 8, 4), [0])],
+)
+def test_pictures_without_their_times_are_refused(shape, times) -> None:
+    with pytest.raises(InputError):
+        analyze(np.zeros(shape, np.uint8), times=times, options=HAAR)
+
+
+def test_what_is_for_files_or_for_pictures_is_not_for_both() -> None:
+    with pytest.raises(InputError, match="for files"):
+        analyze(np.zeros((8, 8, 3), np.uint8), options=Options(detector="haar", fps=5))
+    with pytest.raises(InputError, match="times of their own"):
+        analyze(DEMO_CLIP, times=[0.0])
+
+
 def test_an_unknown_detector_is_refused() -> None:
     with pytest.raises(RecipeError, match="mtcnn"):
         Options(detector="mtcnn")
@@ -231,7 +268,7 @@ class Brightness:
         self.sizes.append(len(faces))
         self.first = faces[0][0] if self.first is None else self.first
         return [
-            {"valence": face.crop.mean() / 255, "arousal": moment - self.first, "expression": "Neutral"}
+            FaceScore({"valence": face.crop.mean() / 255, "arousal": moment - self.first, "expression": "Neutral"})
             for moment, face in faces
         ]
 
@@ -244,7 +281,7 @@ def test_a_model_fills_the_affect_columns(demo) -> None:
     assert np.isnan(table["valence"][~present]).all()
     assert (table["valence"][present] > 0.2).all()
     assert table.header["model"]["name"] == "brightness"
-    assert max(model.sizes) == pipeline.BATCH_FRAMES
+    assert max(model.sizes) == BATCH_FACES
     assert table.header["voice"] is None
     untouched = {column.name for column in (*SCORES, *VOICE)} - {"valence", "arousal", "expression"}
     assert all(table.arrow[name].null_count == len(table) for name in untouched)
@@ -258,8 +295,8 @@ def test_a_failing_model_stops_the_run_with_its_own_error(tmp_path) -> None:
     before = threading.active_count()
     with pytest.raises(ArithmeticError):
         models = replace(open_models("face"), face=Broken())
-        pipeline.analyze_to(tmp_path / "out", DEMO_CLIP, options=HAAR, models=models)
-    assert list((tmp_path / "out").iterdir()) == []
+        Analysis(tmp_path, HAAR, models=models).write(tmp_path / "out", DEMO_CLIP)
+    assert not (tmp_path / "out").exists()
     assert threading.active_count() == before
 
 
@@ -275,10 +312,10 @@ def test_nothing_opens_a_socket(tmp_path) -> None:
     command = [sys.executable, "-c", code, "analyze", "--demo", "--out", str(tmp_path), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (tmp_path / "demo.sentio/affect.csv").is_file()
+    assert (tmp_path / "demo.mp4.sentio/affect.csv").is_file()
 
 
-@pytest.fixture(scope="session", params=["haar", "studio", "yunet"])
+@pytest.fixture(scope="session", params=NAMES)
 def options(request, shared, tmp_path_factory) -> Options:
     """All detectors; YuNet as if it had been fetched."""
     if request.param == "yunet":
@@ -286,7 +323,6 @@ def options(request, shared, tmp_path_factory) -> Options:
         shutil.copy(shared / "data/affect/models/yunet/yunet_n_dynamic.onnx", cache)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SENTIO_CACHE", str(cache))
-            YuNet()
             yield Options(detector="yunet")
     else:
         yield Options(detector=request.param)

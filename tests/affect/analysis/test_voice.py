@@ -33,6 +33,12 @@ def ramp(start: int, count: int) -> np.ndarray:
     return (np.arange(start, start + count) / 1e6).astype(np.float32)
 
 
+def all_scores(given, model):
+    """What a track says of blocks of sound."""
+    track = voice.VoiceTrack(model)
+    return [score for block in given for score in track.push(block)] + track.flush()
+
+
 def blocks(sound, origin_s, sizes):
     at = 0
     for size in sizes:
@@ -45,7 +51,7 @@ def blocks(sound, origin_s, sizes):
 @pytest.mark.parametrize("origin_s", [0.0, 0.1, -0.3, 3600.125])
 def test_a_window_is_the_sound_before_its_time_whatever_the_blocks(sizes, origin_s):
     sound, model = ramp(1, 120_000), Recorder()
-    rows = list(voice.scores(blocks(sound, origin_s, sizes), model))
+    rows = all_scores(blocks(sound, origin_s, sizes), model)
     first = round(origin_s * 16_000)
     padded = np.concatenate([np.zeros(WINDOW, np.float32), sound])
     expected = range(HOP * (first // HOP + 1), first + len(sound) + 1, HOP)
@@ -57,7 +63,7 @@ def test_a_window_is_the_sound_before_its_time_whatever_the_blocks(sizes, origin
 def test_a_gap_is_silence_and_an_overlap_counts_once():
     model = Recorder()
     given = [AudioBlock(0, ramp(0, 16_000)), AudioBlock(2, ramp(32_000, 16_000)), AudioBlock(2.5, ramp(40_000, 16_000))]
-    rows = list(voice.scores(given, model))
+    rows = all_scores(given, model)
     expected = ramp(0, 56_000)
     expected[16_000:32_000] = 0
     assert rows[-1].time_s == 3.5
@@ -67,13 +73,13 @@ def test_a_gap_is_silence_and_an_overlap_counts_once():
 def test_stamps_that_tremble_do_not_cut_the_sound():
     sound, model = ramp(0, 64_000), Recorder()
     given = [AudioBlock(k / 4 + (-1) ** k * 0.004, sound[k * HOP : (k + 1) * HOP]) for k in range(16)]
-    list(voice.scores(given, model))
+    all_scores(given, model)
     np.testing.assert_array_equal(model.windows[-1], sound[16_000 - 64 : 64_000 - 64])  # the line began 4 ms late
 
 
 def test_without_speech_there_is_no_affect():
     sound = np.concatenate([np.full(HOP, 0.4, np.float32), np.full(HOP, 0.6, np.float32)])
-    silent, spoken = voice.scores([AudioBlock(0, sound)], Recorder())
+    silent, spoken = all_scores([AudioBlock(0, sound)], Recorder())
     assert (silent.valence, silent.arousal, silent.expression) == (None, None, None)
     assert (spoken.valence, spoken.arousal, len(spoken.expression)) == (0.25, 0.25, 8)
     assert silent.speech == pytest.approx(0.4) and spoken.speech == pytest.approx(0.6)
@@ -112,7 +118,7 @@ def vowels(pitch: float, seconds: float = 3.0) -> np.ndarray:
     return (0.1 * sound / np.abs(sound).max()).astype(np.float32)
 
 
-def test_answers_have_their_shapes_and_ranges(model):
+def test_scores_have_their_shapes_and_ranges(model):
     for N, S in ((1, 48_000), (3, 20_000), (2, 70_001)):
         found = model.score(np.random.default_rng(0).normal(0, 0.05, (N, S)).astype(np.float32))
         assert found.speech.shape == (N,) and found.valence_arousal.shape == (N, 2) and found.expression.shape == (N, 8)
@@ -127,6 +133,19 @@ def test_a_batch_is_its_windows_one_by_one(model):
     for k in range(3):
         alone = model.score(windows[k : k + 1])
         np.testing.assert_allclose(alone.expression[0], together.expression[k], atol=1e-5)
+
+
+def test_scores_do_not_depend_on_the_blocks_to_the_last_bit(model):
+    sound = vowels(150)
+    found = [
+        all_scores(blocks(sound, 0.0, sizes), model) for sizes in ((), (16_000,) * 2, (1, 3_999, 4_001), (700,) * 60)
+    ]
+    for other in found[1:]:
+        assert [score.time_s for score in other] == [score.time_s for score in found[0]]
+        for a, b in zip(found[0], other, strict=True):
+            assert (a.speech, a.valence, a.arousal) == (b.speech, b.valence, b.arousal)
+            assert np.array_equal(a.expression, b.expression)
+    assert any(score.expression is not None for score in found[0])
 
 
 def test_loudness_hardly_matters(model):
@@ -145,7 +164,7 @@ def test_there_is_no_speech_in_what_nobody_says(model, kind):
         "tone": tone(5, 16_000, 440.0, 0.2),
         "hum": tone(5, 16_000, 50.0, 0.2) + tone(5, 16_000, 150.0, 0.1),
     }[kind].astype(np.float32)
-    rows = list(voice.scores([AudioBlock(0, sound)], model))
+    rows = all_scores([AudioBlock(0, sound)], model)
     assert len(rows) == 20
     assert all(row.valence is None for row in rows)
 
@@ -167,7 +186,7 @@ def test_real_speech_is_heard_and_the_pause_before_it_is_not(model, shared):
 
     with open_media(shared / "data/affect/speech/jfk.flac") as media:
         sound = media.waveform()[0]
-    rows = list(voice.scores([AudioBlock(0, np.concatenate([np.zeros(32_000, np.float32), sound]))], model))
+    rows = all_scores([AudioBlock(0, np.concatenate([np.zeros(32_000, np.float32), sound]))], model)
     assert all(row.valence is None for row in rows if row.time_s <= 2)
     spoken = [row for row in rows if row.time_s > 2.5]
     assert np.mean([row.valence is not None for row in spoken]) > 0.8

@@ -4,10 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentio.affect.faces import Detection, YuNet, default_detector
-from sentio.affect.faces.detection import overlap, suppress
+from sentio.affect.faces.detection import Detection, overlap, suppress
 from sentio.affect.faces.grid import FLOOR, LIMIT, blend, decode
-from sentio.core.errors import WeightsError
 
 boxes = st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.floats(0.5, 60), st.floats(0.5, 60))
 
@@ -135,24 +133,3 @@ def test_smaller_faces_are_left_out(detector, shared):
     image, _ = next(photographs(shared))
     face = detector(image)[0]
     assert detector(image, smallest=face.box[2] * 0.8) and not detector(image, smallest=face.box[2] * 1.7)
-
-
-def test_without_fetched_weights_the_default_is_studio(tmp_path, monkeypatch):
-    monkeypatch.setenv("SENTIO_CACHE", str(tmp_path))
-    assert default_detector().name == "studio"
-    with pytest.raises(WeightsError, match="sentio models fetch yunet"):
-        YuNet()
-
-
-def test_with_fetched_weights_the_default_is_yunet(yunet):
-    assert default_detector().name == "yunet"
-    assert yunet.licence == "Apache-2.0" and "0047ac24" in yunet.provenance and "104ee26c" in yunet.provenance
-
-
-def test_damaged_weights_are_refused(shared, tmp_path, monkeypatch):
-    data = bytearray((shared / "data/affect/models/yunet/yunet_n_dynamic.onnx").read_bytes())
-    data[1000] ^= 1
-    (tmp_path / "yunet_n_dynamic.onnx").write_bytes(data)
-    monkeypatch.setenv("SENTIO_CACHE", str(tmp_path))
-    with pytest.raises(WeightsError, match="damaged"):
-        default_detector()

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 import sentio
 from patches import SIDE, Squares, scene
-from sentio.affect.faces import FaceTracker, Haar, Reason, TrackingConfig, align
-from sentio.affect.faces.alignment import TEMPLATE
+from sentio.affect.faces.alignment import TEMPLATE, align
+from sentio.affect.faces.haar import Haar
+from sentio.affect.faces.quality import Reason
+from sentio.affect.faces.tracking import FaceTracker, TrackingConfig
 from sentio.affect.media import open_media
 from sentio.core.errors import InputError
 
@@ -20,7 +22,7 @@ CAUSAL = TrackingConfig(lookahead=False)
 def follow(frames, detector=None, config=None):
     """All `FaceFrame`s of (image, time) pairs."""
     tracker = FaceTracker(detector or Squares(), config)
-    found = [decided for image, time in frames for decided in tracker.update(image, time)]
+    found = [decided for image, time in frames for decided in tracker.push(image, time)]
     return found + tracker.flush()
 
 
@@ -35,7 +37,7 @@ def decode(path: Path):
 
 def slowness(detector) -> int:
     """Every how many-th frame of a real clip is enough: the cascades take eight times as long."""
-    return 4 if detector.name == "haar" else 1
+    return 4 if isinstance(detector, Haar) else 1
 
 
 def at(places, index: int, rate: float = 25):
@@ -75,14 +77,14 @@ def test_the_first_frames_of_a_person_count():
 
 def test_without_lookahead_each_frame_is_answered_at_once():
     tracker = FaceTracker(Squares(), CAUSAL)
-    found = [tracker.update(*at({1: (50, 50)} if i >= 5 else {}, i)) for i in range(20)]
+    found = [tracker.push(*at({1: (50, 50)} if i >= 5 else {}, i)) for i in range(20)]
     assert [len(decided) for decided in found] == [1] * 20
     assert persons(frame for decided in found for frame in decided) == [()] * 7 + [(0,)] * 13
 
 
 def test_lookahead_holds_at_most_two_frames_and_only_for_a_new_face():
     tracker = FaceTracker(Squares())
-    counts = [len(tracker.update(*at({1: (50, 50)} if i >= 5 else {}, i))) for i in range(12)]
+    counts = [len(tracker.push(*at({1: (50, 50)} if i >= 5 else {}, i))) for i in range(12)]
     assert counts == [1] * 5 + [0, 0, 3] + [1] * 4
 
 
@@ -177,14 +179,14 @@ def test_weak_detections_continue_a_person_but_begin_none():
     found = []
     for i in range(30):
         strong.score = 0.9 if i < 5 else squares.score
-        found += tracker.update(*at({1: (50 + 2 * i, 50)}, i))
+        found += tracker.push(*at({1: (50 + 2 * i, 50)}, i))
     assert persons(found) == [(0,)] * 30
 
 
 def test_memory_is_bounded():
     tracker = FaceTracker(Squares(), TrackingConfig(memory=5, lost_s=0.1))
     for i in range(400):
-        tracker.update(*at({i // 10: (100, 60)} if i % 10 < 5 else {}, i))
+        tracker.push(*at({i // 10: (100, 60)} if i % 10 < 5 else {}, i))
         assert len(tracker._pending) <= 8 and len(tracker._persons) <= 5 and len(tracker._tracks) <= 2
 
 
@@ -214,7 +216,7 @@ def test_the_future_does_not_change_the_past(past, future, lookahead):
     found: list[list] = [[], []]
     for tracker, rest, decided in zip(trackers, ([], future), found, strict=True):
         for image, time in play(past + rest):
-            decided += tracker.update(image, time)
+            decided += tracker.push(image, time)
     for a, b in zip(found[0], found[1][: len(found[0])], strict=True):
         assert [(f.person, f.box, f.score, f.quality) for f in a.faces] == [
             (f.person, f.box, f.score, f.quality) for f in b.faces
@@ -224,18 +226,18 @@ def test_the_future_does_not_change_the_past(past, future, lookahead):
 
 def test_time_may_stand_still_but_not_run_backwards():
     tracker = FaceTracker(Squares())
-    tracker.update(*at({1: (50, 50)}, 3))
-    tracker.update(*at({1: (50, 50)}, 3))
+    tracker.push(*at({1: (50, 50)}, 3))
+    tracker.push(*at({1: (50, 50)}, 3))
     with pytest.raises(InputError, match="came after"):
-        tracker.update(*at({1: (50, 50)}, 2))
+        tracker.push(*at({1: (50, 50)}, 2))
     with pytest.raises(InputError):
-        tracker.update(scene({}), float("nan"))
+        tracker.push(scene({}), float("nan"))
 
 
 @pytest.mark.parametrize("image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3))])
 def test_what_is_no_rgb_image_is_refused(image):
     with pytest.raises(InputError, match="uint8"):
-        FaceTracker(Squares()).update(image, 0.0)
+        FaceTracker(Squares()).push(image, 0.0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 900), (900, 2), (7, 7)])

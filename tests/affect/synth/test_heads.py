@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sentio.affect.faces import YuNet
 from sentio.affect.faces.detection import overlap
+from sentio.affect.faces.detectors import open_detector
 from sentio.affect.synth import composites, heads
 
 
@@ -36,7 +36,7 @@ def test_heads_are_cut_out_with_their_landmarks(made):
 
 def test_boxes_are_those_that_yunet_draws(made, shared, monkeypatch):
     monkeypatch.setenv("SENTIO_CACHE", str(shared / "data/affect/models/yunet"))
-    finder, shared_area, apart = YuNet(), [], []
+    finder, shared_area, apart = open_detector("yunet"), [], []
     for row in rows(made):
         if not row["face"]:
             continue

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("numba", reason="needs the train extra")
 
-from sentio.affect.faces import Detection  # noqa: E402
+from sentio.affect.faces.detection import Detection  # noqa: E402
 from sentio.affect.synth import composites  # noqa: E402
 from sentio.affect.synth.composites import Composite, CompositeConfig, Source  # noqa: E402
 from sentio.affect.synth.rig import template  # noqa: E402

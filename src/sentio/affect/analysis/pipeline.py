@@ -1,389 +1,290 @@
-"""From a media file to the result table: decode | find, follow and align faces | model, voice | table, side by side.
+"""From media to rows: a `Stream` whose parts run side by side, decoding ahead of it and writers behind it.
 
-Each stage runs in a thread of its own and hands on through a short queue, so that memory does not grow with the length
-of the video; the libraries that do the work release Python's lock.
+Each part runs in a thread of its own and hands on through a short queue, so that memory does not grow with the length
+of the video; the libraries that do the work release Python's lock. Before the faces few pictures wait, for they are
+large; behind them crops, enough for the batches of the model.
 """
 
-import json
 import math
-import time
-from collections import deque
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
-from functools import cache
+from contextlib import ExitStack, closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from sentio import __version__
-from sentio.affect.analysis import plot as plots
-from sentio.affect.analysis import voice
-from sentio.affect.analysis.models import Models, NewestScore, Row, open_models, voice_columns
+from sentio.affect.analysis.models import BATCH_FACES, Models
+from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.rows import Row, ScoredFrame
+from sentio.affect.analysis.stream import Stream
 from sentio.affect.analysis.voice import VoiceScore
-from sentio.affect.faces import (
-    Detector,
-    FaceFrame,
-    FaceTracker,
-    Haar,
-    Studio,
-    TrackedFace,
-    TrackingConfig,
-    YuNet,
-    default_name,
-)
 from sentio.affect.media import Damage, Frame, Media, open_media
 from sentio.affect.table import AFFECT
 from sentio.core.ahead import ahead
 from sentio.core.bench import StageTimer
-from sentio.core.config import to_dict
-from sentio.core.errors import OutputError, RecipeError, WeightsError
-from sentio.core.results import RowBuffer, Table, open_writers
-from sentio.core.writers import TEMPORARY, WRITERS, write_json
+from sentio.core.errors import InputError
+from sentio.core.jobs import ShareDone, distinct
+from sentio.core.results import RowBuffer, Table
 
-BATCH_FRAMES = 16
-"""Frames whose faces go to the model in one call."""
-RECORD = "run.json"
-PLOT = "affect.svg"
-DETECTORS: dict[str, Callable[[], Detector]] = {"studio": Studio, "yunet": YuNet, "haar": Haar}
-DOUBTFUL = "damaged picture"
-"""Reason of a face that is fit but seen in a picture whose data was damaged."""
-NO_PICTURE = "no picture"
-"""Reason of a row of a file that has sound only."""
+PICTURES_AHEAD = 4
+"""Decoded pictures that may wait for the faces: four of 4K are 100 MB."""
+FACES_AHEAD = 4 * BATCH_FACES
+"""Frames that may wait as crops of their faces, 38 kB each: while a batch is scored, the next ones are filled."""
 
 T = TypeVar("T")
+Item = TypeVar("Item", contravariant=True)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What can be chosen about reading a file.
+class Part(Protocol[Item, T]):
+    """What lives in time: takes items in order, and gives what is decided by now."""
+
+    def push(self, item: Item, /) -> list[T]:
+        """Take the next item."""
+
+    def flush(self) -> list[T]:
+        """What is held back, at the end."""
+
+
+class Reading:
+    """One media file on its way to rows, and what is counted on the way.
 
     Attributes:
-        detector: ``auto`` is YuNet when it is fetched, else ``studio``, the package's own.
-        search_interval: seconds between two searches of the whole picture for faces; known ones are followed.
-        fps: frames a second to keep, by time; all if None.
-        start: first second to read.
-        end: last second to read.
-        model: face network that fills the affect columns: a name of weights, or the path of an exported card; with
-            ``none`` they stay null, the voice's, too.
-    """
-
-    detector: Literal["auto", "studio", "yunet", "haar"] = "auto"
-    search_interval: float = 0.2
-    fps: float | None = None
-    start: float | None = None
-    end: float | None = None
-    model: str = "face"
-
-    def __post_init__(self) -> None:
-        if self.detector not in ("auto", *DETECTORS):
-            raise RecipeError(f"There is no detector {self.detector!r}.", f"Choose auto, {', '.join(DETECTORS)}.")
-        if not 0 <= self.search_interval < math.inf:
-            raise RecipeError(f"The search interval {self.search_interval} s is no length of time.")
-
-
-def analyze(path: Path | str, *, options: Options | None = None, models: Models | None = None) -> Table:
-    """Read one media file, picture or folder of pictures.
+        name: of the file, as the table has it.
+        media: what is read.
+        rows, frames, persons: how many there have been; of the persons, their numbers.
+        timer: seconds of work by stage: decode, faces, model, voice.
 
     Args:
-        path: the file or folder.
+        path: file or folder.
         options: see :class:`Options`.
         models: what fills the affect columns; those that the options name if not given.
-
-    Returns:
-        One row per decoded frame and person; a frame without a face has one row that says why. A file of sound has a
-        row for every score of the voice. ``header["media"]`` tells what was lost on the way.
-
-    Raises:
-        InputError: the file is missing, empty, damaged beyond reading, or no media.
-        WeightsError: the weights are missing or damaged.
-    """
-    options = options or Options()
-    batches: list[pa.RecordBatch] = []
-    run = _Run(Path(path), options, models or open_models(options.model))
-    with closing(run.rows()) as rows:
-        _collect(rows, RowBuffer(AFFECT.arrow(), batches.append))
-    return Table(pa.Table.from_batches(batches, AFFECT.arrow()), run.header())
-
-
-def analyze_to(
-    folder: Path,
-    path: Path,
-    *,
-    options: Options,
-    models: Models,
-    formats: Sequence[str] = ("parquet", "csv"),
-    plot: bool = False,
-    progress: Callable[[float], None] = lambda share: None,
-) -> dict[str, Any]:
-    """Like :func:`analyze`, with the table written to ``folder`` as it grows.
-
-    ``run.json`` is written last: a folder without it is unfinished.
-
-    Args:
-        folder: gets ``affect.parquet``, ``affect.csv`` and so on, whole or not at all, and ``run.json``.
-        path: the media file.
-        options: see :class:`Options`.
-        models: as in :func:`analyze`.
-        formats: suffixes of the tables.
-        plot: draw ``affect.svg``, too; it is made from all scores at once, which takes 0.1 kB of memory a row.
-        progress: called after every frame with the share that is done, 0 to 1; what it raises ends the reading.
-
-    Returns:
-        The content of ``run.json``.
+        name: for the table; the last part of the path if not given.
+        share_done: called after every frame, and while nothing comes, with the share that is done; what it raises
+            ends the reading.
 
     Raises:
-        InputError: as in :func:`analyze`.
-        OutputError: the folder cannot be written.
+        InputError: the file is missing, empty, damaged beyond reading or no media, or ends before ``options.start``.
+        WeightsError: weights are missing or damaged.
     """
-    run = _Run(path, options, models, progress)
-    schema, tables = AFFECT.arrow(), [folder / f"affect.{kind}" for kind in formats]
-    _clear(folder, _products(formats, plot))
-    started = time.perf_counter()
-    drawn: list[pa.RecordBatch] = []
-    with open_writers(tables, schema, run.header) as write, closing(run.rows()) as rows:
-
-        def keep(batch: pa.RecordBatch) -> None:
-            write(batch)
-            if plot:
-                drawn.append(batch.select(plots.COLUMNS))
-
-        _collect(rows, RowBuffer(schema, keep))
-    if plot:
-        plots.draw(pa.Table.from_batches(drawn, plots.SCHEMA), folder / PLOT, title=run.name)
-    record = {
-        "file": str(path),
-        "input": _fingerprint(path),
-        "formats": list(formats),
-        "rows": run.written,
-        "frames": run.frames,
-        "persons": len(run.persons),
-        "seconds": round(time.perf_counter() - started, 3),
-        "stages": run.timer.summary(),
-        **run.header(),
-    }
-    write_json(folder / RECORD, record)
-    return record
-
-
-def _products(formats: Sequence[str], plot: bool) -> list[str]:
-    """Names of the files that a run leaves besides its record."""
-    return [f"affect.{kind}" for kind in formats] + [PLOT] * plot
-
-
-def _clear(folder: Path, products: Sequence[str]) -> None:
-    """Take away the mark of completeness, what a killed run left, and results that will not be made anew."""
-    others = [name for name in (*(f"affect{suffix}" for suffix in WRITERS), PLOT) if name not in products]
-    headers = [f"{name}.header.json" for name in others]
-    try:
-        for stale in [folder / name for name in (RECORD, *others, *headers)] + list(folder.glob(f"{TEMPORARY}*")):
-            stale.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write to {folder}: {error.strerror}.", "Choose another folder with --out."
-        ) from error
-
-
-def is_complete(
-    folder: Path, path: Path, options: Options, formats: Sequence[str], models: Models, *, plot: bool = False
-) -> bool:
-    """Whether ``folder`` holds the whole result of this very file (size, time of change), made as it would be now.
-
-    As now means these options and models, the detector that ``auto`` stands for now, its weights, and today's schema.
-    """
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        made = (record["schema_version"], record["detector"], record["model"], record["voice"])
-        found = (record["input"], record["options"], record["formats"], made)
-        now = (AFFECT.version, _detector_now(_detector_name(options)), *models.describe().values())
-        wanted = (_fingerprint(path), to_dict(options), list(formats), now)
-    except (OSError, ValueError, KeyError, TypeError, WeightsError):
-        return False
-    return wanted == found and all((folder / name).is_file() for name in _products(formats, plot))
-
-
-class Found(NamedTuple):
-    """The faces of one frame; ``number`` is the frame's within the file, ``doubtful`` that its data was damaged."""
-
-    number: int
-    doubtful: bool
-    faces: FaceFrame
-
-
-class _Run:
-    """One file on its way through the stages, and what is counted on the way."""
 
     def __init__(
         self,
         path: Path,
         options: Options,
-        models: Models,
-        progress: Callable[[float], None] = lambda share: None,
+        models: Models | None = None,
+        *,
+        name: str | None = None,
+        share_done: ShareDone = lambda share: None,
     ) -> None:
-        self.path, self.options, self.models, self.progress = path, options, models, progress
-        self.name = _name(path)
-        self.detector = make_detector(self.options)
+        self.name = name or file_name(path)
         self.media: Media = open_media(path, start=options.start, end=options.end, fps=options.fps)
+        info = self.media.info
+        if options.start is not None and info.duration_s and options.start >= info.start_s + info.duration_s:
+            raise self._nothing(options)
+        self.stream = Stream(options, models, file=self.name, pictures=info.has_video, sound=info.has_audio)
         self.timer = StageTimer()
-        self.frames = self.written = 0
+        self.rows = self.frames = 0
         self.persons: set[int] = set()
+        self._share, self._share_done = 0.0, share_done
 
     def header(self) -> dict[str, Any]:
         """Provenance; the report of losses is complete once all rows were read."""
-        return AFFECT.describe(self._provenance())
+        return AFFECT.describe({"source": self.name, **self.stream.describe(), "media": self.describe_media()})
 
-    def _provenance(self) -> dict[str, Any]:
-        return {
-            "sentio": __version__,
-            "source": self.name,
-            "options": to_dict(self.options),
-            "detector": _describe(self.detector),
-            **self.models.describe(),
-            "media": {
-                **asdict(self.media.info),
-                **_losses("", self.media.damage),
-                **_losses("sound_", self.media.audio_damage),
-            },
-        }
+    def describe_media(self) -> dict[str, Any]:
+        """What the file holds, and what of it was lost."""
+        losses = {**_losses("", self.media.damage), **_losses("sound_", self.media.audio_damage)}
+        return {**asdict(self.media.info), **losses}
 
-    def rows(self) -> Generator[Row, None, None]:
-        """All rows in order of frame, then person."""
-        with closing(ahead(self._heard())) as scores:
-            if not self.media.info.has_video:
-                yield from self._sound_rows(scores)
-                return
-            voice = NewestScore(scores)
-            with closing(ahead(self._tracked())) as tracked:
-                for batch in _batched(tracked, BATCH_FRAMES):
-                    yield from self._score(batch, voice)
-            voice.finish()
+    def read(self) -> Generator[Row, None, None]:
+        """All rows, in order of frame, then person.
 
-    def _decoded(self) -> Iterator[Frame]:
-        frames: Iterator[Frame] = iter(self.media)
-        # The pixels are made in this stage, so that the next one need not wait for them.
-        return self._timed("decode", (frame for frame in frames if frame.image is not None))
-
-    def _heard(self) -> Iterator[VoiceScore]:
-        """The scores of the voice; none without sound."""
-        return self._timed("voice", voice.scores(self.media.audio(), self.models.voice) if self.models.voice else ())
-
-    def _timed(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """The same items, the time of their making counted for a stage."""
-        iterator = iter(items)
-        while True:
-            with self.timer.stage(stage):
-                item = next(iterator, None)
-            if item is None:
-                return
-            yield item
-
-    def _tracked(self) -> Iterator[Found]:
-        """The frames and their faces, in order."""
-        tracker = FaceTracker(self.detector, TrackingConfig(search_interval_s=self.options.search_interval))
-        waiting: deque[tuple[int, bool]] = deque()
-        with closing(ahead(self._decoded())) as frames:
-            for frame in frames:
-                waiting.append((frame.index, frame.doubtful))
-                with self.timer.stage("faces"):
-                    decided = tracker.update(frame.image, frame.time_s)
-                yield from (Found(*waiting.popleft(), faces) for faces in decided)
-        yield from (Found(*waiting.popleft(), faces) for faces in tracker.flush())
-
-    def _score(self, batch: list[Found], voice: NewestScore) -> Iterator[Row]:
-        model = self.models.face
-        faces = [(found.faces.time_s, face) for found in batch for face in found.faces.faces]
-        with self.timer.stage("model"):
-            scores = iter(model.score(faces) if model and faces else [{}] * len(faces))
-        for found in batch:
-            self.frames += 1
-            time_s = found.faces.time_s
-            base = {"file": self.name, "frame": found.number, "time_s": time_s, **voice.at(time_s)}
-            rows = [base | _face_columns(face) | next(scores) for face in found.faces.faces]
-            self.persons.update(face.person for face in found.faces.faces)
-            for row in rows or [base | {"reason": str(found.faces.reason)}]:
-                if found.doubtful:
-                    row["reason"] = row["reason"] or DOUBTFUL
-                self.written += 1
+        Raises:
+            InputError: there are none, or the file can no longer be read.
+        """
+        with ExitStack() as threads:
+            rows = self._frame_rows(threads) if self.stream.pictures else self._sound_rows(threads)
+            for row in rows:
+                self.rows += 1
                 yield row
-            self._tell(time_s)
+        if not self.rows:
+            raise self._nothing(self.stream.options)
 
-    def _sound_rows(self, scores: Iterator[VoiceScore]) -> Iterator[Row]:
-        """One row per score, for a file without pictures."""
-        for score in scores:
-            self.written += 1
-            yield {"file": self.name, "time_s": score.time_s, "reason": NO_PICTURE, **voice_columns(score)}
+    def _frame_rows(self, threads: ExitStack) -> Iterator[Row]:
+        rows, scores = self.stream.rows, self._voice(threads)
+        for frame in self._scored(threads):
+            yield from rows.push_frame(frame)
+            while rows.waiting:
+                score = next(scores, None)
+                yield from rows.end_sound() if score is None else rows.push_score(score)
+            self.frames += 1
+            self.persons.update(face.person for face in frame.faces.faces)
+            self._tell(frame.faces.time_s)
+        for _ in scores:  # to its end, so that the report of what was lost in the sound is complete
+            pass
+
+    def _sound_rows(self, threads: ExitStack) -> Iterator[Row]:
+        for score in self._voice(threads):
+            yield from self.stream.rows.push_score(score)
             self._tell(score.time_s)
 
+    def _voice(self, threads: ExitStack) -> Iterator[VoiceScore]:
+        voice = self.stream.voice
+        if voice is None:
+            return iter(())
+        return self._thread(threads, self._through("voice", voice, self.media.audio()), PICTURES_AHEAD)
+
+    def _scored(self, threads: ExitStack) -> Iterator[ScoredFrame]:
+        frames = ahead(self._decoded(), PICTURES_AHEAD)
+        found = ahead(self._through("faces", self.stream.finder, frames), FACES_AHEAD)
+        return self._thread(threads, self._through("model", self.stream.scorer, found), FACES_AHEAD)
+
+    def _thread(self, threads: ExitStack, items: Iterator[T], depth: int) -> Iterator[T]:
+        """The items, made in a thread that ends with the reading."""
+        return threads.enter_context(closing(ahead(items, depth, waiting=lambda: self._share_done(self._share))))
+
+    def _decoded(self) -> Iterator[Frame]:
+        frames = iter(self.media)
+        while True:
+            with self.timer.stage("decode"):
+                frame = next(frames, None)
+                if frame is None:
+                    return
+                _ = frame.image  # made here, so that the next stage need not wait for it
+            yield frame
+
+    def _through(self, stage: str, part: Part[Item, T], items: Iterable[Item]) -> Generator[T, None, None]:
+        """What a part makes of the items; the time is counted for a stage."""
+        with ExitStack() as stack:
+            if isinstance(items, Generator):
+                stack.enter_context(closing(items))
+            for item in items:
+                with self.timer.stage(stage):
+                    decided = part.push(item)
+                yield from decided
+        yield from part.flush()
+
     def _tell(self, time_s: float) -> None:
-        info = self.media.info
-        end = min(info.start_s + (info.duration_s or 0), math.inf if self.options.end is None else self.options.end)
-        start = max(info.start_s, -math.inf if self.options.start is None else self.options.start)
-        self.progress(min(1.0, (time_s - start) / (end - start)) if end > start else 0.0)
+        info, options = self.media.info, self.stream.options
+        end = min(info.start_s + (info.duration_s or 0), math.inf if options.end is None else options.end)
+        start = max(info.start_s, -math.inf if options.start is None else options.start)
+        self._share = min(1.0, max(0.0, time_s - start) / (end - start)) if end > start else 0.0
+        self._share_done(self._share)
+
+    def _nothing(self, options: Options) -> InputError:
+        path, info = self.media.path, self.media.info
+        if options.start is not None or options.end is not None:
+            length = f"it ends at {info.start_s + info.duration_s:g} s" if info.duration_s else "its length is unknown"
+            stretch = f"{options.start or 0:g} s" + (f" to {options.end:g} s" if options.end is not None else " on")
+            return InputError(f"{path} has nothing to read from {stretch}: {length}.", "Give an earlier --start.")
+        if info.has_video:
+            return InputError(f"{path} gives no picture that can be shown.", "Copy or export it again.")
+        fix = (
+            "Give a longer one." if self.stream.voice else "Give a file with pictures, or let a model score the voice."
+        )
+        return InputError(f"{path} has no pictures, and its sound gives no score.", fix)
 
 
-def _face_columns(face: TrackedFace) -> Row:
-    x, y, width, height = face.box
-    return {
-        "person": face.person,
-        "face_x": x,
-        "face_y": y,
-        "face_w": width,
-        "face_h": height,
-        "face_score": face.score,
-        "quality": face.quality.value,
-        "reason": str(face.quality.reason) or None,
-    }
+def analyze(
+    source: Path | str | Sequence[Path | str] | NDArray[np.uint8],
+    *,
+    times: Sequence[float] | NDArray[np.floating[Any]] | None = None,
+    options: Options | None = None,
+    models: Models | None = None,
+) -> Table:
+    """Read media files, pictures or folders of pictures, or pictures in memory.
+
+    Args:
+        source: a file or folder; a list of them, for one table of all; or RGB pictures, uint8 (H, W, 3) or
+            (T, H, W, 3).
+        times: (T,) rising times in seconds of pictures in memory; a single one is at 0 by default.
+        options: see :class:`Options`.
+        models: what fills the affect columns; those that the options name if not given.
+
+    Returns:
+        One row per decoded frame and person; a frame without a face has one row that says why. A file of sound has a
+        row for every score of the voice. ``header["media"]`` tells what was lost on the way; for a list it stands in
+        ``header["sources"]``. The column ``file`` is the file's name; files of a list that share one have as many of
+        the folders above in front as tell them apart.
+
+    Raises:
+        InputError: a file is missing, empty, damaged beyond reading, or no media; pictures or times of a wrong kind.
+        WeightsError: the weights are missing or damaged.
+    """
+    options = options or Options()
+    if isinstance(source, np.ndarray):
+        return _analyze_pictures(source, times, options, models)
+    if times is not None:
+        raise InputError("Files have times of their own.", "Leave times out; it is for pictures in memory.")
+    if isinstance(source, str | Path):
+        reading = Reading(Path(source), options, models)
+        rows = _collect(reading.read())
+        return Table(rows, reading.header())
+    return _analyze_list([Path(path) for path in source], options, models)
+
+
+def _analyze_list(paths: list[Path], options: Options, models: Models | None) -> Table:
+    if not paths:
+        raise InputError("There is no file in the list.")
+    places = [path.parent.resolve() / file_name(path) for path in paths]
+    names = distinct((place, Path(place.name)) for place in places)
+    readings, tables = [], []
+    for path, name in zip(paths, names, strict=True):
+        readings.append(Reading(path, options, models, name=_text(name)))
+        tables.append(_collect(readings[-1].read()))
+    sources = [{"source": reading.name, "media": reading.describe_media()} for reading in readings]
+    return Table(pa.concat_tables(tables), AFFECT.describe({**readings[0].stream.describe(), "sources": sources}))
+
+
+def _analyze_pictures(
+    pictures: NDArray[np.uint8],
+    times: Sequence[float] | NDArray[np.floating[Any]] | None,
+    options: Options,
+    models: Models | None,
+) -> Table:
+    pictures = pictures[None] if pictures.ndim == 3 else pictures  # (T, H, W, 3)
+    moments = np.zeros(1) if times is None and len(pictures) == 1 else np.asarray(times, np.float64)
+    if pictures.ndim != 4 or not len(pictures) or moments.shape != (len(pictures),):
+        raise InputError(
+            f"Pictures {pictures.shape} with times {moments.shape}: these do not belong together.",
+            "Give uint8 (H, W, 3), or (T, H, W, 3) with T times in seconds.",
+        )
+    if (options.start, options.end, options.fps) != (None, None, None):
+        raise InputError("start, end and fps are for files.", "Choose among the pictures yourself.")
+    stream = Stream(options, models, file="array")
+    rows = (
+        row for picture, time_s in zip(pictures, moments.tolist(), strict=True) for row in stream.push(picture, time_s)
+    )
+    table = _collect(_followed_by(rows, stream.flush))
+    media = {"format": "array", "frames": len(pictures), "size": pictures.shape[2:0:-1]}
+    return Table(table, AFFECT.describe({"source": "array", **stream.describe(), "media": media}))
+
+
+def _followed_by(items: Iterable[T], rest: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
+    yield from items
+    yield from rest()
+
+
+def _collect(rows: Generator[Row, None, None]) -> "pa.Table":
+    """All rows as one table in memory."""
+    batches: list[pa.RecordBatch] = []
+    with closing(rows):
+        RowBuffer(AFFECT.arrow(), batches.append).fill(rows)
+    return pa.Table.from_batches(batches, AFFECT.arrow())
+
+
+def file_name(path: Path) -> str:
+    """Last part of a path, also of ``.`` and ``..``; bytes that are no UTF-8 are written as ``\\udcXX``."""
+    return _text(path if path.name not in ("", "..") else Path(path.resolve().name), last=True)
+
+
+def _text(path: Path, *, last: bool = False) -> str:
+    return os.fspath(path.name if last else path).encode("utf-8", "backslashreplace").decode()
 
 
 def _losses(prefix: str, damage: Damage) -> dict[str, Any]:
     return {f"{prefix}damage": str(damage) if damage else None, f"{prefix}losses": asdict(damage)}
-
-
-def _collect(rows: Iterator[Row], buffer: RowBuffer) -> None:
-    for row in rows:
-        buffer.append(row)
-    buffer.flush()
-
-
-def _batched(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def make_detector(options: Options) -> Detector:
-    """The detector that the options ask for."""
-    return DETECTORS[_detector_name(options)]()
-
-
-def _describe(detector: Detector) -> dict[str, str]:
-    return {"name": detector.name, "licence": detector.licence, "provenance": detector.provenance}
-
-
-@cache
-def _detector_now(name: str) -> dict[str, str]:
-    """What a header would say of a detector; opened once, however many results are looked through."""
-    return _describe(DETECTORS[name]())
-
-
-def _detector_name(options: Options) -> str:
-    return default_name() if options.detector == "auto" else options.detector
-
-
-def _name(path: Path) -> str:
-    """Last part of a path, also of ``.`` and ``..``; bytes that are no UTF-8 are written as ``\\udcXX``."""
-    name = path.name if path.name not in ("", "..") else path.resolve().name
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _fingerprint(path: Path) -> dict[str, int]:
-    """Size and time of change of a file; for a folder, of the files in it."""
-    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
-    stats = [file.stat() for file in files]
-    return {"bytes": sum(s.st_size for s in stats), "changed_ns": max((s.st_mtime_ns for s in stats), default=0)}

@@ -1,6 +1,6 @@
 """A picture of a result table: the scores of the voice and of every person over time, as one SVG file.
 
-Grey is where there was nobody, or no sound, to judge. A pixel of width shows the mean of the frames that fall on it.
+Grey is where there was nobody, or no sound, to score. A pixel of width shows the mean of the frames that fall on it.
 """
 
 import base64
@@ -47,7 +47,7 @@ def draw(table: pa.Table, path: Path, *, title: str = "") -> None:
     time_s, person = _column(table, "time_s"), _column(table, "person")
     page = _Page(time_s)
     shown = "".join(letter for letter in title if letter.isprintable())
-    page.title(f"{shown}: faces and voice as a viewer would judge them; white is 0, blue is 1, grey is nobody", 15)
+    page.title(f"{shown}: faces and voice as a viewer would rate them; white is 0, blue is 1, grey is nobody", 15)
     first = np.unique(time_s, return_index=True)[1]  # the voice is the same in all rows of a time
     voice = {name: _column(table, name)[first] for name in ("speech", *VOICE)}
     if not np.isnan(voice["speech"]).all():

@@ -1,6 +1,6 @@
 """What a voice sounds like, four times a second: the embedded voice model on a stream of sound, without torch."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class VoiceScores:
-    """Answers for N windows.
+    """Scores of N windows.
 
     Attributes:
         speech: (N,) probability that somebody speaks in the last half second of the window.
@@ -41,7 +41,7 @@ class VoiceScores:
 
 @dataclass(frozen=True)
 class VoiceScore:
-    """The answer for one moment; without speech there is no affect.
+    """The score of one moment; without speech there is no affect.
 
     Attributes:
         time_s: seconds on the container's time line.
@@ -107,7 +107,8 @@ class VoiceTrack:
     """Scores of a stream at every multiple of `HOP_S` on its clock, in constant memory.
 
     The score at t rests on the sound in [t - `WINDOW_S`, t), so it can be given at t and never changes. Where stamps
-    leave a gap there is silence; where blocks overlap the earlier one counts.
+    leave a gap there is silence; where blocks overlap the earlier one counts. Each window is scored alone, so that a
+    score does not depend on how the sound was cut into blocks, down to the last bit.
     """
 
     def __init__(self, model: VoiceModel) -> None:
@@ -117,41 +118,38 @@ class VoiceTrack:
 
     def push(self, block: AudioBlock) -> list[VoiceScore]:
         """Take in a block of any length, and give the scores of the times that it reaches."""
-        return list(self._push(block))
+        return list(self._take(block))
 
-    def _push(self, block: AudioBlock) -> Iterator[VoiceScore]:
+    def flush(self) -> list[VoiceScore]:
+        """Nothing: every score is given as soon as its time is reached."""
+        return []
+
+    def _take(self, block: AudioBlock) -> Iterator[VoiceScore]:
         begin = round(block.time_s * RATE)
         if self._end is None:
             self._end = begin
         gap = begin - self._end
         gap = 0 if abs(gap) <= _TOLERANCE else gap
         for start in range(0, gap, RATE):
-            yield from self._hear(np.zeros(min(RATE, gap - start), np.float32))
+            yield from self._extend(np.zeros(min(RATE, gap - start), np.float32))
         samples = block.samples[max(0, -gap) :]
         for start in range(0, len(samples), RATE):
-            yield from self._hear(samples[start : start + RATE])
+            yield from self._extend(samples[start : start + RATE])
 
-    def _hear(self, samples: Floats) -> Iterator[VoiceScore]:
-        """At most a second."""
+    def _extend(self, samples: Floats) -> Iterator[VoiceScore]:
+        """Add at most a second of sound."""
         assert self._end is not None
         sound = np.concatenate([self._held, samples])
         ahead = range(_HOP - self._end % _HOP, len(samples) + 1, _HOP)  # samples from the old end to each time
         times = [(self._end + step) / RATE for step in ahead]
         self._held, self._end = sound[-_WINDOW:], self._end + len(samples)
-        if times:
-            found = self.model.score(np.stack([sound[step : step + _WINDOW] for step in ahead]))
-            yield from (self._row(time_s, found, k) for k, time_s in enumerate(times))
+        for step, time_s in zip(ahead, times, strict=True):
+            yield self._score(time_s, sound[step : step + _WINDOW])
 
-    def _row(self, time_s: float, found: VoiceScores, k: int) -> VoiceScore:
-        speech = float(found.speech[k])
+    def _score(self, time_s: float, window: Floats) -> VoiceScore:
+        found = self.model.score(window[None])  # (1, S)
+        speech = float(found.speech[0])
         if speech < self.model.threshold:
             return VoiceScore(time_s, speech, None, None, None)
-        valence, arousal = found.valence_arousal[k].tolist()
-        return VoiceScore(time_s, speech, valence, arousal, found.expression[k])
-
-
-def scores(blocks: Iterable[AudioBlock], model: VoiceModel) -> Iterator[VoiceScore]:
-    """The scores of a file's sound at every multiple of `HOP_S` on its clock; see :class:`VoiceTrack`."""
-    track = VoiceTrack(model)
-    for block in blocks:
-        yield from track.push(block)
+        valence, arousal = found.valence_arousal[0].tolist()
+        return VoiceScore(time_s, speech, valence, arousal, found.expression[0])

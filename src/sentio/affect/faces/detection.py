@@ -1,4 +1,4 @@
-"""Find faces in one image: the detector protocol, and which detector there is."""
+"""What a face in one image is, what finds it, and how boxes are compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from sentio.core import weights
 
 Image = NDArray[np.uint8]
 """(H, W, 3) RGB."""
@@ -28,30 +26,10 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Anything that finds faces. ``name``, ``licence`` and ``provenance`` go to the header of the results."""
-
-    name: str
-    licence: str
-    provenance: str
+    """Anything that finds faces; `detectors` lists those there are."""
 
     def __call__(self, image: Image, *, smallest: float = 0) -> list[Detection]:
         """Faces in an RGB image, best first; those narrower than ``smallest`` pixels need not be found."""
-
-
-def default_name() -> str:
-    """``yunet`` when ``sentio models fetch yunet`` has brought it, else ``studio``, which comes with the package."""
-    return "yunet" if weights.is_present("yunet") else "studio"
-
-
-def default_detector() -> Detector:
-    """The detector of that name."""
-    if default_name() == "yunet":
-        from sentio.affect.faces.yunet import YuNet
-
-        return YuNet()
-    from sentio.affect.faces.studio import Studio
-
-    return Studio()
 
 
 def overlap(a: Sequence[Box], b: Sequence[Box]) -> NDArray[np.float64]:

@@ -10,6 +10,9 @@ from sentio.affect.faces.alignment import apply, similarity
 from sentio.affect.faces.detection import Box, Detection, Image, Landmarks
 
 FACE, EYE = "haarcascade_frontalface_alt2.xml", "haarcascade_eye.xml"
+LICENCE = "Intel License Agreement For Open Source Computer Vision Library (BSD style)"
+PROVENANCE = f"OpenCV {cv2.__version__}, {FACE} and {EYE}"
+"""They are no weights of this package, so that no card tells of them."""
 SMALLEST = 24
 """Pixels; the face cascade was trained at 20."""
 STEP = 1.15
@@ -29,10 +32,6 @@ NO_EYES = 0.7
 
 class Haar:
     """Frontal faces, upright within about 20 degrees. One object serves one thread."""
-
-    name = "haar"
-    licence = "Intel License Agreement For Open Source Computer Vision Library (BSD style)"
-    provenance = f"OpenCV {cv2.__version__}, {FACE} and {EYE}"
 
     def __init__(self) -> None:
         folder = Path(cv2.__file__).parent / "data"

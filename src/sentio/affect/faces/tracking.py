@@ -26,10 +26,10 @@ from sentio.affect.faces.detection import (
     Detector,
     Image,
     Landmarks,
-    default_detector,
     overlap,
     suppress,
 )
+from sentio.affect.faces.detectors import open_detector
 from sentio.affect.faces.quality import CROPPED, Quality, Reason, assess, outside
 from sentio.affect.faces.scene import Scene
 from sentio.affect.faces.track import Sighting, Track, centre
@@ -39,7 +39,7 @@ WINDOW = 160
 """Side of the window in which a face is sought again, in pixels; the face fills half of it."""
 SAME = 0.4
 """Boxes from different windows that overlap by more are one face."""
-LOOKS, NEW_LOOK = 5, 0.45
+APPEARANCES, NEW_APPEARANCE = 5, 0.45
 """A person is remembered by up to five appearances (poses, expressions) at least this far apart."""
 DENIED = 1e6
 
@@ -54,7 +54,7 @@ class TrackingConfig:
     keep_score: detection score that a person's face needs.
     sightings: frames in a row that make a new face a person; one cropped by the border counts a third.
     lookahead: hold frames back until their new faces are decided, so that a person's first frames count: two frames
-        for a new face, eight while the border crops it, none at other times. Without it every frame is answered at
+        for a new face, eight while the border crops it, none at other times. Without it every frame is decided at
         once and a new face is left out until it is a person.
     lost_s: seconds during which a face out of sight is still sought at its predicted place.
     reach: how far from the predicted place a face may be, in box sizes; grows by as much again every second.
@@ -98,7 +98,7 @@ class TrackedFace:
 
 @dataclass(frozen=True)
 class FaceFrame:
-    """The faces of one frame: ``index`` counts the calls of `FaceTracker.update` from 0."""
+    """The faces of one frame: ``index`` counts the calls of `FaceTracker.push` from 0."""
 
     index: int
     time_s: float
@@ -112,9 +112,9 @@ class FaceFrame:
 
 @dataclass
 class Person:
-    """What is remembered of somebody: up to `LOOKS` appearances, and the time of the last sighting."""
+    """What is remembered of somebody: up to `APPEARANCES` appearances, and the time of the last sighting."""
 
-    looks: list[Appearance]
+    appearances: list[Appearance]
     seen_s: float
 
 
@@ -137,7 +137,7 @@ class FaceTracker:
     """
 
     def __init__(self, detector: Detector | None = None, config: TrackingConfig | None = None) -> None:
-        self.detector = detector or default_detector()
+        self.detector = detector or open_detector()
         self.config = config or TrackingConfig()
         self._tracks: list[Track] = []
         self._persons: dict[int, Person] = {}  # longest unseen first
@@ -150,7 +150,7 @@ class FaceTracker:
         self._cut = False
         self._pending: deque[Pending] = deque()
 
-    def update(self, image: Image, time_s: float) -> list[FaceFrame]:
+    def push(self, image: Image, time_s: float) -> list[FaceFrame]:
         """Take the next frame.
 
         Args:
@@ -177,7 +177,7 @@ class FaceTracker:
                 self._confirm(0)
             self._shot = 0
         self._shot += 1
-        seen = self._match(self._look(image, time_s), time_s)
+        seen = self._match(self._sight(image, time_s), time_s)
         self._confirm(self.config.sightings)
         self._pending.append(Pending(self._frames, time_s, image.shape[:2], seen))
         self._frames += 1
@@ -188,7 +188,7 @@ class FaceTracker:
         self._confirm(0)
         return list(self._decided())
 
-    def _look(self, image: Image, time_s: float) -> list[Sighting]:
+    def _sight(self, image: Image, time_s: float) -> list[Sighting]:
         """All faces in sight, each measured in a window of its own."""
         places = [track.predict(time_s) for track in self._tracks]
         visible = any(track.person is not None and not track.missed for track in self._tracks)
@@ -267,15 +267,17 @@ class FaceTracker:
         return np.asarray(cost)
 
     def _confirm(self, sightings: float) -> None:
-        """Make persons of the tracks that were seen often enough, and remember how persons look."""
+        """Make persons of the tracks that were seen often enough, and remember their appearance."""
         for track in list(self._tracks):
             if track.person is None and track.sightings >= sightings:
                 track.person = self._identify(track)
                 self._tracks = [t for t in self._tracks if t is track or t.person != track.person]
             if track.person is not None and not track.missed:
                 person = self._persons.pop(track.person, None) or Person([], track.seen_s)
-                if len(person.looks) < LOOKS and all(distance(track.appearance, a) > NEW_LOOK for a in person.looks):
-                    person.looks.append(track.appearance)
+                if len(person.appearances) < APPEARANCES and all(
+                    distance(track.appearance, known) > NEW_APPEARANCE for known in person.appearances
+                ):
+                    person.appearances.append(track.appearance)
                 person.seen_s = track.seen_s
                 self._persons[track.person] = person
         while len(self._persons) > self.config.memory:
@@ -284,7 +286,7 @@ class FaceTracker:
     def _identify(self, track: Track) -> int:
         """The person who looks like this and has not been in sight together with it, or a new one."""
         away = {
-            number: min(distance(track.appearance, look) for look in person.looks)
+            number: min(distance(track.appearance, known) for known in person.appearances)
             for number, person in self._persons.items()
             if person.seen_s < track.born_s
         }

@@ -134,9 +134,9 @@ def gather_pictures(out: Path, folders: tuple[Path, ...]) -> tuple[int, list[Pat
     """
     finder = None
     if weights.is_present("yunet"):
-        from sentio.affect.faces import YuNet
+        from sentio.affect.faces.detectors import open_detector
 
-        finder = YuNet()
+        finder = open_detector("yunet")
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     paths = [(folder, path) for folder in folders for path in _pictures(folder)]
     suspicious = []

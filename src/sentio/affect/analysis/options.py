@@ -1,0 +1,37 @@
+"""What can be asked of a reading: of any file, of pushed pictures and sound, of arrays."""
+
+import math
+from dataclasses import dataclass
+
+from sentio.affect.faces.detectors import DetectorName, resolve
+from sentio.core.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen about reading a file.
+
+    Attributes:
+        detector: a name of `DetectorName`; ``auto`` is YuNet when it is fetched, else the package's own.
+        search_interval: seconds between two searches of the whole picture for faces; known ones are followed.
+        fps: frames a second to keep, by time; all if None.
+        start: first second to read.
+        end: last second to read.
+        model: face network that fills the affect columns: a name of weights, or the path of an exported card; with
+            ``none`` they stay null, the voice's, too.
+
+    Raises:
+        RecipeError: an unknown detector or an interval that is no length of time.
+    """
+
+    detector: DetectorName = "auto"
+    search_interval: float = 0.2
+    fps: float | None = None
+    start: float | None = None
+    end: float | None = None
+    model: str = "face"
+
+    def __post_init__(self) -> None:
+        resolve(self.detector)
+        if not 0 <= self.search_interval < math.inf:
+            raise RecipeError(f"The search interval {self.search_interval} s is no length of time.")

@@ -1,0 +1,226 @@
+"""What a run leaves in its folder: one list, `OUTPUTS`; and the record `run.json` that says that it is whole."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sentio.affect.analysis import plot
+from sentio.affect.analysis.models import Models, open_models
+from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.pipeline import Reading
+from sentio.affect.faces import detectors
+from sentio.affect.table import AFFECT
+from sentio.core.config import to_dict
+from sentio.core.errors import OutputError, RecipeError, WeightsError
+from sentio.core.jobs import Job, Outcome, ShareDone
+from sentio.core.results import RowBuffer, open_writers
+from sentio.core.writers import TEMPORARY, write_json
+
+RECORD = "run.json"
+
+WriteBatch = Callable[[pa.RecordBatch], None]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One product of a run.
+
+    Attributes:
+        name: what asks for it.
+        file: its name in the folder.
+        write: given the path and the reading, takes the rows in batches; the file appears when all went well.
+        beside: another file that comes with it.
+    """
+
+    name: str
+    file: str
+    write: Callable[[Path, Reading], AbstractContextManager[WriteBatch]]
+    beside: str | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """Names of all that it leaves."""
+        return [self.file] if self.beside is None else [self.file, self.beside]
+
+
+@contextmanager
+def _write_table(path: Path, reading: Reading) -> Iterator[WriteBatch]:
+    with open_writers([path], AFFECT.arrow(), reading.header) as write:
+        yield write
+
+
+@contextmanager
+def _draw_plot(path: Path, reading: Reading) -> Iterator[WriteBatch]:
+    """Made from all scores at once, which takes 0.1 kB of memory a row."""
+    batches: list[pa.RecordBatch] = []
+    yield lambda batch: batches.append(batch.select(plot.COLUMNS))
+    plot.draw(pa.Table.from_batches(batches, plot.SCHEMA), path, title=reading.name)
+
+
+OUTPUTS = (
+    Output("parquet", "affect.parquet", _write_table),
+    Output("csv", "affect.csv", _write_table, beside="affect.csv.header.json"),
+    Output("jsonl", "affect.jsonl", _write_table, beside="affect.jsonl.header.json"),
+    Output("plot", "affect.svg", _draw_plot),
+)
+"""All that a run can leave."""
+DEFAULT = ("parquet", "csv")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is done with each file of a batch: called with a job, it reads the source and writes its result folder.
+
+    Attributes:
+        out: folder in which the result folders lie.
+        options: how files are read.
+        outputs: names of `OUTPUTS`.
+        resume: leave a file alone whose result is whole and would be the same today.
+        models: what fills the affect columns; those that the options name if not given.
+
+    Raises:
+        RecipeError: an output that there is not.
+    """
+
+    out: Path
+    options: Options
+    outputs: tuple[str, ...] = DEFAULT
+    resume: bool = False
+    models: Models | None = None
+
+    def __post_init__(self) -> None:
+        known = [output.name for output in OUTPUTS]
+        if unknown := [name for name in self.outputs if name not in known]:
+            raise RecipeError(f"There is no output {unknown[0]!r}.", f"Choose among: {', '.join(known)}.")
+
+    def __call__(self, job: Job, share_done: ShareDone = lambda share: None) -> Outcome:
+        """Read the job's source.
+
+        Returns:
+            Done, with what ``run.json`` tells but for the schema, which is the same for all; or skipped.
+
+        Raises:
+            InputError: the source cannot be read, or gives no row; an older result stays.
+            OutputError: the folder cannot be written.
+            DiskFullError: no space is left.
+        """
+        folder = self.out / job.result
+        if self.resume and self.is_complete(folder, job.source):
+            return Outcome(str(job.source), "skipped")
+        record = self.write(folder, job.source, share_done)
+        shared = ("schema", "schema_version", "columns")
+        told = {key: value for key, value in record.items() if key not in shared}
+        return Outcome(str(job.source), "done", told | {"result": str(folder)})
+
+    def write(self, folder: Path, source: Path, share_done: ShareDone = lambda share: None) -> dict[str, Any]:
+        """Read a source and write the outputs as its rows come; they appear together at the end, ``run.json`` last.
+
+        Returns:
+            The content of ``run.json``.
+
+        Raises:
+            InputError, OutputError: as when called with a job.
+        """
+        started = time.perf_counter()
+        reading = Reading(source, self.options, self.models, share_done=share_done)
+        chosen = [output for output in OUTPUTS if output.name in self.outputs]
+        _remove(folder.glob(f"{TEMPORARY}*"))  # of a run that was killed
+        try:
+            with ExitStack() as files:
+                writes = [files.enter_context(output.write(folder / output.file, reading)) for output in chosen]
+                with closing(reading.read()) as rows:
+                    RowBuffer(AFFECT.arrow(), partial(_write_all, writes)).fill(rows)
+                _make_way(folder, chosen)
+            record = self._record(reading, time.perf_counter() - started)
+            write_json(folder / RECORD, record)
+        except BaseException:
+            _leave_nothing_half(folder, chosen)
+            raise
+        return record
+
+    def is_complete(self, folder: Path, source: Path) -> bool:
+        """Whether a folder holds the whole result of this very file (size, time of change), made as it would be now.
+
+        As now means these options and models, the detector that ``auto`` stands for now, its weights, and today's
+        schema.
+        """
+        try:
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            made = [record[key] for key in ("schema_version", "detector", "model", "voice", "options", "input")]
+            here = set(self.outputs) <= set(record["outputs"])
+            now = [AFFECT.version, detectors.describe(self.options.detector), *self._models().describe().values()]
+            now += [to_dict(self.options), _fingerprint(source)]
+        except (OSError, ValueError, KeyError, TypeError, WeightsError):
+            return False
+        files = [output.file for output in OUTPUTS if output.name in self.outputs]
+        return here and now == made and all((folder / name).is_file() for name in files)
+
+    def _models(self) -> Models:
+        return self.models or open_models(self.options.model)
+
+    def _record(self, reading: Reading, seconds: float) -> dict[str, Any]:
+        return {
+            "file": str(reading.media.path),
+            "input": _fingerprint(reading.media.path),
+            "outputs": list(self.outputs),
+            "rows": reading.rows,
+            "frames": reading.frames,
+            "persons": len(reading.persons),
+            "seconds": round(seconds, 3),
+            "stages": reading.timer.summary(),
+            **reading.header(),
+        }
+
+
+def line(record: dict[str, Any]) -> str:
+    """What a record of a run says in one line."""
+    media = record["media"]
+    sound = f"sound: {media['sound_damage']}" if media["sound_damage"] else None
+    parts = [_count(record[f"{what}s"], what) for what in ("row", "frame", "person")]
+    return f"{record['result']}: " + ", ".join([*parts, *filter(None, (media["damage"], sound))])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _write_all(writes: Sequence[WriteBatch], batch: pa.RecordBatch) -> None:
+    for write in writes:
+        write(batch)
+
+
+def _make_way(folder: Path, outputs: Sequence[Output]) -> None:
+    """Take away the mark of completeness and what will not be made anew, just before the new files appear."""
+    stale = [name for output in OUTPUTS if output not in outputs for name in output.files]
+    _remove(folder / name for name in (RECORD, *stale))
+
+
+def _leave_nothing_half(folder: Path, outputs: Sequence[Output]) -> None:
+    """After a failure: without the mark of completeness, what has appeared is no whole result."""
+    with suppress(OSError, OutputError):
+        if not (folder / RECORD).exists():
+            _remove(folder / name for output in outputs for name in output.files)
+        folder.rmdir()  # if it is empty
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            fix = "Choose another folder with --out."
+            raise OutputError(f"Cannot write to {path.parent}: {error.strerror}.", fix) from error
+
+
+def _fingerprint(path: Path) -> dict[str, int]:
+    """Size and time of change of a file; for a folder, of the files in it."""
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    stats = [file.stat() for file in files]
+    return {"bytes": sum(s.st_size for s in stats), "changed_ns": max((s.st_mtime_ns for s in stats), default=0)}

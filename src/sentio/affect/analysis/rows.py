@@ -1,0 +1,133 @@
+"""A frame's faces and scores become rows of the table, with the voice that belongs to its time."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from sentio.affect.analysis.models import FaceScore
+from sentio.affect.analysis.voice import HOP_S, VoiceScore
+from sentio.affect.faces.tracking import FaceFrame, TrackedFace
+from sentio.affect.labels import EXPRESSIONS
+
+DOUBTFUL = "damaged picture"
+"""Reason of a face that is fit but seen in a picture whose data was damaged."""
+NO_PICTURE = "no picture"
+"""Reason of a row of a file that has sound only."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ScoredFrame:
+    """The faces of one frame and what the model says of each.
+
+    Attributes:
+        number: of the frame within its file.
+        doubtful: its data was damaged.
+        faces: those found in it.
+        scores: one for each face, in their order.
+    """
+
+    number: int
+    doubtful: bool
+    faces: FaceFrame
+    scores: tuple[FaceScore, ...]
+
+
+class Rows:
+    """Joins frames and voice by their times alone; which of them comes first does not matter.
+
+    The rows of a frame hold the newest score of the voice that is not later than the frame, so they wait until the
+    sound has come so far, or has ended. Null before the first score, and from half a second after the last one on.
+
+    Args:
+        file: name of the file, for the column.
+        pictures: whether frames will come; without them every score of the voice is a row.
+        sound: whether scores of a voice will come.
+    """
+
+    def __init__(self, file: str, *, pictures: bool = True, sound: bool = False) -> None:
+        self._file = file
+        self._pictures = pictures
+        self._sound_over = not sound
+        self._scores: deque[VoiceScore] = deque()  # from the newest that is not later than the last frame given on
+        self._held: deque[tuple[float, list[Row]]] = deque()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether frames wait for sound."""
+        return bool(self._held)
+
+    def push_frame(self, frame: ScoredFrame) -> list[Row]:
+        """Take the next frame; gives the rows that are decided by now."""
+        self._held.append((frame.faces.time_s, frame_rows(self._file, frame)))
+        return self._decided()
+
+    def push_score(self, score: VoiceScore) -> list[Row]:
+        """Take the next score of the voice, `HOP_S` after the last one; gives the rows that are decided by now."""
+        if not self._pictures:
+            row = {"file": self._file, "time_s": score.time_s, "reason": NO_PICTURE}
+            return [row | voice_columns(score)]
+        self._scores.append(score)
+        return self._decided()
+
+    def end_sound(self) -> list[Row]:
+        """No more scores will come; gives the rows that waited for them."""
+        self._sound_over = True
+        return self._decided()
+
+    def _decided(self) -> list[Row]:
+        rows: list[Row] = []
+        while self._held and (self._sound_over or self._reached(self._held[0][0])):
+            time_s, of_frame = self._held.popleft()
+            voice = self._voice_at(time_s)
+            rows += [row | voice for row in of_frame]
+        return rows
+
+    def _reached(self, time_s: float) -> bool:
+        """Whether no score to come can be the newest one at a time."""
+        return bool(self._scores) and time_s < self._scores[-1].time_s + HOP_S
+
+    def _voice_at(self, time_s: float) -> Row:
+        while len(self._scores) > 1 and self._scores[1].time_s <= time_s:
+            self._scores.popleft()
+        if not self._scores or not self._scores[0].time_s <= time_s < self._scores[0].time_s + 2 * HOP_S:
+            return {}
+        return voice_columns(self._scores[0])
+
+
+def frame_rows(file: str, frame: ScoredFrame) -> list[Row]:
+    """The rows of a frame without its voice: one for each face, or one that says why there is none."""
+    base = {"file": file, "frame": frame.number, "time_s": frame.faces.time_s}
+    pairs = zip(frame.faces.faces, frame.scores, strict=True)
+    rows = [base | face_columns(face) | score.columns for face, score in pairs]
+    rows = rows or [base | {"reason": str(frame.faces.reason)}]
+    if frame.doubtful:
+        rows = [row | {"reason": row["reason"] or DOUBTFUL} for row in rows]
+    return rows
+
+
+def face_columns(face: TrackedFace) -> Row:
+    """Where a face is and how fit, under the names of the table."""
+    x, y, width, height = face.box
+    return {
+        "person": face.person,
+        "face_x": x,
+        "face_y": y,
+        "face_w": width,
+        "face_h": height,
+        "face_score": face.score,
+        "quality": face.quality.value,
+        "reason": str(face.quality.reason) or None,
+    }
+
+
+def voice_columns(score: VoiceScore) -> Row:
+    """A score of the voice under the names of the table."""
+    expression = None if score.expression is None else EXPRESSIONS[int(score.expression.argmax())]
+    return {
+        "speech": score.speech,
+        "voice_valence": score.valence,
+        "voice_arousal": score.arousal,
+        "voice_expression": expression,
+    }

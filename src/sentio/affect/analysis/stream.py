@@ -1,0 +1,208 @@
+"""Pushed pictures and sound become rows of the table, the same as from a file, to the last bit.
+
+A stream is a chain of objects of one shape: `push(item)` gives what is decided by now, `flush()` the rest, and what is
+decided never changes. Nothing in it depends on when or in which portions things are pushed: faces are scored in batches
+that the order of the frames fixes, each window of sound by itself, and picture and sound are joined by their times.
+"""
+
+import math
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentio import __version__
+from sentio.affect.analysis.models import BATCH_FACES, AffectModel, FaceScore, Models, open_models
+from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.rows import Row, Rows, ScoredFrame
+from sentio.affect.analysis.voice import VoiceTrack
+from sentio.affect.faces.detectors import describe, open_detector
+from sentio.affect.faces.tracking import FaceFrame, FaceTracker, TrackingConfig
+from sentio.affect.media import AudioBlock, Frame
+from sentio.core.config import to_dict
+from sentio.core.errors import InputError
+
+BATCH_FRAMES = 16
+"""Frames after which faces are scored although they fill no batch, so that none waits for long."""
+
+Found = tuple[int, bool, FaceFrame]
+"""The number of a frame, whether its data was damaged, and its faces."""
+
+
+class FaceFinder:
+    """Frames become their faces: a `FaceTracker` that remembers the frames' own numbers."""
+
+    def __init__(self, tracker: FaceTracker) -> None:
+        self._tracker = tracker
+        self._waiting: deque[tuple[int, bool]] = deque()
+
+    def push(self, frame: Frame) -> list[Found]:
+        """Take the next frame; gives those whose faces are decided by now."""
+        self._waiting.append((frame.index, frame.doubtful))
+        return self._numbered(self._tracker.push(frame.image, frame.time_s))
+
+    def flush(self) -> list[Found]:
+        """The frames that the tracker still holds back."""
+        return self._numbered(self._tracker.flush())
+
+    def _numbered(self, decided: list[FaceFrame]) -> list[Found]:
+        return [(*self._waiting.popleft(), faces) for faces in decided]
+
+
+class FaceScorer:
+    """Faces become scores, in batches that the order of the frames fixes: networks round differently in each size.
+
+    Args:
+        model: what scores them; None leaves the scores empty.
+    """
+
+    def __init__(self, model: AffectModel | None) -> None:
+        self._model = model
+        self._waiting: deque[Found] = deque()
+        self._faces = 0  # of the frames that wait
+        self._scores: deque[FaceScore] = deque()  # of the first of these faces
+
+    def push(self, found: Found) -> list[ScoredFrame]:
+        """Take the next frame; gives those whose faces are all scored by now."""
+        self._waiting.append(found)
+        self._faces += len(found[2].faces)
+        while self._faces - len(self._scores) >= BATCH_FACES:
+            self._score(BATCH_FACES)
+        if len(self._waiting) >= BATCH_FRAMES:
+            return self.flush()
+        return self._decided()
+
+    def flush(self) -> list[ScoredFrame]:
+        """The frames whose faces did not fill a batch."""
+        self._score(self._faces - len(self._scores))
+        return self._decided()
+
+    def _score(self, count: int) -> None:
+        """Score the next ``count`` of the faces that have no score."""
+        faces = [(found.time_s, face) for _, _, found in self._waiting for face in found.faces]
+        faces = faces[len(self._scores) : len(self._scores) + count]
+        if self._model is None:
+            self._scores += [FaceScore({})] * count
+        elif faces:
+            self._scores += self._model.score(faces)
+
+    def _decided(self) -> list[ScoredFrame]:
+        decided = []
+        while self._waiting and len(self._waiting[0][2].faces) <= len(self._scores):
+            number, doubtful, found = self._waiting.popleft()
+            self._faces -= len(found.faces)
+            scores = tuple(self._scores.popleft() for _ in found.faces)
+            decided.append(ScoredFrame(number, doubtful, found, scores))
+        return decided
+
+
+class Stream:
+    """Rows of affect from pictures and sound that are pushed as they come, one object for each session or file.
+
+    The parts `finder`, `scorer`, `voice` and `rows` have the same shape, so that a pipeline may run each in a thread
+    of its own.
+
+    Args:
+        options: see :class:`Options`; `fps`, `start` and `end` are for files.
+        models: what fills the affect columns; those that the options name if not given.
+        file: for the column of this name.
+        pictures: whether frames will be pushed; without them there is a row for every score of the voice.
+        sound: whether sound will be pushed: then the rows of a frame wait until the sound has reached its time.
+
+    Raises:
+        WeightsError: weights are missing or damaged.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        models: Models | None = None,
+        *,
+        file: str = "stream",
+        pictures: bool = True,
+        sound: bool = False,
+    ) -> None:
+        self.options = options or Options()
+        self.models = models or open_models(self.options.model)
+        tracking = TrackingConfig(search_interval_s=self.options.search_interval)
+        self.pictures = pictures
+        self.finder = FaceFinder(FaceTracker(open_detector(self.options.detector), tracking))
+        self.scorer = FaceScorer(self.models.face)
+        self.voice = VoiceTrack(self.models.voice) if sound and self.models.voice else None
+        self.rows = Rows(file, pictures=pictures, sound=self.voice is not None)
+        self._sound = sound
+        self._frames = 0
+
+    def push(self, item: Frame | AudioBlock | NDArray[Any], time_s: float | None = None) -> list[Row]:
+        """Take a picture or a stretch of sound.
+
+        Args:
+            item: a picture, uint8 (H, W, 3) RGB; or sound, mono (N,) at 16 kHz, within [-1, 1]; or a frame or block
+                as `open_media` gives them, which have times of their own.
+            time_s: of the picture, or of the first sample, in seconds on the clock that both share. Pictures come in
+                order of time, and so does sound; which of the two comes first does not matter.
+
+        Returns:
+            The rows that are decided by now, as dictionaries by column; a column left out is null. A frame's are
+            decided when its faces and its voice are: new faces take up to eight frames, and `BATCH_FACES` faces are
+            scored together.
+
+        Raises:
+            InputError: neither picture nor sound, time that runs backwards or is missing, or sound that was not
+                announced.
+        """
+        if not isinstance(item, Frame | AudioBlock):
+            item = self._timed(item, time_s)
+        if isinstance(item, Frame):
+            self._frames += 1
+            return self._score(self.finder.push(item))
+        if not self._sound:
+            raise InputError("This stream was opened without sound.", "Open it with sound=True.")
+        scores = self.voice.push(item) if self.voice else []
+        return [row for score in scores for row in self.rows.push_score(score)]
+
+    def flush(self) -> list[Row]:
+        """The rows still held back, when no more will be pushed."""
+        rows = self._score(self.finder.flush())
+        rows += [row for frame in self.scorer.flush() for row in self.rows.push_frame(frame)]
+        return rows + self.rows.end_sound()
+
+    def describe(self) -> dict[str, Any]:
+        """What makes the rows, for the header of a table."""
+        return {
+            "sentio": __version__,
+            "options": to_dict(self.options),
+            "detector": describe(self.options.detector),
+            **self.models.describe(),
+        }
+
+    def _score(self, found: list[Found]) -> list[Row]:
+        scored = [frame for faces in found for frame in self.scorer.push(faces)]
+        return [row for frame in scored for row in self.rows.push_frame(frame)]
+
+    def _timed(self, item: NDArray[Any], time_s: float | None) -> Frame | AudioBlock:
+        if time_s is None or not math.isfinite(time_s):
+            raise InputError(f"A picture or sound needs its time in seconds, not {time_s}.")
+        if item.ndim == 1:
+            return AudioBlock(time_s, np.asarray(item, np.float32))
+        if item.ndim != 3 or item.shape[2] != 3 or item.dtype != np.uint8:
+            raise InputError(
+                f"Neither a picture nor sound: {item.dtype} {item.shape}.",
+                "Push a picture as uint8 (height, width, 3), or mono sound at 16 kHz as (samples,).",
+            )
+        return Frame(self._frames, time_s, (item.shape[1], item.shape[0]), lambda _: item)
+
+
+def stream(options: Options | None = None, models: Models | None = None, *, sound: bool = False) -> Stream:
+    """Open a stream: ``push(picture, time_s)`` and ``flush()`` give the rows that ``analyze`` would write.
+
+    Args:
+        options: see :class:`Options`.
+        models: what fills the affect columns; those that the options name if not given.
+        sound: sound will be pushed, too; then the rows of a frame wait until the sound has reached its time.
+
+    Raises:
+        WeightsError: weights are missing or damaged.
+    """
+    return Stream(options, models, sound=sound)

@@ -1,0 +1,215 @@
+"""Result folders: whole or not there, redone only when need be; batches, full disks and interruptions."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from media import steady, write_media
+from sentio.affect.analysis import outputs, sources
+from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.outputs import OUTPUTS, RECORD, Analysis
+from sentio.core import jobs, writers
+from sentio.core.errors import DiskFullError, InputError, RecipeError
+from sentio.core.results import Table
+
+pytestmark = pytest.mark.usefixtures("tiny_models")
+HAAR = Options(detector="haar")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Path:
+    return write_media(tmp_path_factory.mktemp("clip") / "clip.mp4", times=steady(6))
+
+
+@pytest.fixture
+def folder(tmp_path, clip) -> Path:
+    """Three good videos, one broken one, a picture among them, an image sequence."""
+    root = tmp_path / "videos"
+    for name in ("b.mp4", "a.mp4", "deep/c.mkv"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip, root / name)
+    (root / "broken.mp4").write_bytes(b"not a video at all")
+    (root / "pictures").mkdir()
+    for name in ("cover", "pictures/1", "pictures/2", "pictures/10"):
+        cv2.imwrite(str(root / f"{name}.png"), np.full((40, 40, 3), 9, np.uint8))
+    return root
+
+
+def run(folder, out, *names, options=HAAR, resume=False) -> jobs.Summary:
+    analysis = Analysis(out, options, names or outputs.DEFAULT, resume)
+    return jobs.run(sources.find([folder]), analysis, out, title="analyze", show=False)
+
+
+def done(summary) -> list[str]:
+    return sorted(Path(outcome.source).name for outcome in summary.of("done"))
+
+
+def test_one_bad_file_does_not_stop_the_others(folder, tmp_path) -> None:
+    out = tmp_path / "out"
+    summary = run(folder, out)
+    assert {Path(outcome.source).name: outcome.record["rows"] for outcome in summary.of("done")} == {
+        "a.mp4": 6, "b.mp4": 6, "c.mkv": 6, "cover.png": 1, "pictures": 3,
+    }  # fmt: skip
+    assert [Path(entry["file"]).name for entry in summary.failed] == ["broken.mp4"]
+    assert not (out / "broken.mp4.sentio").exists()
+    assert len(Table.read(out / "deep/c.mkv.sentio/affect.parquet")) == 6
+    assert "a.mp4.sentio: 6 rows, 6 frames, 0 persons" in summary.text(outputs.line)
+
+
+def test_every_output_is_written_and_nothing_else(tmp_path, clip) -> None:
+    Analysis(tmp_path, HAAR, tuple(output.name for output in OUTPUTS)).write(tmp_path / "all", clip)
+    expected = {RECORD, *(name for output in OUTPUTS for name in output.files)}
+    assert {path.name for path in (tmp_path / "all").iterdir()} == expected
+    metadata = pq.read_table(tmp_path / "all/affect.parquet").schema.metadata
+    assert json.loads(metadata[b"sentio"]) == Table.read(tmp_path / "all/affect.parquet").header
+    with pytest.raises(RecipeError, match="xlsx"):
+        Analysis(tmp_path, HAAR, ("xlsx",))
+
+
+def test_resume_redoes_only_what_is_not_whole_or_has_changed(folder, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(folder, out)
+    (out / "a.mp4.sentio" / RECORD).unlink()
+    (out / "b.mp4.sentio" / "affect.csv").unlink()
+    write_media(folder / "deep/c.mkv", times=steady(4))
+    again = run(folder, out, resume=True)
+    assert done(again) == ["a.mp4", "b.mp4", "c.mkv"]
+    assert [Path(outcome.source).name for outcome in again.of("skipped")] == ["cover.png", "pictures"]
+    assert done(run(folder, out, resume=True)) == []
+    assert done(run(folder, out, "csv", resume=True)) == [], "the table that is asked for is there"
+    assert len(done(run(folder, out, "jsonl", resume=True))) == 5
+    left = sorted(path.name for path in (out / "a.mp4.sentio").iterdir())
+    assert left == ["affect.jsonl", "affect.jsonl.header.json", "run.json"]
+
+
+def test_resume_redoes_what_another_detector_or_schema_has_made(folder, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(folder, out)
+    for name, key in (("a", "detector"), ("b", "schema_version")):
+        record = out / f"{name}.mp4.sentio" / RECORD
+        written = json.loads(record.read_text())
+        other = written[key] | {"provenance": "other weights"} if key == "detector" else written[key] - 1
+        record.write_text(json.dumps(written | {key: other}))
+    assert done(run(folder, out, resume=True)) == ["a.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize(
+    "options", [Options("haar", start=9.0), Options("haar", start=0.22), Options("haar", end=-1.0)]
+)
+def test_a_stretch_without_a_row_is_an_error_that_leaves_the_old_table(tmp_path, clip, options) -> None:
+    Analysis(tmp_path, HAAR).write(tmp_path / "a", clip)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    with pytest.raises(InputError, match="nothing to read from"):
+        Analysis(tmp_path, options).write(tmp_path / "a", clip)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
+
+
+def test_sound_too_short_for_a_score_is_an_error(tmp_path) -> None:
+    sound = np.zeros(100, np.float32)
+    path = write_media(tmp_path / "a.wav", sound=sound, sound_rate=16_000, sound_codec="pcm_s16le")
+    with pytest.raises(InputError, match="gives no score"):
+        Analysis(tmp_path, HAAR).write(tmp_path / "a", path)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_full_disk_ends_the_run_and_leaves_nothing_half(folder, tmp_path, monkeypatch) -> None:
+    written = writers.CsvWriter.write
+
+    def full(self, batch):
+        if len(list((tmp_path / "out").glob("*/run.json"))) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(self, batch)
+
+    monkeypatch.setattr(writers.CsvWriter, "write", full)
+    (folder / "broken.mp4").unlink()
+    summary = run(folder, tmp_path / "out")
+    assert [outcome.state for outcome in summary.outcomes] == ["done", "failed", "untried", "untried", "untried"]
+    assert "disk is full" in summary.failed[0]["error"]
+    assert [path.name for path in (tmp_path / "out").glob("*.sentio")] == ["a.mp4.sentio"]
+    assert not list((tmp_path / "out").rglob(".sentio-*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Path:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("may not mount a small disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_is_really_full(small_disk, tmp_path, clip) -> None:
+    for number in range(40):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        shutil.copy(clip, tmp_path / f"in/{number:02}.mp4")
+    summary = run(tmp_path / "in", small_disk)
+    whole, failed = summary.of("done"), summary.of("failed")
+    assert whole and len(failed) == 1 and summary.of("untried")
+    assert all(len(Table.read(Path(outcome.record["result"]) / "affect.parquet")) == 6 for outcome in whole)
+    assert {path.name for path in small_disk.glob("*.sentio")} == {Path(o.record["result"]).name for o in whole}
+    with pytest.raises(DiskFullError, match="free|full"):
+        run(tmp_path / "in", small_disk)
+
+
+def test_names_that_are_no_text(tmp_path, clip) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / "in").mkdir()
+    try:
+        (tmp_path / f"in/{name}.mp4").write_bytes(b"no media")
+    except OSError:
+        pytest.skip("this file system has only names that are text")
+    shutil.copy(clip, tmp_path / f"in/{name} 2.mp4")
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert [outcome.record["rows"] for outcome in summary.of("done")] == [6]
+    assert json.loads((tmp_path / "out/failed.json").read_text()) == summary.failed
+    assert Path(summary.failed[0]["file"]).exists(), "the path comes back as it was"
+    assert len(Table.read(tmp_path / "out" / f"{name} 2.mp4.sentio" / "affect.parquet")) == 6
+    assert done(run(tmp_path / "in", tmp_path / "out", resume=True)) == []
+
+
+def test_links_that_lead_nowhere_fail_alone(folder, tmp_path) -> None:
+    (folder / "dangling.mp4").symlink_to(folder / "nothing.mp4")
+    paths = [folder / "dangling.mp4", folder / "b.mp4", folder / "missing.mp4"]
+    analysis = Analysis(tmp_path / "out", HAAR)
+    summary = jobs.run(sources.find(paths), analysis, tmp_path / "out", title="analyze", show=False)
+    assert [outcome.state for outcome in summary.outcomes] == ["done", "failed", "failed"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_batch_leaves_whole_files_only(tmp_path, number) -> None:
+    """A long video is killed half-way; then --resume completes the batch and skips what was done."""
+    (tmp_path / "in").mkdir()
+    write_media(tmp_path / "in/1.mp4", times=steady(5))
+    write_media(tmp_path / "in/2.mp4", times=steady(1500), size=(320, 180))
+    command = [sys.executable, "-m", "sentio", "analyze", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    child = subprocess.Popen([*command, "--detector", "haar"], stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path / "out").glob("2.mp4.sentio/.sentio-*")):  # the second table has been begun
+        assert child.poll() is None, child.stderr.read()
+        time.sleep(0.01)
+    child.send_signal(number)
+    message = child.communicate()[1]
+    if number == signal.SIGINT:
+        assert child.returncode == 130 and "interrupted" in message
+        assert not list((tmp_path / "out").rglob(".sentio-*"))
+    assert len(Table.read(tmp_path / "out/1.mp4.sentio/affect.parquet")) == 5
+    assert [path.name for path in (tmp_path / "out/2.mp4.sentio").glob("[!.]*")] == []
+    write_media(tmp_path / "in/2.mp4", times=steady(7))
+    command += ["--detector", "haar", "--resume", "--json"]
+    summary = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert [Path(name).name for name in summary["skipped"]] == ["1.mp4"]
+    assert [entry["rows"] for entry in summary["done"]] == [7]
+    assert summary["schema"] == "sentio.affect" and "columns" not in summary["done"][0]
+    assert not list((tmp_path / "out").rglob(".sentio-*")), "what a killed run left is cleared away"

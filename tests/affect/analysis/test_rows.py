@@ -1,0 +1,55 @@
+"""The join of frames and voice by time, against a plain search, in any order of arrival."""
+
+import numpy as np
+import pytest
+
+from sentio.affect.analysis.models import FaceScore
+from sentio.affect.analysis.rows import DOUBTFUL, Rows, ScoredFrame, frame_rows
+from sentio.affect.analysis.voice import HOP_S, VoiceScore
+from sentio.affect.faces.quality import Pose, Quality, Reason
+from sentio.affect.faces.tracking import FaceFrame, TrackedFace
+
+
+def frame(time_s: float, number: int = 0) -> ScoredFrame:
+    return ScoredFrame(number, False, FaceFrame(number, time_s, ()), ())
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("count", [0, 1, 2, 40])
+def test_a_frame_has_the_newest_score_that_is_not_later(count, seed) -> None:
+    random = np.random.default_rng(seed)
+    begin = HOP_S * int(random.integers(-4, 8))
+    scores = [VoiceScore(begin + k * HOP_S, k / 100, None, None, None) for k in range(count)]
+    times = np.sort(random.uniform(-1, 16, 300)).tolist()
+    items = [*scores, *(frame(time_s) for time_s in times)]
+    order = random.permutation([0] * count + [1] * len(times))
+    queues = [iter(items[:count]), iter(items[count:])]
+    rows, found = Rows("x", sound=True), []
+    for which in order:
+        item = next(queues[which])
+        found += rows.push_frame(item) if which else rows.push_score(item)
+    found += rows.end_sound()
+    assert [row["time_s"] for row in found] == times and not rows.waiting
+    for row in found:
+        past = [s for s in scores if s.time_s <= row["time_s"] < s.time_s + 2 * HOP_S]
+        assert row.get("speech") == (past[-1].speech if past else None)
+
+
+def test_without_sound_nothing_waits() -> None:
+    assert [row["reason"] for row in Rows("x").push_frame(frame(0.5))] == ["no face"]
+
+
+def test_rows_of_faces_say_where_they_are_and_what_is_doubtful() -> None:
+    def face(person: int, reason: Reason) -> TrackedFace:
+        quality = Quality(0.5, reason, 30.0, 0.1, Pose(0, 0, 0))
+        return TrackedFace(person, (1, 2, 3, 4), 0.9, np.zeros((5, 2)), quality, np.zeros((112, 112, 3), np.uint8))
+
+    faces = FaceFrame(0, 1.5, (face(0, Reason.NONE), face(3, Reason.SMALL)))
+    scores = (FaceScore({"valence": 0.25}), FaceScore({"valence": -0.25}))
+    clean, doubtful = (frame_rows("x", ScoredFrame(7, marked, faces, scores)) for marked in (False, True))
+    assert [row["reason"] for row in clean] == [None, "small"]
+    assert [row["reason"] for row in doubtful] == [DOUBTFUL, "small"]
+    assert [(row["person"], row["frame"], row["face_w"], row["valence"]) for row in clean] == [
+        (0, 7, 3, 0.25),
+        (3, 7, 3, -0.25),
+    ]
