@@ -279,11 +279,11 @@ def test_nothing_opens_a_socket(tmp_path) -> None:
 
 
 @pytest.fixture(scope="session", params=["haar", "studio", "yunet"])
-def options(request, shared, tmp_path_factory) -> Options:
+def options(request, tmp_path_factory) -> Options:
     """All detectors; YuNet as if it had been fetched."""
     if request.param == "yunet":
         cache = tmp_path_factory.mktemp("cache")
-        shutil.copy(shared / "data/affect/models/yunet/yunet_n_dynamic.onnx", cache)
+        shutil.copy(request.getfixturevalue("shared") / "data/affect/models/yunet/yunet_n_dynamic.onnx", cache)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SENTIO_CACHE", str(cache))
             YuNet()
@@ -297,9 +297,35 @@ OTHERS = ["single_face.mp4", "face_noface.mov", "nasa_13013.mp4", "book.mkv", "y
 CLIPS = [*GRID, *OTHERS, "head-pose-face-detection-female.gif"]
 
 
+RENDERED = {"talking": {0}, "pair": {0, 1}, "returning": {0}, "empty": set()}
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_rendered_clips(options, clips, name) -> None:
+    table = analyzed_whole(clips / f"{name}.mp4", options)
+    person = table["person"]
+    assert set(person[~np.isnan(person)]) == RENDERED[name]
+    present = {frame for frame, who in zip(table["frame"], person, strict=True) if who == 0}
+    assert len(present) == {"talking": 75, "pair": 50, "returning": pytest.approx(63, abs=6), "empty": 0}[name]
+
+
 @pytest.mark.parametrize("name", CLIPS)
 def test_real_clips(options, shared, name) -> None:
-    path = shared / "data/affect/clips" / name
+    table = analyzed_whole(shared / "data/affect/clips" / name, options)
+    person = table["person"]
+    persons, present = set(person[~np.isnan(person)]), ~np.isnan(person)
+    if name.startswith(("grid", "single")):
+        assert present.all() and persons == {0}
+    if name == "face_noface.mov":
+        assert persons == {0}
+        assert np.count_nonzero(np.diff(present.astype(int)) == 1) + present[0] >= 1
+        assert not present.all()
+    if name.startswith("nasa") and options.detector != "haar":
+        assert persons == set()
+
+
+def analyzed_whole(path: Path, options: Options) -> Table:
+    """The table of a clip, which has every frame at its time and nobody twice in one."""
     table = analyze(path, options=options)
     with av.open(str(path)) as container:
         best = container.streams.best("video")  # one of the clips has a second, smaller stream
@@ -308,13 +334,4 @@ def test_real_clips(options, shared, name) -> None:
     assert sorted(set(frames)) == list(range(len(stamps)))
     assert np.allclose(sorted(set(times)), np.array(stamps, float))
     assert len({*zip(frames, person, strict=True)}) == len(table), "one row for each frame and person"
-    persons = set(person[~np.isnan(person)])
-    if name.startswith(("grid", "single")):
-        assert list(person) == [0] * len(stamps)
-    if name == "face_noface.mov":
-        present = ~np.isnan(person)
-        assert persons == {0}
-        assert np.count_nonzero(np.diff(present.astype(int)) == 1) + present[0] >= 1
-        assert not present.all()
-    if name.startswith("nasa") and options.detector != "haar":
-        assert persons == set()
+    return table

@@ -466,13 +466,23 @@ def test_cover_art_is_no_video(tmp_path):
     assert (info.has_video, info.has_audio) == (False, True)
 
 
-# Real clips
+# Clips of people
+
+
+def test_rendered_clips_in_full(clips):
+    found = sorted(clips.glob("*.mp4"))
+    assert len(found) == 7
+    assert_whole_pictures(found)
 
 
 def test_real_clips_in_full(shared):
-    clips = sorted((shared / "data/affect/clips").iterdir())
-    assert len(clips) >= 12
-    for path in clips:
+    found = sorted((shared / "data/affect/clips").iterdir())
+    assert len(found) >= 12
+    assert_whole_pictures(found)
+
+
+def assert_whole_pictures(paths):
+    for path in paths:
         with av.open(str(path)) as container:
             counted = sum(1 for _ in container.decode(container.streams.best("video")))
         with open_media(path) as media:
