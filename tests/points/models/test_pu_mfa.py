@@ -100,7 +100,7 @@ def test_loss_falls_and_every_parameter_learns():
         sum(terms.values()).backward()
         optimizer.step()
         losses.append(terms["fine"].item())
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters())
 
 
