@@ -1,4 +1,4 @@
-"""What every test may rely on: one thread, known random numbers, the clips beside this file, the data beside the checkout."""
+"""What every test relies on: one thread, known random numbers, the clips here and the data beside the checkout."""
 
 import os
 import random

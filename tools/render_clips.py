@@ -155,6 +155,7 @@ def portraits(studio: Studio, out: Path) -> None:
 
 
 def main() -> None:
+    """Render everything into the folder that is named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--rigs", type=Path, nargs="+", required=True, help="folders of rigs, see docs/synth.md")

@@ -54,6 +54,7 @@ def test_flags_are_pinned_and_explained(verb, capsys) -> None:
     assert all(len(re.sub(r"\(type:.*", "", text, flags=re.DOTALL).split()) > 2 for text in texts), "each has a text"
 
 
+@pytest.mark.slow
 def test_both_spellings_of_a_flag(tmp_path) -> None:
     np.savetxt(tmp_path / "flat.xyz", np.random.default_rng(0).random((300, 3)) * [1, 1, 0])
     for spelling in ("--keep-input", "--keep_input"):
@@ -83,6 +84,7 @@ def test_analyze_the_demo_as_json(tmp_path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_names_that_look_like_flags_and_markup(tmp_path) -> None:
     (tmp_path / "in").mkdir()
     shutil.copy(jobs.DEMO_CLIP, tmp_path / "in/--a-b [red].mp4")
@@ -145,6 +147,7 @@ def test_doctor_says_how_to_get_what_is_missing(monkeypatch, capsys) -> None:
     assert "problems: The package scipy is not installed." in shown
 
 
+@pytest.mark.slow
 def test_upsample_a_file_with_its_attributes(tmp_path) -> None:
     from sentio.points.io import read_cloud
 
@@ -164,6 +167,7 @@ def test_upsample_a_file_with_its_attributes(tmp_path) -> None:
     assert refused.returncode == 1 and "is the source itself" in refused.stderr
 
 
+@pytest.mark.slow
 def test_train_refuses_before_it_begins(tmp_path) -> None:
     done = run("train", str(tmp_path / "none.json"), "--data", str(tmp_path), "--out", str(tmp_path / "run"))
     assert done.returncode == 1 and "Cannot read the recipe" in done.stderr

@@ -49,6 +49,7 @@ def test_reference_rows_frame_the_methods(meshes: Path) -> None:
     assert floor["cd_sum"] == pytest.approx((first + second) / 2)
 
 
+@pytest.mark.slow
 def test_a_shape_scores_the_same_whatever_else_is_in_the_folder(meshes: Path, tmp_path: Path) -> None:
     (tmp_path / "ball.off").write_bytes((meshes / "ball.off").read_bytes())
     alone, together = (evaluate_shapes(folder, {}, points=200, noise=0.01).rows[:2] for folder in (tmp_path, meshes))
@@ -57,6 +58,7 @@ def test_a_shape_scores_the_same_whatever_else_is_in_the_folder(meshes: Path, tm
     assert other[0].scores["cd_sum"] != alone[0].scores["cd_sum"]
 
 
+@pytest.mark.slow
 def test_noise_is_in_units_of_the_radius_and_reaches_the_method(meshes: Path) -> None:
     seen = []
 

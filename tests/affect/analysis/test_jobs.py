@@ -242,6 +242,7 @@ def test_a_defect_in_one_file_is_reported_and_the_rest_goes_on(folder, tmp_path,
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.slow
 def test_interrupted_batch_leaves_whole_files_only(tmp_path, number) -> None:
     """A long video is killed half-way; then --resume completes the batch and skips what was done."""
     (tmp_path / "in").mkdir()

@@ -172,6 +172,7 @@ def test_a_broken_sound_track_costs_no_picture(tmp_path) -> None:
     assert np.isfinite(table["speech"]).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_the_report_of_the_sound_is_complete_when_it_outlasts_the_pictures(tmp_path) -> None:
     path = write_media(tmp_path / "a.mkv", times=steady(10), sound=tone(30.0))
     burst(path, at=0.9, size=3000)
@@ -259,6 +260,7 @@ def test_resume_redoes_what_other_weights_have_made(swapped, tmp_path) -> None:
     assert run(plot=True) == (1, 0)
 
 
+@pytest.mark.slow
 def test_a_batch_without_its_weights_fails_at_once(tmp_path) -> None:
     command = [sys.executable, "-m", "sentio", "analyze", "--demo", "--out", str(tmp_path / "out")]
     done = subprocess.run([*command, "--model", "nobody"], capture_output=True, text=True)

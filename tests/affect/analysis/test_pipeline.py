@@ -94,6 +94,7 @@ def test_header_says_what_made_the_table(demo) -> None:
     assert header["columns"]["time_s"]["unit"] == "s"
 
 
+@pytest.mark.slow
 def test_written_tables_equal_the_one_in_memory(demo, tmp_path) -> None:
     seen: list[float] = []
     record = pipeline.analyze_to(
@@ -139,6 +140,7 @@ def test_rotated_phone_video_is_read_upright(tmp_path) -> None:
         assert np.abs(table[column] - upright[column]).mean() < 10  # the cascade jitters by pixels
 
 
+@pytest.mark.slow
 def test_burst_of_random_bytes_costs_only_its_stretch(tmp_path) -> None:
     whole = write_media(tmp_path / "whole.mp4", times=steady(240), size=(320, 240), gop=12)
     expected = analyze(whole, options=HAAR)["time_s"]
@@ -236,6 +238,7 @@ class Brightness:
         ]
 
 
+@pytest.mark.slow
 def test_a_model_fills_the_affect_columns(demo) -> None:
     model = Brightness()
     table = analyze(DEMO_CLIP, options=HAAR, models=Models(face=model))
@@ -263,6 +266,7 @@ def test_a_failing_model_stops_the_run_with_its_own_error(tmp_path) -> None:
     assert threading.active_count() == before
 
 
+@pytest.mark.slow
 def test_nothing_opens_a_socket(tmp_path) -> None:
     code = (
         "import socket, sys\n"
@@ -310,6 +314,7 @@ def test_rendered_clips(options, clips, name) -> None:
 
 
 @pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.slow
 def test_real_clips(options, shared, name) -> None:
     table = analyzed_whole(shared / "data/affect/clips" / name, options)
     person = table["person"]

@@ -183,6 +183,7 @@ def test_weak_detections_continue_a_person_but_begin_none():
     assert persons(found) == [(0,)] * 30
 
 
+@pytest.mark.slow
 def test_memory_is_bounded():
     tracker = FaceTracker(Squares(), TrackingConfig(memory=5, lost_s=0.1))
     for i in range(400):
@@ -199,6 +200,7 @@ def play(script):
 
 @settings(max_examples=25, deadline=None)
 @given(scripts)
+@pytest.mark.slow
 def test_whoever_comes_and_goes_every_frame_has_one_row_and_nobody_twice(script):
     found = follow(play(script))
     assert [frame.index for frame in found] == list(range(len(script)))
@@ -210,6 +212,7 @@ def test_whoever_comes_and_goes_every_frame_has_one_row_and_nobody_twice(script)
 
 @settings(max_examples=25, deadline=None)
 @given(scripts, scripts, st.booleans())
+@pytest.mark.slow
 def test_the_future_does_not_change_the_past(past, future, lookahead):
     config = TrackingConfig(lookahead=lookahead)
     trackers = [FaceTracker(Squares(), config) for _ in range(2)]
@@ -248,6 +251,7 @@ def test_odd_sizes_are_frames_without_faces(shape):
 # The clip of the package
 
 
+@pytest.mark.slow
 def test_in_the_demo_clip_one_person_leaves_and_returns(detector):
     frames = decode(DEMO)
     found = follow(frames, detector)
@@ -265,6 +269,7 @@ def test_in_the_demo_clip_one_person_leaves_and_returns(detector):
             assert x < eyes[0] < x + width and y < eyes[1] < y + height < image.shape[0]
 
 
+@pytest.mark.slow
 def test_the_demo_clip_is_what_the_tool_draws(monkeypatch):
     monkeypatch.syspath_prepend(DEMO.parents[3] / "tools")
     drawing = pytest.importorskip("draw_demo")
@@ -357,6 +362,7 @@ def test_one_person_with_moving_hands_has_one_id(yunet, shared, clip, frames):
     assert persons(follow(decode(shared / "data/affect/clips" / clip), yunet)) == [(0,)] * frames
 
 
+@pytest.mark.slow
 def test_real_faces_are_told_apart_across_cuts_and_recognised(detector, shared):
     clips = [decode(path)[:60:6] for path in sorted((shared / "data/affect/clips").glob("grid*.mpg"))]
     order = [(0, 0), (1, 0), (0, 1), (2, 0), (3, 0), (1, 1), (4, 0), (5, 0), (2, 1), (4, 1), (5, 1), (3, 1)]
@@ -365,6 +371,7 @@ def test_real_faces_are_told_apart_across_cuts_and_recognised(detector, shared):
     assert persons(found) == [(who,) for who, _ in order for _ in range(5)]
 
 
+@pytest.mark.slow
 def test_a_man_leaves_and_returns_under_the_same_id(yunet, shared):
     frames = decode(shared / "data/affect/clips/face_noface.mov")
     end = frames[-1][1] + 0.04
@@ -372,6 +379,7 @@ def test_a_man_leaves_and_returns_under_the_same_id(yunet, shared):
     assert persons(found) == [(0,)] * 72 + [()] * 97 + [(0,)] * 72
 
 
+@pytest.mark.slow
 def test_a_film_without_faces_has_no_persons(detector, shared):
     frames = decode(shared / "data/affect/clips/nasa_13013.mp4")[:: slowness(detector)]
     assert set(persons(follow(frames, detector))) == {()}
@@ -384,6 +392,7 @@ def test_a_turning_head_is_one_person_whose_yaw_turns(yunet, shared):
     assert max(yaw[:6]) < -30 and min(yaw[11:17]) > 10 and max(yaw[-2:]) < -15  # left, right and back
 
 
+@pytest.mark.slow
 def test_two_real_people_who_cross_keep_their_ids(detector, shared):
     one, two = (decode(shared / f"data/affect/clips/grid_{name}.mpg") for name in ("bbaf2n", "lwbsza"))
     found = follow(((cross(one[i][0], two[i][0], i), i / 25) for i in range(75)), detector)

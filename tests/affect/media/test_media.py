@@ -63,6 +63,7 @@ def test_stamps_are_those_of_the_container(tmp_path):
 
 
 @given(st.lists(st.integers(1, 90_000), min_size=1, max_size=12))
+@pytest.mark.slow
 def test_any_spacing_survives(tmp_path_factory, steps):
     ticks = np.cumsum([0, *steps])
     path = write_media(tmp_path_factory.mktemp("vfr") / "v.mp4", times=list(ticks / 90_000), codec="libx264")
@@ -475,6 +476,7 @@ def test_rendered_clips_in_full(clips):
     assert_whole_pictures(found)
 
 
+@pytest.mark.slow
 def test_real_clips_in_full(shared):
     found = sorted((shared / "data/affect/clips").iterdir())
     assert len(found) >= 12
