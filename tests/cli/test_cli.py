@@ -110,6 +110,7 @@ def test_models_fetch_passes_names_on(monkeypatch, capsys) -> None:
     assert cli.main(["models", "fetch"]) == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "sentio", "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -192,6 +192,7 @@ def test_every_way_of_training_resumes_exactly(tmp_path, changes):
     assert_same_bits(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_bits(tmp_path, whole):
     train(tmp_path / "run", dataclasses.replace(CONFIG, workers=2))
     assert_same_bits(tmp_path / "run", whole)

@@ -35,6 +35,7 @@ def repeat(points: np.ndarray, ratio: float) -> np.ndarray:
     return np.resize(points, (round(ratio * len(points)), 3))
 
 
+@pytest.mark.slow
 def test_reference_rows_frame_the_methods(meshes: Path) -> None:
     result = evaluate_shapes(meshes, {"repeat": repeat}, points=300, ratio=4)
     assert [(row.shape, row.method) for row in result.rows] == [
@@ -122,6 +123,7 @@ def test_midpoints_are_exact_in_number_and_lie_halfway(ratio: float) -> None:
         assert np.abs(dense[:, None] - allowed).max(axis=2).min(axis=1).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_real_shapes_are_sampled_as_evenly_as_by_another_program(shared: Path) -> None:
     """The given truth was made by another implementation of sample elimination."""
     surface = read_mesh(shared / "data/cloud/eval-meshes/horse.off")

@@ -77,6 +77,7 @@ def test_distance_to_faces_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize("name", ["chair", "fandisk", "horse"])
+@pytest.mark.slow
 def test_distance_to_faces_is_that_of_cgal(name: str, shared: Path) -> None:
     pytest.importorskip("trimesh")
     table = np.loadtxt(shared / f"data/cloud/p2f-fixtures/{name}.xyz")

@@ -112,6 +112,7 @@ def test_scenes_are_seen_from_behind_and_above() -> None:
         assert camera.axes[2] @ [1, 0, -1] > 0.9
 
 
+@pytest.mark.slow
 def test_attention_is_drawn_once_a_scale(tmp_path: Path) -> None:
     points = ball(200)
     even, single = np.full((200, 200), 1 / 200), np.zeros((200, 200))

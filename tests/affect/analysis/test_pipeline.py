@@ -128,6 +128,7 @@ def test_variable_rate_keeps_true_times(tmp_path) -> None:
     assert set(table["person"]) == {0}
 
 
+@pytest.mark.slow
 def test_rotated_phone_video_is_read_upright(tmp_path) -> None:
     frames = demo_frames(20)
     upright = analyze(encode(tmp_path / "upright.mp4", frames, steady(20)), options=HAAR)
@@ -154,6 +155,7 @@ def test_burst_of_random_bytes_costs_only_its_stretch(tmp_path) -> None:
     assert table.header["media"]["damage"]
 
 
+@pytest.mark.slow
 def test_faces_in_damaged_pictures_are_marked(tmp_path) -> None:
     path = encode(tmp_path / "demo.mp4", demo_frames(60), steady(60))
     burst(path, at=0.5, size=300)

@@ -223,6 +223,7 @@ def test_frames_are_lazy_and_outlive_the_file(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="needs /proc to weigh the process")
+@pytest.mark.slow
 def test_memory_is_constant_even_without_the_garbage_collector(tmp_path):
     path = write_media(tmp_path / "clip.mp4", times=steady(400), size=(640, 480), options={"preset": "ultrafast"})
 

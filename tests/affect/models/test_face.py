@@ -121,6 +121,7 @@ def test_the_temperature_is_the_best_one():
     assert face.best_temperature(logits, label) == pytest.approx(expected, rel=0.02)
 
 
+@pytest.mark.slow
 def test_calibrating_twice_changes_nothing(pictures):
     method = build().eval()
     data = renders.RenderedFaces(pictures, renders.RendersConfig())

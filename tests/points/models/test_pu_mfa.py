@@ -87,6 +87,7 @@ def test_the_order_of_points_does_not_matter(method):
     assert torch.allclose(plain.unflatten(1, (40, 4))[:, order].flatten(1, 2), shuffled, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_loss_falls_and_every_parameter_learns():
     torch.manual_seed(0)
     method = registry.build("pu-mfa", SMALL)
