@@ -139,6 +139,7 @@ def _box(room: Room, x: float, y: float) -> str:
 
 
 def main() -> None:
+    """The command of the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path, help="SVG file to write")
     write_text(parser.parse_args().picture, draw(rooms()))

@@ -103,6 +103,7 @@ def test_a_fallback_answers_where_the_method_is_silent(root):
         np.testing.assert_array_equal(both.valence_arousal, expected)
 
 
+@pytest.mark.slow
 def test_the_header_names_the_system_and_its_fallback(root):
     data, config = AffectData(root), EvaluationConfig(resamples=0)
     assert evaluate(Bright().eval(), data, config).header["fallback"] is None

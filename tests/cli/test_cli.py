@@ -39,6 +39,7 @@ def test_analyze_the_demo_as_json(tmp_path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_names_that_look_like_flags_and_markup(tmp_path) -> None:
     (tmp_path / "in").mkdir()
     shutil.copy(DEMO_CLIP, tmp_path / "in/--a-b [red].mp4")
@@ -64,6 +65,7 @@ def test_models_fetch_passes_names_on(monkeypatch, capsys) -> None:
     assert cli.main(["models", "fetch"]) == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "sentio", "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -73,6 +75,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert child.wait() == 141
 
 
+@pytest.mark.slow
 def test_train_refuses_before_it_begins(tmp_path) -> None:
     done = run("train", str(tmp_path / "none.json"), "--data", str(tmp_path), "--out", str(tmp_path / "run"))
     assert done.returncode == 1 and "Cannot read the recipe" in done.stderr

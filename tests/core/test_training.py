@@ -31,7 +31,7 @@ PROGRAM = Path(__file__).parents[1] / "helpers" / "fitting.py"
 
 
 def run_child(out, step, number, *launcher):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, *launcher, PROGRAM, out, str(step), number]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
@@ -57,7 +57,6 @@ def assert_same_bits(a, b):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run that nothing disturbed."""
-    torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("whole") / "run"
     train(out)
     return out
@@ -78,6 +77,7 @@ def killed(killed_once, tmp_path):
 
 
 @pytest.mark.parametrize("step", [2, 8, 28])  # before the first checkpoint, in the middle of an epoch, near the end
+@pytest.mark.slow
 def test_a_run_killed_in_an_epoch_and_resumed_ends_with_the_same_bits(tmp_path, whole, step):
     killed = run_child(tmp_path / "run", step, "SIGKILL")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -86,6 +86,7 @@ def test_a_run_killed_in_an_epoch_and_resumed_ends_with_the_same_bits(tmp_path, 
     assert_same_bits(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_resume_takes_up_only_the_items_that_are_left(killed):
     data = Data()
     train(killed, resume=True, data=data)
@@ -93,6 +94,7 @@ def test_resume_takes_up_only_the_items_that_are_left(killed):
     assert [index for epoch, index in data.dataset.seen if epoch == 3] == epoch_order(50, 3, CONFIG.seed)[30:].tolist()
 
 
+@pytest.mark.slow
 def test_interrupt_saves_at_the_end_of_the_step_and_says_how_to_go_on(tmp_path, whole):
     stopped = run_child(tmp_path / "run", 13, "SIGINT")
     assert stopped.returncode != 0
@@ -180,6 +182,7 @@ class Stopping(Data):
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
 )
+@pytest.mark.slow
 def test_every_way_of_training_resumes_exactly(tmp_path, changes):
     config = dataclasses.replace(CONFIG, **changes)
     train(tmp_path / "whole", config)
@@ -189,6 +192,7 @@ def test_every_way_of_training_resumes_exactly(tmp_path, changes):
     assert_same_bits(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_bits(tmp_path, whole):
     train(tmp_path / "run", dataclasses.replace(CONFIG, workers=2))
     assert_same_bits(tmp_path / "run", whole)
@@ -319,9 +323,9 @@ def test_bf16_trains_and_keeps_32_bit_weights_and_labels(tmp_path):
             return {"square": ((self(batch).float() - batch.y) ** 2).mean()}
 
     net = Watching()
-    fit(net, Data(), dataclasses.replace(CONFIG, precision="bf16-mixed"), tmp_path)
+    fit(net, Data(), dataclasses.replace(CONFIG, precision="bf16-mixed", lr=0.05), tmp_path)
     history = json.loads((tmp_path / "metrics.json").read_text())["history"]
-    assert history[-1]["mse"] < 0.9 * history[0]["mse"]
+    assert history[-1]["mse"] < 0.9 * history[0]["mse"], history
     assert net.head.weight.dtype == torch.float32
 
 
@@ -333,13 +337,14 @@ def test_two_threads_give_the_same_bits_twice(tmp_path):
             rows = torch.arange(300_000) % 8
             return {"lookup": (self.head.weight[0, rows] * torch.linspace(0, 1, 300_000)).sum() * batch.x.mean()}
 
+    threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         runs = [Lookup(), Lookup()]
         for number, net in enumerate(runs):
             fit(net, Data(), dataclasses.replace(CONFIG, epochs=1), tmp_path / str(number))
     finally:
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
     assert torch.equal(runs[0].head.weight, runs[1].head.weight)
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -414,6 +419,7 @@ def test_random_states_come_back():
     assert drawn == [(random.gauss(0, 1), random.random(), np.random.normal(), float(torch.rand(()))) for _ in range(3)]
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_step_stop_together_and_resume(tmp_path):
     """Two processes with batches of 5 do what one does with batches of 10; a signal to one of them stops both."""
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")

@@ -35,6 +35,7 @@ def repeat(points: np.ndarray, ratio: float) -> np.ndarray:
     return np.resize(points, (round(ratio * len(points)), 3))
 
 
+@pytest.mark.slow
 def test_reference_rows_frame_the_methods(meshes: Path) -> None:
     result = evaluate_shapes(meshes, {"repeat": repeat}, points=300, ratio=4)
     assert [(row.shape, row.method) for row in result.rows] == [
@@ -49,6 +50,7 @@ def test_reference_rows_frame_the_methods(meshes: Path) -> None:
     assert floor["cd_sum"] == pytest.approx((first + second) / 2)
 
 
+@pytest.mark.slow
 def test_a_shape_scores_the_same_whatever_else_is_in_the_folder(meshes: Path, tmp_path: Path) -> None:
     (tmp_path / "ball.off").write_bytes((meshes / "ball.off").read_bytes())
     alone, together = (evaluate_shapes(folder, {}, points=200, noise=0.01).rows[:2] for folder in (tmp_path, meshes))
@@ -57,6 +59,7 @@ def test_a_shape_scores_the_same_whatever_else_is_in_the_folder(meshes: Path, tm
     assert other[0].scores["cd_sum"] != alone[0].scores["cd_sum"]
 
 
+@pytest.mark.slow
 def test_noise_is_in_units_of_the_radius_and_reaches_the_method(meshes: Path) -> None:
     seen = []
 
@@ -120,6 +123,7 @@ def test_midpoints_are_exact_in_number_and_lie_halfway(ratio: float) -> None:
         assert np.abs(dense[:, None] - allowed).max(axis=2).min(axis=1).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_real_shapes_are_sampled_as_evenly_as_by_another_program(shared: Path) -> None:
     """The given truth was made by another implementation of sample elimination."""
     surface = read_mesh(shared / "data/cloud/eval-meshes/horse.off")

@@ -77,6 +77,7 @@ def test_distance_to_faces_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize("name", ["chair", "fandisk", "horse"])
+@pytest.mark.slow
 def test_distance_to_faces_is_that_of_cgal(name: str, shared: Path) -> None:
     pytest.importorskip("trimesh")
     table = np.loadtxt(shared / f"data/cloud/p2f-fixtures/{name}.xyz")
@@ -105,6 +106,7 @@ def cylinder(radius: float, height: float) -> Surface:
     return Surface(vertices, np.concatenate([np.column_stack([a, b, a + 100]), np.column_stack([b, b + 100, a + 100])]))
 
 
+@pytest.mark.slow
 def test_uniformity_ranks_even_random_and_clumped_points() -> None:
     tube = cylinder(1, 4)
     even, random = tube.sample_evenly(4000, seed=0).points, tube.sample(4000, seed=0).points
@@ -113,6 +115,7 @@ def test_uniformity_ranks_even_random_and_clumped_points() -> None:
     assert 3 * scores[0] < scores[1] < scores[2]
 
 
+@pytest.mark.slow
 def test_uniformity_does_not_count_the_other_side_of_a_sheet() -> None:
     outer, inner = cylinder(1, 4), cylinder(0.999, 4)
     points = np.concatenate([side.sample_evenly(4000, seed=i).points for i, side in enumerate((outer, inner))])

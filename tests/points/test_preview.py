@@ -75,6 +75,7 @@ def test_before_and_after_share_viewpoint_and_splats(tmp_path: Path) -> None:
     assert abs(columns.mean() - preview.PANEL[0] / 2) < 20
 
 
+@pytest.mark.slow
 def test_pictures_are_repeatable_and_do_not_depend_on_place_or_scale(tmp_path: Path) -> None:
     points = np.round(ball(500) * [1, 0.7, 0.3], 6)
     for name, moved in (("a", points), ("b", points), ("c", points * 1000 + [412345.0, 5312345.0, 431.0])):
@@ -111,6 +112,7 @@ def test_scenes_are_seen_from_behind_and_above() -> None:
         assert camera.axes[2] @ [1, 0, -1] > 0.9
 
 
+@pytest.mark.slow
 def test_attention_is_drawn_once_a_scale(tmp_path: Path) -> None:
     points = ball(200)
     even, single = np.full((200, 200), 1 / 200), np.zeros((200, 200))
@@ -132,6 +134,7 @@ def test_an_unwritable_picture_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["lidar/kitti_000008.bin", "lidar/nuscenes_LIDAR_TOP.pcd.bin", "scans/milk.pcd"])
+@pytest.mark.slow
 def test_real_scans_fill_the_picture(name: str, shared: Path, tmp_path: Path) -> None:
     cloud = read_cloud(shared / "data/cloud" / name)
     draw_preview(cloud, cloud, tmp_path / "a.png")

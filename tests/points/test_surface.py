@@ -27,6 +27,7 @@ def random_surface(faces: int, seed: int, *, degenerate: bool = False) -> Surfac
 
 @settings(max_examples=30, deadline=None)
 @given(faces=st.integers(1, 60), seed=st.integers(0, 2**31), degenerate=st.booleans())
+@pytest.mark.slow
 def test_no_place_on_any_triangle_is_closer(faces: int, seed: int, degenerate: bool) -> None:
     surface = random_surface(faces, seed, degenerate=degenerate and faces > 3)
     queries = np.random.default_rng(seed + 1).normal(size=(20, 3)) * 2

@@ -36,6 +36,7 @@ def test_items_depend_on_seed_epoch_and_index_alone():
     assert not np.array_equal(first[1][0]["queries"], second[1][0]["queries"])
 
 
+@pytest.mark.slow
 def test_targets_are_the_closest_points_of_the_mesh():
     dataset = clouds(clean=1.0)
     surface = procedural(1)
@@ -78,6 +79,7 @@ def test_joined_patches_have_shifted_indices():
     assert torch.equal(batch.neighbours[:, 0], torch.arange(len(batch.points)))
 
 
+@pytest.mark.slow
 def test_models_train_from_a_folder_of_meshes(meshes):
     for name, values, kind in (("pu-any", QUERIES, QueryBatch), ("pu-mfa", PATCHES, PatchBatch)):
         method = registry.build(name, {"channels": 16, "neighbours": 6})

@@ -25,12 +25,14 @@ def distinct(points):
 
 @pytest.mark.parametrize("model", ["pu-any", "pu-mfa"])
 @pytest.mark.parametrize("ratio", [1.0, 1.5, 4.0, 7.3])
+@pytest.mark.slow
 def test_exact_counts_without_duplicates(cloud, model, ratio):
     dense = upsample(cloud, ratio, model=model)
     assert dense.shape == (round(400 * ratio), 3) and dense.dtype == np.float64
     assert distinct(dense) == len(dense)
 
 
+@pytest.mark.slow
 def test_counts_by_number_up_and_down(cloud):
     for count in (1, 57, 1001, 6400):
         assert len(upsample(cloud, count=count)) == count
@@ -71,6 +73,7 @@ def test_noise_is_reduced():
     assert miss(upsample(noisy)) < 0.8 * miss(noisy)
 
 
+@pytest.mark.slow
 def test_result_does_not_depend_on_tiles_chunks_or_threads(cloud, monkeypatch):
     whole = upsample(cloud, 5)
     for tile, chunk, cores in ((100, 37, 1), (57, 513, 3)):

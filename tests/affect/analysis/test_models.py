@@ -79,6 +79,7 @@ def test_faces_that_are_no_use_are_scored_all_the_same(tmp_path) -> None:
     assert row["reason"] == "blurred" and row["valence"] is not None and row["au_1"] is not None
 
 
+@pytest.mark.slow
 def test_what_comes_later_changes_nothing_before(demo) -> None:
     cut = analyze(DEMO_CLIP, options=Options(detector="haar", end=3.0))
     undecided = 8  # frames for which new faces are held back
@@ -111,6 +112,7 @@ def test_the_voice_of_a_frame_is_the_newest_that_is_not_later(demo, tiny_models)
             assert row["voice_valence"] is row["voice_arousal"] is row["voice_expression"] is None
 
 
+@pytest.mark.slow
 def test_two_persons_have_scores_of_their_own_and_one_voice(tmp_path) -> None:
     with open_media(DEMO_CLIP) as media:
         frames = [frame.image for frame in media if frame.index < 20]
@@ -164,6 +166,7 @@ def test_pictures_without_sound_have_no_voice(tmp_path) -> None:
         assert all(table.arrow[column.name].null_count == len(table) == count for column in VOICE)
 
 
+@pytest.mark.slow
 def test_a_broken_sound_track_costs_no_picture(tmp_path) -> None:
     noise = np.random.default_rng(0).normal(0, 0.2, 12 * 48_000).astype(np.float32)
     path = write_media(tmp_path / "a.mkv", times=steady(300), sound=noise, container={"cluster_time_limit": "500"})
@@ -176,6 +179,7 @@ def test_a_broken_sound_track_costs_no_picture(tmp_path) -> None:
     assert np.isfinite(table["speech"]).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_the_report_of_the_sound_is_complete_when_it_outlasts_the_pictures(tmp_path) -> None:
     path = write_media(tmp_path / "a.mkv", times=steady(10), sound=tone(30.0))
     burst(path, at=0.9, size=3000)
@@ -263,6 +267,7 @@ def test_resume_redoes_what_other_weights_have_made(swapped, tmp_path) -> None:
     assert run("csv", "plot") == "done"
 
 
+@pytest.mark.slow
 def test_a_batch_without_its_weights_fails_at_once(tmp_path) -> None:
     command = [sys.executable, "-m", "sentio", "analyze", "--demo", "--out", str(tmp_path / "out")]
     done = subprocess.run([*command, "--model", "nobody"], capture_output=True, text=True)

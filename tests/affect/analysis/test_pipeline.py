@@ -95,6 +95,7 @@ def test_header_says_what_made_the_table(demo) -> None:
     assert header["columns"]["time_s"]["unit"] == "s"
 
 
+@pytest.mark.slow
 def test_written_tables_equal_the_one_in_memory(demo, tmp_path) -> None:
     seen: list[float] = []
     record = Analysis(tmp_path, HAAR, ("parquet", "jsonl")).write(tmp_path, DEMO_CLIP, seen.append)
@@ -121,6 +122,7 @@ def test_variable_rate_keeps_true_times(tmp_path) -> None:
     assert set(table["person"]) == {0}
 
 
+@pytest.mark.slow
 def test_rotated_phone_video_is_read_upright(tmp_path) -> None:
     frames = demo_frames(20)
     upright = analyze(encode(tmp_path / "upright.mp4", frames, steady(20)), options=HAAR)
@@ -133,6 +135,7 @@ def test_rotated_phone_video_is_read_upright(tmp_path) -> None:
         assert np.abs(table[column] - upright[column]).mean() < 10  # the cascade jitters by pixels
 
 
+@pytest.mark.slow
 def test_burst_of_random_bytes_costs_only_its_stretch(tmp_path) -> None:
     whole = write_media(tmp_path / "whole.mp4", times=steady(240), size=(320, 240), gop=12)
     expected = analyze(whole, options=HAAR)["time_s"]
@@ -146,6 +149,7 @@ def test_burst_of_random_bytes_costs_only_its_stretch(tmp_path) -> None:
     assert table.header["media"]["damage"]
 
 
+@pytest.mark.slow
 def test_faces_in_damaged_pictures_are_marked(tmp_path) -> None:
     path = encode(tmp_path / "demo.mp4", demo_frames(60), steady(60))
     burst(path, at=0.5, size=300)
@@ -273,6 +277,7 @@ class Brightness:
         ]
 
 
+@pytest.mark.slow
 def test_a_model_fills_the_affect_columns(demo) -> None:
     model = Brightness()
     table = analyze(DEMO_CLIP, options=HAAR, models=Models(face=model))
@@ -300,6 +305,7 @@ def test_a_failing_model_stops_the_run_with_its_own_error(tmp_path) -> None:
     assert threading.active_count() == before
 
 
+@pytest.mark.slow
 def test_nothing_opens_a_socket(tmp_path) -> None:
     code = (
         "import socket, sys\n"
@@ -316,11 +322,11 @@ def test_nothing_opens_a_socket(tmp_path) -> None:
 
 
 @pytest.fixture(scope="session", params=NAMES)
-def options(request, shared, tmp_path_factory) -> Options:
+def options(request, tmp_path_factory) -> Options:
     """All detectors; YuNet as if it had been fetched."""
     if request.param == "yunet":
         cache = tmp_path_factory.mktemp("cache")
-        shutil.copy(shared / "data/affect/models/yunet/yunet_n_dynamic.onnx", cache)
+        shutil.copy(request.getfixturevalue("shared") / "data/affect/models/yunet/yunet_n_dynamic.onnx", cache)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SENTIO_CACHE", str(cache))
             yield Options(detector="yunet")
@@ -333,9 +339,36 @@ OTHERS = ["single_face.mp4", "face_noface.mov", "nasa_13013.mp4", "book.mkv", "y
 CLIPS = [*GRID, *OTHERS, "head-pose-face-detection-female.gif"]
 
 
+RENDERED = {"talking": {0}, "pair": {0, 1}, "returning": {0}, "empty": set()}
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_rendered_clips(options, clips, name) -> None:
+    table = analyzed_whole(clips / f"{name}.mp4", options)
+    person = table["person"]
+    assert set(person[~np.isnan(person)]) == RENDERED[name]
+    present = {frame for frame, who in zip(table["frame"], person, strict=True) if who == 0}
+    assert len(present) == {"talking": 75, "pair": 50, "returning": pytest.approx(63, abs=6), "empty": 0}[name]
+
+
 @pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.slow
 def test_real_clips(options, shared, name) -> None:
-    path = shared / "data/affect/clips" / name
+    table = analyzed_whole(shared / "data/affect/clips" / name, options)
+    person = table["person"]
+    persons, present = set(person[~np.isnan(person)]), ~np.isnan(person)
+    if name.startswith(("grid", "single")):
+        assert present.all() and persons == {0}
+    if name == "face_noface.mov":
+        assert persons == {0}
+        assert np.count_nonzero(np.diff(present.astype(int)) == 1) + present[0] >= 1
+        assert not present.all()
+    if name.startswith("nasa") and options.detector != "haar":
+        assert persons == set()
+
+
+def analyzed_whole(path: Path, options: Options) -> Table:
+    """The table of a clip, which has every frame at its time and nobody twice in one."""
     table = analyze(path, options=options)
     with av.open(str(path)) as container:
         best = container.streams.best("video")  # one of the clips has a second, smaller stream
@@ -344,13 +377,4 @@ def test_real_clips(options, shared, name) -> None:
     assert sorted(set(frames)) == list(range(len(stamps)))
     assert np.allclose(sorted(set(times)), np.array(stamps, float))
     assert len({*zip(frames, person, strict=True)}) == len(table), "one row for each frame and person"
-    persons = set(person[~np.isnan(person)])
-    if name.startswith(("grid", "single")):
-        assert list(person) == [0] * len(stamps)
-    if name == "face_noface.mov":
-        present = ~np.isnan(person)
-        assert persons == {0}
-        assert np.count_nonzero(np.diff(present.astype(int)) == 1) + present[0] >= 1
-        assert not present.all()
-    if name.startswith("nasa") and options.detector != "haar":
-        assert persons == set()
+    return table

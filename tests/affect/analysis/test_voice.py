@@ -7,7 +7,7 @@ from scipy.signal import lfilter
 from media import tone
 from sentio.affect.analysis import voice
 from sentio.affect.labels import EXPRESSIONS
-from sentio.affect.media import AudioBlock
+from sentio.affect.media import AudioBlock, open_media
 from sentio.core import weights
 from sentio.core.errors import InputError
 
@@ -181,9 +181,15 @@ def test_what_is_no_window_is_refused(model, bad):
         model.score(bad)
 
 
-def test_real_speech_is_heard_and_the_pause_before_it_is_not(model, shared):
-    from sentio.affect.media import open_media
+def test_speech_of_a_clip_is_heard_and_the_pause_before_it_is_not(model, clips):
+    with open_media(clips / "talking.mp4") as media:
+        sound, start_s = media.waveform()
+    rows = list(voice.scores([AudioBlock(start_s, sound)], model))
+    assert all(row.valence is None for row in rows if row.time_s <= 0.5)
+    assert np.mean([row.valence is not None for row in rows if row.time_s > 0.8]) > 0.8
 
+
+def test_real_speech_is_heard_and_the_pause_before_it_is_not(model, shared):
     with open_media(shared / "data/affect/speech/jfk.flac") as media:
         sound = media.waveform()[0]
     rows = all_scores([AudioBlock(0, np.concatenate([np.zeros(32_000, np.float32), sound]))], model)

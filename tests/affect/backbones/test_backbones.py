@@ -137,6 +137,7 @@ def test_the_small_encoder_is_small_and_starts_as_its_shortcuts():
 
 
 @pytest.mark.parametrize("kind", [ResNeXt34, SmallResNet])
+@pytest.mark.slow
 def test_frames_do_not_influence_each_other_in_eval_mode(kind):
     torch.manual_seed(0)
     model = kind().eval()

@@ -3,6 +3,7 @@ import shutil
 
 import av
 import numpy as np
+import pytest
 
 from corner import Corner
 from sentio.affect.data.check import check
@@ -15,6 +16,7 @@ def whats(report, level=None):
     return [problem.what for problem in report.problems if level in (None, problem.level)]
 
 
+@pytest.mark.slow
 def test_a_sound_folder(drawn):
     report = check(drawn, images=None)
     assert report.problems == [] and report.usable()
@@ -32,6 +34,7 @@ def test_a_sound_folder(drawn):
     assert 0 < part.usable["expression"] < part.labelled["expression"]
 
 
+@pytest.mark.slow
 def test_text_and_json_tell_the_same(drawn):
     report = check(drawn)
     values = json.loads(json.dumps(report.to_dict(), allow_nan=False))

@@ -63,6 +63,7 @@ def folders(copy):
     return scan(copy).crops
 
 
+@pytest.mark.slow
 def test_every_crop_has_its_features(tmp_path, folders):
     store = FeatureStore(tmp_path / "store", MeanColour())
     assert extract_faces(store, folders) == []

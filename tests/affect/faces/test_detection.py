@@ -1,3 +1,5 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -85,8 +87,8 @@ def test_blending_is_the_mean_of_close_candidates_weighted_by_score():
     assert np.allclose(face.landmarks, 0.5)
 
 
-def test_blending_steadies_the_landmarks(yunet, shared):
-    image, _ = next(photographs(shared))
+def test_blending_steadies_the_landmarks(yunet, clips):
+    image, _ = next(portraits(clips))
     blended, single = [], []
     for seed in range(12):
         x, y = np.random.default_rng(seed).integers(0, 40, 2)
@@ -99,6 +101,29 @@ def test_blending_steadies_the_landmarks(yunet, shared):
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (20, 300), (33, 31), (240, 320)])
 def test_a_picture_without_a_face_gives_nothing(detector, shape):
     assert detector(np.full((*shape, 3), 120, np.uint8)) == []
+
+
+def portraits(clips):
+    """The rendered faces with their true eyes, noses and corners of mouths (5, 2)."""
+    for name, points in json.loads((clips / "portraits.json").read_text()).items():
+        yield cv2.cvtColor(cv2.imread(str(clips / name)), cv2.COLOR_BGR2RGB), np.array(points)
+
+
+def test_landmarks_lie_on_rendered_eyes_and_mouths(detector, clips):
+    errors = []
+    for image, truth in portraits(clips):
+        (face,) = detector(image)
+        assert 0.7 <= face.score <= 1
+        errors.append(np.linalg.norm(face.landmarks - truth, axis=1) / np.linalg.norm(truth[1] - truth[0]))
+    assert len(errors) == 8 and np.mean(errors) < 0.15 and np.max(errors) < 0.4
+
+
+def test_landmarks_follow_a_rendered_head_that_leans(detector, clips):
+    for image, truth in list(portraits(clips))[:4]:
+        lean = cv2.getRotationMatrix2D((160, 160), -12, 1)
+        turned = cv2.warpAffine(image, lean, (320, 320), borderMode=cv2.BORDER_REPLICATE)
+        eyes = detector(turned)[0].landmarks[:2] - truth[:2] @ lean[:, :2].T - lean[:, 2]
+        assert np.linalg.norm(eyes, axis=1).max() < 0.3 * np.linalg.norm(truth[1] - truth[0])
 
 
 def photographs(shared):
@@ -129,7 +154,7 @@ def test_landmarks_follow_a_leaning_head(detector, shared):
         assert np.linalg.norm(eyes, axis=1).max() < 0.15 * np.linalg.norm(truth[1] - truth[0])
 
 
-def test_smaller_faces_are_left_out(detector, shared):
-    image, _ = next(photographs(shared))
+def test_smaller_faces_are_left_out(detector, clips):
+    image, _ = next(portraits(clips))
     face = detector(image)[0]
     assert detector(image, smallest=face.box[2] * 0.8) and not detector(image, smallest=face.box[2] * 1.7)

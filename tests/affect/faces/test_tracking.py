@@ -17,6 +17,8 @@ from sentio.core.errors import InputError
 
 DEMO = Path(sentio.__file__).parent / "assets" / "demo.mp4"
 CAUSAL = TrackingConfig(lookahead=False)
+EXACT = ("builtin", "yunet")
+"""Detectors that find faces which are turned or half hidden; the cascades lose them."""
 
 
 def follow(frames, detector=None, config=None):
@@ -183,6 +185,7 @@ def test_weak_detections_continue_a_person_but_begin_none():
     assert persons(found) == [(0,)] * 30
 
 
+@pytest.mark.slow
 def test_memory_is_bounded():
     tracker = FaceTracker(Squares(), TrackingConfig(memory=5, lost_s=0.1))
     for i in range(400):
@@ -199,6 +202,7 @@ def play(script):
 
 @settings(max_examples=25, deadline=None)
 @given(scripts)
+@pytest.mark.slow
 def test_whoever_comes_and_goes_every_frame_has_one_row_and_nobody_twice(script):
     found = follow(play(script))
     assert [frame.index for frame in found] == list(range(len(script)))
@@ -210,6 +214,7 @@ def test_whoever_comes_and_goes_every_frame_has_one_row_and_nobody_twice(script)
 
 @settings(max_examples=25, deadline=None)
 @given(scripts, scripts, st.booleans())
+@pytest.mark.slow
 def test_the_future_does_not_change_the_past(past, future, lookahead):
     config = TrackingConfig(lookahead=lookahead)
     trackers = [FaceTracker(Squares(), config) for _ in range(2)]
@@ -248,6 +253,7 @@ def test_odd_sizes_are_frames_without_faces(shape):
 # The clip of the package
 
 
+@pytest.mark.slow
 def test_in_the_demo_clip_one_person_leaves_and_returns(detector):
     frames = decode(DEMO)
     found = follow(frames, detector)
@@ -265,6 +271,7 @@ def test_in_the_demo_clip_one_person_leaves_and_returns(detector):
             assert x < eyes[0] < x + width and y < eyes[1] < y + height < image.shape[0]
 
 
+@pytest.mark.slow
 def test_the_demo_clip_is_what_the_tool_draws(monkeypatch):
     monkeypatch.syspath_prepend(DEMO.parents[3] / "tools")
     drawing = pytest.importorskip("draw_demo")
@@ -291,6 +298,56 @@ def test_landmarks_lie_on_the_drawn_eyes(detector, monkeypatch):
     assert np.mean(errors) < 0.06 and np.max(errors) < 0.15
 
 
+# Rendered clips: who is where is known, and the pictures are those of faces
+
+
+def test_a_rendered_speaker_has_one_id_through_the_clip(detector, clips):
+    found = follow(decode(clips / "talking.mp4"), detector)
+    assert persons(found) == [(0,)] * 75
+    assert all(face.quality.value > 0.6 and not face.quality.reason for frame in found for face in frame.faces)
+
+
+def test_two_rendered_people_side_by_side_are_two_persons(detector, clips):
+    found = follow(decode(clips / "pair.mp4"), detector)
+    assert persons(found) == [(0, 1)] * 50
+    for frame in found:
+        left, right = sorted(face.box[0] + face.box[2] / 2 for face in frame.faces)
+        assert left < 130 and right > 190
+
+
+def test_who_leaves_a_rendered_clip_returns_under_the_same_id(detector, clips):
+    found = persons(follow(decode(clips / "returning.mp4"), detector))
+    gap = [index for index, ids in enumerate(found) if not ids]
+    assert set(found) == {(0,), ()} and gap == list(range(gap[0], gap[-1] + 1))
+    assert 33 <= gap[0] <= 42 and 66 <= gap[-1] <= 77
+
+
+@pytest.mark.parametrize("detector", EXACT, indirect=True)
+def test_a_rendered_head_that_turns_is_one_person_whose_yaw_turns(detector, clips):
+    found = follow(decode(clips / "turning.mp4"), detector)
+    assert persons(found) == [(0,)] * 75
+    yaw = [frame.faces[0].quality.pose.yaw for frame in found]
+    assert max(abs(yaw[0]), abs(yaw[-1])) < 15 and min(yaw[15:22]) > 20 and max(yaw[53:60]) < -20
+
+
+@pytest.mark.parametrize("detector", EXACT, indirect=True)
+def test_two_rendered_people_who_cross_keep_their_ids(detector, clips):
+    found = follow(decode(clips / "crossing.mp4"), detector)
+    first, last = ({face.person: face.box[0] for face in found[index].faces} for index in (0, -1))
+    assert set(first) == set(last) == {0, 1} == {person for ids in persons(found) for person in ids}
+    assert (first[0] < first[1]) != (last[0] < last[1])
+
+
+@pytest.mark.parametrize("detector", EXACT, indirect=True)
+def test_rendered_people_are_told_apart_across_cuts_and_recognised(detector, clips):
+    found = follow(decode(clips / "cuts.mp4"), detector)
+    assert persons(found) == [(who,) for who in (0, 1, 0, 2, 3, 1, 3, 2) for _ in range(6)]
+
+
+def test_a_rendered_wall_has_no_persons(detector, clips):
+    assert set(persons(follow(decode(clips / "empty.mp4"), detector))) == {()}
+
+
 # Real clips
 
 
@@ -307,6 +364,7 @@ def test_one_person_with_moving_hands_has_one_id(yunet, shared, clip, frames):
     assert persons(follow(decode(shared / "data/affect/clips" / clip), yunet)) == [(0,)] * frames
 
 
+@pytest.mark.slow
 def test_real_faces_are_told_apart_across_cuts_and_recognised(detector, shared):
     clips = [decode(path)[:60:6] for path in sorted((shared / "data/affect/clips").glob("grid*.mpg"))]
     order = [(0, 0), (1, 0), (0, 1), (2, 0), (3, 0), (1, 1), (4, 0), (5, 0), (2, 1), (4, 1), (5, 1), (3, 1)]
@@ -315,6 +373,7 @@ def test_real_faces_are_told_apart_across_cuts_and_recognised(detector, shared):
     assert persons(found) == [(who,) for who, _ in order for _ in range(5)]
 
 
+@pytest.mark.slow
 def test_a_man_leaves_and_returns_under_the_same_id(yunet, shared):
     frames = decode(shared / "data/affect/clips/face_noface.mov")
     end = frames[-1][1] + 0.04
@@ -322,6 +381,7 @@ def test_a_man_leaves_and_returns_under_the_same_id(yunet, shared):
     assert persons(found) == [(0,)] * 72 + [()] * 97 + [(0,)] * 72
 
 
+@pytest.mark.slow
 def test_a_film_without_faces_has_no_persons(detector, shared):
     frames = decode(shared / "data/affect/clips/nasa_13013.mp4")[:: slowness(detector)]
     assert set(persons(follow(frames, detector))) == {()}
@@ -334,6 +394,7 @@ def test_a_turning_head_is_one_person_whose_yaw_turns(yunet, shared):
     assert max(yaw[:6]) < -30 and min(yaw[11:17]) > 10 and max(yaw[-2:]) < -15  # left, right and back
 
 
+@pytest.mark.slow
 def test_two_real_people_who_cross_keep_their_ids(detector, shared):
     one, two = (decode(shared / f"data/affect/clips/grid_{name}.mpg") for name in ("bbaf2n", "lwbsza"))
     found = follow(((cross(one[i][0], two[i][0], i), i / 25) for i in range(75)), detector)

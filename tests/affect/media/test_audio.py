@@ -202,14 +202,22 @@ def test_sound_without_pictures_and_pictures_without_sound(tmp_path):
         assert (len(samples), start_s) == (0, 0.0)
 
 
+def test_speech_has_the_length_of_its_clip(clips):
+    assert_whole_sound(clips / "talking.mp4")
+
+
 def test_real_speech_has_the_length_of_its_clip(shared):
     for path in sorted((shared / "data/affect/clips").glob("grid_*.mpg")):
-        media = open_media(path)
-        samples, start_s = media.waveform()
-        with av.open(str(path)) as container:
-            frames = list(container.decode(audio=0))
-        seconds = sum(frame.samples for frame in frames) / frames[0].sample_rate
-        assert len(samples) / SAMPLE_RATE == pytest.approx(seconds, abs=0.001)
-        assert start_s == pytest.approx(frames[0].time)
-        assert 0.01 < np.sqrt(np.mean(samples**2)) < 0.5
-        assert not media.audio_damage
+        assert_whole_sound(path)
+
+
+def assert_whole_sound(path):
+    media = open_media(path)
+    samples, start_s = media.waveform()
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    seconds = sum(frame.samples for frame in frames) / frames[0].sample_rate
+    assert len(samples) / SAMPLE_RATE == pytest.approx(seconds, abs=0.001)
+    assert start_s == pytest.approx(frames[0].time)
+    assert 0.01 < np.sqrt(np.mean(samples**2)) < 0.5
+    assert not media.audio_damage

@@ -82,6 +82,7 @@ def plain_loop(path: Path) -> Iterator[object]:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mov", "ts", "flv", "webm", "mpg", "avi"])
+@pytest.mark.slow
 def test_shown_and_lost_add_up(tmp_path, suffix):
     codec = {"webm": "libvpx", "mpg": "mpeg1video", "avi": "mpeg4"}.get(suffix, "libx264")
     base = Fraction(1, 30) if suffix in ("mpg", "avi") else Fraction(1, 90_000)

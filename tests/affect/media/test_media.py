@@ -63,6 +63,7 @@ def test_stamps_are_those_of_the_container(tmp_path):
 
 
 @given(st.lists(st.integers(1, 90_000), min_size=1, max_size=12))
+@pytest.mark.slow
 def test_any_spacing_survives(tmp_path_factory, steps):
     ticks = np.cumsum([0, *steps])
     path = write_media(tmp_path_factory.mktemp("vfr") / "v.mp4", times=list(ticks / 90_000), codec="libx264")
@@ -222,6 +223,7 @@ def test_frames_are_lazy_and_outlive_the_file(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="needs /proc to weigh the process")
+@pytest.mark.slow
 def test_memory_is_constant_even_without_the_garbage_collector(tmp_path):
     path = write_media(tmp_path / "clip.mp4", times=steady(400), size=(640, 480), options={"preset": "ultrafast"})
 
@@ -466,13 +468,24 @@ def test_cover_art_is_no_video(tmp_path):
     assert (info.has_video, info.has_audio) == (False, True)
 
 
-# Real clips
+# Clips of people
 
 
+def test_rendered_clips_in_full(clips):
+    found = sorted(clips.glob("*.mp4"))
+    assert len(found) == 7
+    assert_whole_pictures(found)
+
+
+@pytest.mark.slow
 def test_real_clips_in_full(shared):
-    clips = sorted((shared / "data/affect/clips").iterdir())
-    assert len(clips) >= 12
-    for path in clips:
+    found = sorted((shared / "data/affect/clips").iterdir())
+    assert len(found) >= 12
+    assert_whole_pictures(found)
+
+
+def assert_whole_pictures(paths):
+    for path in paths:
         with av.open(str(path)) as container:
             counted = sum(1 for _ in container.decode(container.streams.best("video")))
         with open_media(path) as media:

@@ -208,6 +208,7 @@ def test_views_are_drawn_for_each_picture_or_once_for_the_batch():
     torch.testing.assert_close(gradient("sample"), views, atol=0, rtol=0)  # the seed repeats them
 
 
+@pytest.mark.slow
 def test_views_keep_the_asked_for_share_of_the_picture():
     views = gradient("sample", 500, smallest=0.8)
     plain = views[(views[:, 2] - 0.5).abs().amax((1, 2)) < 1e-3]
@@ -215,6 +216,7 @@ def test_views_keep_the_asked_for_share_of_the_picture():
     assert 0.75 < (width * height).min() < 0.9  # half a pixel is lost at every side
 
 
+@pytest.mark.slow
 def test_the_draws_have_the_published_frequencies():
     views = gradient("sample", 1000)
     grey = ((views[:, 0] - views[:, 2]).abs().amax((1, 2)) < 1e-3).float().mean()
@@ -231,6 +233,7 @@ def test_the_draws_have_the_published_frequencies():
     assert 0.7 < ratio.min() < 0.8 and 1.25 < ratio.max() < 1.42
 
 
+@pytest.mark.slow
 def test_resnet_50_is_the_reference_implementation_of_another_library():
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -285,6 +288,7 @@ def lsd(tmp_path_factory):
 SHORT = FitConfig(steps=2, batch_size=6, optimizer="lars", lr=0.2, weight_decay=1.5e-6, momentum=0.0, log_every=1)
 
 
+@pytest.mark.slow
 def test_both_stages_run_from_their_recipes(lsd, tmp_path):
     first, second = (runs.read(Path(__file__).parents[3] / f"recipes/{name}.json") for name in
                      ("byel", "byel_transfer"))  # fmt: skip
@@ -320,6 +324,7 @@ def test_a_face_network_of_another_kind_is_refused(tmp_path):
         start_from(large, {"head": tmp_path / "byel.safetensors"})
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(lsd, tmp_path):
     def run(out, steps, resume=False):
         model = build()

@@ -424,6 +424,7 @@ def stores(tmp_path_factory):
     return root / "data", {"faces": faces, "sound": sound}
 
 
+@pytest.mark.slow
 def test_teacher_and_student_run_from_their_recipes(stores, tmp_path):
     root, features = stores
     first, second = (runs.read(Path(__file__).parents[3] / f"recipes/{name}.json")

@@ -128,6 +128,7 @@ def test_a_missing_table_or_line_is_told(folder, tmp_path):
         emodb.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_speakers_held_out_are_in_the_validation_alone(folder):
     data = tiny().open_data(folder, {"held_out": ["08"]})
     assert {each.speaker for each in data.validation} == {"08"}
@@ -140,6 +141,7 @@ def test_speakers_held_out_are_in_the_validation_alone(folder):
         tiny().open_data(folder, {"holdout": []})
 
 
+@pytest.mark.slow
 def test_an_item_depends_on_seed_round_and_index_alone(folder):
     one, two = (tiny().open_data(folder, {"rounds": 2}).train for _ in range(2))
     two[3], two[1]
@@ -153,6 +155,7 @@ def test_an_item_depends_on_seed_round_and_index_alone(folder):
     assert torch.equal(one[0][0], first)
 
 
+@pytest.mark.slow
 def test_speech_is_marked_where_it_is(folder):
     windows = tiny().open_data(folder, {"clean": 1.0}).train
     for index in range(6):
@@ -184,6 +187,7 @@ def test_recalls():
 # --- training and export
 
 
+@pytest.mark.slow
 def test_a_recipe_is_trained_resumed_and_exported(folder, tmp_path):
     plan = from_dict(
         runs.Recipe,

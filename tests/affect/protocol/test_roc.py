@@ -15,6 +15,7 @@ def test_area_is_that_of_scikit_learn(decimals: int) -> None:
     assert paired_auc(positive, negative).value == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_interval_is_that_of_people_drawn_one_by_one() -> None:
     rng = np.random.default_rng(4)
     looks = rng.normal(size=25)  # of a person, in both pictures

@@ -244,6 +244,7 @@ def test_intervals_hold_only_the_tasks_there_are():
 # the distillation paper's own arithmetic
 
 
+@pytest.mark.slow
 def test_batch_averaged_score_follows_its_release_and_exceeds_the_official_one():
     data = frames(11, 512, units=0.05)
     batches = [part(data, slice(k, k + 16)) for k in range(0, 512, 16)]

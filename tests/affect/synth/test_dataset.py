@@ -40,6 +40,7 @@ def described(out):
 
 
 @pytest.mark.parametrize("task", ["va", "expr", "au"])
+@pytest.mark.slow
 def test_videos_read_as_aff_wild2(made, task):
     [clip, other], problems = affwild2.read(scan(made / "affwild2"), task)
     assert problems == [] and clip.name == "video000000"
@@ -50,6 +51,7 @@ def test_videos_read_as_aff_wild2(made, task):
         assert media.info.has_audio and media.info.audio_rate == 16_000
 
 
+@pytest.mark.slow
 def test_pictures_read_as_the_multi_task_set(made):
     clips, problems = mtl.read(scan(made / "affwild2"))
     assert problems == []
@@ -63,6 +65,7 @@ def test_pictures_read_as_the_multi_task_set(made):
         assert person.action_units[frame].tolist() == row["action_units"], k
 
 
+@pytest.mark.slow
 def test_pictures_of_six_classes_read_as_lsd(made):
     clips, _ = lsd.read(scan(made / "lsd"))
     assert {clip.split for clip in clips} == {"train", "validation"}
@@ -70,6 +73,7 @@ def test_pictures_of_six_classes_read_as_lsd(made):
     assert sum(clip.frames for clip in clips) == sum(name not in ("Neutral", "Other") for name in names)
 
 
+@pytest.mark.slow
 def test_crops_are_aligned_and_their_landmarks_true(made):
     for row in described(made):
         crop = cv2.imread(str(made / "affwild2/cropped_aligned" / row["image"]))
@@ -79,6 +83,7 @@ def test_crops_are_aligned_and_their_landmarks_true(made):
         assert np.linalg.norm(points.mean(0) - TEMPLATE.mean(0)) < 8
 
 
+@pytest.mark.slow
 def test_an_interrupted_set_is_finished_to_the_same_bytes(made, shared, tmp_path):
     make(tmp_path / "set", shared, images=PERSON)
     first = files(tmp_path / "set")
@@ -89,6 +94,7 @@ def test_an_interrupted_set_is_finished_to_the_same_bytes(made, shared, tmp_path
     assert files(tmp_path / "set") == first
 
 
+@pytest.mark.slow
 def test_what_is_made_is_not_made_again(made, shared):
     before = files(made)
     told = []
@@ -96,22 +102,26 @@ def test_what_is_made_is_not_made_again(made, shared):
     assert told == [(4, 4)] and files(made) == before
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_bytes(made, shared, tmp_path):
     make(tmp_path / "set", shared, videos=1, images=PERSON, workers=2)
     assert files(tmp_path / "set") == files(made)
 
 
+@pytest.mark.slow
 def test_other_options_are_refused(made, shared):
     with pytest.raises(OutputError, match="other options"):
         make(made, shared, images=PERSON, seed=8)
 
 
+@pytest.mark.slow
 def test_a_folder_with_something_else_is_left_alone(shared, tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"")
     with pytest.raises(OutputError, match="not empty"):
         make(tmp_path, shared, images=1)
 
 
+@pytest.mark.slow
 def test_wrong_folders_are_refused_before_anything_is_written(shared, tmp_path):
     with pytest.raises(InputError, match="holds no rig"):
         make(tmp_path / "set", shared, rigs=(tmp_path,), images=1)

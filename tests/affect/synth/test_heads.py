@@ -22,6 +22,7 @@ def rows(folder):
     return [json.loads(line) for line in (folder / "heads.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_heads_are_cut_out_with_their_landmarks(made):
     listed = rows(made)
     assert len(listed) == 2 * heads.HEADS and sum(not row["face"] for row in listed) == 2 * heads.BEHIND
@@ -34,6 +35,7 @@ def test_heads_are_cut_out_with_their_landmarks(made):
             assert picture[y, x, 3] > 250, "the face covers its middle"
 
 
+@pytest.mark.slow
 def test_boxes_are_those_that_yunet_draws(made, shared, monkeypatch):
     monkeypatch.setenv("SENTIO_CACHE", str(shared / "data/affect/models/yunet"))
     finder, shared_area, apart = open_detector("yunet"), [], []
@@ -51,6 +53,7 @@ def test_boxes_are_those_that_yunet_draws(made, shared, monkeypatch):
     assert len(shared_area) >= 20 and np.median(shared_area) > 0.8 and np.median(apart) < 0.06
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_gives_the_same(made, shared, tmp_path):
     heads.make_heads(tmp_path, (shared / "data/affect/rig-ict", shared / "data/affect/rig-mpfb"), people=1)
     image = rows(tmp_path)[0]["image"]
@@ -60,6 +63,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same(made, shared, tmp_path):
     assert (tmp_path / "heads" / image).read_bytes() == (made / "heads" / image).read_bytes()
 
 
+@pytest.mark.slow
 def test_pictures_with_a_face_are_left_out(shared, tmp_path, monkeypatch):
     monkeypatch.setenv("SENTIO_CACHE", str(shared / "data/affect/models/yunet"))
     source = tmp_path / "source"

@@ -26,6 +26,7 @@ def test_one_seed_gives_the_same_files_and_another_does_not(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_it_has_the_layout_with_gaps_people_and_sound(tmp_path):
     generate(tmp_path / "set", MovingPicture(videos=4, seconds=4))
     report = check(tmp_path / "set", images=None)

@@ -146,6 +146,7 @@ def test_shut_lids_stay_shut_under_raised_cheeks(rig):
     assert abs(gap(both) - gap(shut)) < 0.25
 
 
+@pytest.mark.slow
 def test_published_files_give_the_same_rig(shared, tmp_path, monkeypatch):
     """A checkout of ICT-FaceKit, written from the packed arrays: a neutral head, and a head for each shape."""
     shapes = ("jawOpen", "mouthSmile_L", "mouthSmile_R")

@@ -111,6 +111,7 @@ def test_heads_from_behind_are_no_faces_and_covered_faces_are_not_clear(folder):
     assert not picture.faces[0][2]
 
 
+@pytest.mark.slow
 def test_an_item_depends_on_its_number_and_the_epoch_alone(folder):
     dataset = Composites(folder, CompositeConfig()).train_dataset()
     first, again = dataset[3], dataset[3]
@@ -129,6 +130,7 @@ def test_nobody_is_in_both_splits(folder):
     assert set(train.pictures).isdisjoint(held.pictures) and len(train.pictures) + len(held.pictures) == 12
 
 
+@pytest.mark.slow
 def test_batches_hold_the_pictures_in_bgr_and_all_faces(folder):
     data = Composites(folder, CompositeConfig())
     items = [data.train_dataset()[k] for k in range(6)]

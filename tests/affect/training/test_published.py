@@ -231,6 +231,7 @@ def test_sound_features_before_the_newest_frame(drawn, tmp_path):
     assert batch.audio_feature[1, 7, 0] == known.values[row, 0]
 
 
+@pytest.mark.slow
 def test_the_recipe_names_the_encoder_and_the_store(drawn, tmp_path):
     torch.manual_seed(0)
     fer = build("fer-tuned", {"encoder": "small"})
