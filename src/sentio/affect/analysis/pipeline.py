@@ -38,7 +38,7 @@ from sentio.affect.table import AFFECT
 from sentio.core.ahead import ahead
 from sentio.core.bench import StageTimer
 from sentio.core.config import to_dict
-from sentio.core.errors import OutputError, RecipeError, WeightsError
+from sentio.core.errors import InputError, OutputError, RecipeError, WeightsError
 from sentio.core.results import RowBuffer, Table, open_writers
 from sentio.core.writers import TEMPORARY, WRITERS, write_json
 
@@ -314,6 +314,11 @@ class _Run:
             self.written += 1
             yield {"file": self.name, "time_s": score.time_s, "reason": NO_PICTURE, **voice_columns(score)}
             self._tell(score.time_s)
+        if self.models.voice and not self.written:
+            raise InputError(
+                f"{self.path} is too short for a score: there is one after every {voice.HOP_S} s of sound.",
+                "Give a longer piece of sound.",
+            )
 
     def _tell(self, time_s: float) -> None:
         info = self.media.info
