@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from sentio.core.errors import RecipeError
 
 T = TypeVar("T")
+DEEPEST = 64
+"""Levels of objects and lists that a file may have; what goes through them calls itself for each one."""
 
 
 def from_dict(cls: type[T], values: dict[str, Any], *, where: str = "recipe") -> T:
@@ -41,21 +43,43 @@ def to_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a recipe file.
+def read_json(path: Path, *, what: str = "recipe") -> dict[str, Any]:
+    """Read a file that holds a JSON object.
+
+    Args:
+        path: the file.
+        what: what it is, for an error message.
 
     Raises:
-        RecipeError: the file is missing, no JSON, or no object.
+        RecipeError: the file is missing, no JSON, nested too deeply, or no object.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecipeError(f"Cannot read the recipe {path}: {error.strerror}.") from error
+        raise RecipeError(f"Cannot read the {what} {path}: {error.strerror}.") from error
     except ValueError as error:
-        raise RecipeError(f"The recipe {path} is not valid JSON: {error}.") from error
+        raise RecipeError(f"The {what} {path} is not valid JSON: {error}.") from error
+    except RecursionError:  # far deeper
+        deep = True
+    else:
+        deep = _is_deep(values)
+    if deep:
+        raise RecipeError(f"The {what} {path} is nested more than {DEEPEST} levels deep.")
     if not isinstance(values, dict):
-        raise RecipeError(f"The recipe {path} holds no object.")
+        raise RecipeError(f"The {what} {path} holds no object.")
     return values
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
 
 
 def override(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
@@ -82,7 +106,7 @@ def override(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

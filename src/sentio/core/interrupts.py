@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+_heard: list[list[int]] = []  # what each `stop_requests` has collected so far
+
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[list[int]]:
@@ -20,12 +22,19 @@ def stop_requests() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
+    _heard.append(received)
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        _heard.pop()
+
+
+def stop_requested() -> bool:
+    """Whether a signal waits to be met: for what may wait forever and so cannot be a step that is finished first."""
+    return any(_heard)
 
 
 def leave_signals_to_the_parent(_: int) -> None:

@@ -85,7 +85,7 @@ def cache_folder() -> Path:
 def cards() -> dict[str, Card]:
     """All cards of the package by name."""
     paths = sorted(EMBEDDED.glob("*.json"))
-    return {path.stem: from_dict(Card, read_json(path), where=f"card {path.stem}") for path in paths}
+    return {path.stem: from_dict(Card, read_json(path, what="card"), where=f"card {path.stem}") for path in paths}
 
 
 def card(name: str) -> Card:
@@ -93,10 +93,10 @@ def card(name: str) -> Card:
 
     Raises:
         WeightsError: there is none; the message lists those there are.
-        RecipeError: the file is no card.
+        RecipeError: the file cannot be read or is no card.
     """
     if name.endswith(".json"):
-        return from_dict(Card, read_json(Path(name)), where=f"card {name}")
+        return from_dict(Card, read_json(Path(name), what="card"), where=f"card {name}")
     if name not in cards():
         raise WeightsError(f"There are no weights named {name!r}.", f"There are: {', '.join(cards())}.")
     return cards()[name]
@@ -189,7 +189,7 @@ def load(name_or_path: Path | str) -> Any:
         raise WeightsError(f"{path} does not say which model it belongs to; it was not saved by sentio.")
     try:
         config = json.loads(described["config"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: the Config in its header is not valid JSON: {error}.") from error
     method = registry.build(described["system"], config)
     load_into(method, path)

@@ -21,7 +21,7 @@ from sentio.affect.analysis.models import BATCH_FACES, Models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.rows import Row, ScoredFrame
 from sentio.affect.analysis.stream import Stream
-from sentio.affect.analysis.voice import VoiceScore
+from sentio.affect.analysis.voice import HOP_S, VoiceScore
 from sentio.affect.media import Damage, Frame, Media, open_media
 from sentio.affect.table import AFFECT
 from sentio.core.ahead import ahead
@@ -183,10 +183,10 @@ class Reading:
             return InputError(f"{path} has nothing to read from {stretch}: {length}.", "Give an earlier --start.")
         if info.has_video:
             return InputError(f"{path} gives no picture that can be shown.", "Copy or export it again.")
-        fix = (
-            "Give a longer one." if self.stream.voice else "Give a file with pictures, or let a model score the voice."
-        )
-        return InputError(f"{path} has no pictures, and its sound gives no score.", fix)
+        if self.stream.voice:
+            what = f"{path} is too short for a score: there is one after every {HOP_S} s of sound."
+            return InputError(what, "Give a longer piece of sound.")
+        return InputError(f"{path} has no pictures.", "Give a file with pictures, or let a model score the voice.")
 
 
 def analyze(

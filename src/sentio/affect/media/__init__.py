@@ -11,11 +11,12 @@ pictures of one file share it. Nothing is computed as index / rate, except for a
 """
 
 from sentio.affect.media.audio import SAMPLE_RATE
-from sentio.affect.media.container import MAX_PIXELS, MediaError
+from sentio.affect.media.container import MAX_PIXELS
 from sentio.affect.media.damage import Damage, Gap
 from sentio.affect.media.frame import AudioBlock, Frame
 from sentio.affect.media.info import Info
 from sentio.affect.media.reader import Media, open_media
+from sentio.affect.media.source import MediaError
 
 __all__ = [
     "MAX_PIXELS",

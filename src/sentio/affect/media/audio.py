@@ -10,12 +10,14 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
 from sentio.affect.media.container import audio_stream, cut_off_end, decode, open_container, packets
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.frame import AudioBlock
+from sentio.affect.media.stamps import believed, declared_end
 
 SAMPLE_RATE = 16_000
 """Samples per second of everything the voice models read."""
@@ -43,6 +45,7 @@ class Line:
         self.damage = damage
         self.origin_s = math.nan  # until the first sound
         self.count = 0  # samples given out
+        self.packets_s = -math.inf  # the latest stamp of any packet read
         self.skip = 0  # of the samples to come, already covered by sound before them
         self.shift_s = 0.0  # added to stamps after a false one
         self.expected_s = 0.0  # where the next decoded sound should begin
@@ -53,9 +56,9 @@ class Line:
         """Seconds on the container's time line of a sample of the line."""
         return self.origin_s + sample / SAMPLE_RATE
 
-    def add(self, sound: AudioFrame) -> Iterator[Samples]:
-        """Samples that a decoded frame completes, silence before them included."""
-        time_s = self._time(sound)
+    def add(self, sound: AudioFrame, stamp_s: float | None) -> Iterator[Samples]:
+        """Samples that a decoded frame completes, silence before them included; without a stamp it follows on."""
+        time_s = self._time(stamp_s)
         form = (sound.format.name, sound.layout.name, sound.sample_rate)
         jump = self.form is None or abs(time_s - self.expected_s) > TOLERANCE_S
         if jump or form != self.form:
@@ -77,10 +80,10 @@ class Line:
                 yield from self._emit(piece)
             self.resampler = None
 
-    def _time(self, sound: AudioFrame) -> float:
-        if sound.pts is None or sound.time_base is None:
+    def _time(self, stamp_s: float | None) -> float:
+        if stamp_s is None:
             return self.expected_s
-        time_s = float(sound.pts * sound.time_base) + self.shift_s
+        time_s = stamp_s + self.shift_s
         if not math.isnan(self.origin_s) and abs(time_s - self.expected_s) > LONGEST_GAP_S:
             self.damage.stamps_repaired += 1
             self.shift_s += self.expected_s - time_s
@@ -140,19 +143,28 @@ def _samples(container: InputContainer, line: Line, damage: Damage) -> Iterator[
     stream = audio_stream(container)
     if stream is None:
         return
-    reached_s = -math.inf
-    for packet in chain(packets(container, damage), [None]):
-        if packet is not None and packet.pts is not None:
-            reached_s = max(reached_s, float(packet.pts * packet.time_base))
-        if packet is None or packet.stream_index == stream.index:
-            for sound in decode(stream, packet, damage) or ():
-                try:
-                    yield from line.add(sound)
-                except av.FFmpegError:  # a damaged header may claim a form that cannot be resampled
-                    damage.packets += 1
-                    line.resampler = line.form = None
+    for sound, stamp_s in believed(_sounds(container, stream, line, damage), declared_end(container)):
+        damage.stamps_repaired += stamp_s is None and sound.pts is not None
+        try:
+            yield from line.add(sound, stamp_s)
+        except av.FFmpegError:  # a damaged header may claim a form that cannot be resampled
+            damage.packets += 1
+            line.resampler = line.form = None
     yield from line.flush()
-    declared_s = cut_off_end(container, reached_s)
+    declared_s = cut_off_end(container, line.packets_s)
     reached_s = line.time(line.count) if line.count else (container.start_time or 0) / av.time_base
     if declared_s is not None and declared_s > reached_s:
         damage.add_gap(reached_s, declared_s)
+
+
+def _sounds(
+    container: InputContainer, stream: AudioStream, line: Line, damage: Damage
+) -> Iterator[tuple[AudioFrame, float | None]]:
+    """Decoded sound with the time stamp of the container in seconds, None where it has none."""
+    for packet in chain(packets(container, damage), [None]):
+        if packet is not None and packet.pts is not None:
+            line.packets_s = max(line.packets_s, float(packet.pts * packet.time_base))
+        if packet is None or packet.stream_index == stream.index:
+            for sound in decode(stream, packet, damage) or ():
+                stamped = sound.pts is not None and sound.time_base is not None
+                yield sound, float(sound.pts * sound.time_base) if stamped else None

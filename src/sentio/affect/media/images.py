@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 import av
-import cv2
-import numpy as np
+from av.video.frame import VideoFrame
 
-from sentio.affect.media.container import MAX_PIXELS, MEGAPIXELS, MediaError, accessing, open_container
+from sentio.affect.media.container import MAX_PIXELS, MEGAPIXELS, accessing, open_container
 from sentio.affect.media.damage import Damage
-from sentio.affect.media.frame import Frame, Image
+from sentio.affect.media.exif import exif_orientation
+from sentio.affect.media.frame import Frame
 from sentio.affect.media.info import Info
+from sentio.affect.media.orientation import Orientation
+from sentio.affect.media.picture import frame_of
+from sentio.affect.media.source import MediaError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Files of a folder that are taken for images; a single image is known by its content."""
@@ -38,28 +42,24 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if part.isdigit() else part for part in parts], path.name
 
 
-def read_image(path: Path) -> tuple[Image, bool]:
-    """RGB pixels (H, W, 3), uint8, turned upright by EXIF; and whether FFmpeg finds its data damaged.
+def read_image(path: Path) -> tuple[VideoFrame, Orientation, bool]:
+    """A decoded picture, how it is to be turned, and whether its data are damaged.
 
-    OpenCV makes the pixels, for it follows all eight orientations of EXIF. FFmpeg looks at the file before: at its
-    size, so that a bomb is never unpacked, and strictly at its data, since OpenCV shows a damaged JPEG without a word.
+    It is decoded strictly first, for FFmpeg else shows a damaged JPEG without a word.
 
     Raises:
         MediaError: not an image, cut off, damaged beyond showing, or over `MAX_PIXELS`.
     """
-    doubtful = _is_damaged(path)
-    with accessing(path):
-        data = np.fromfile(path, np.uint8)
-    try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
-        pixels = None
-    if pixels is None:
+    picture, orientation = _decode(path, strict=True)
+    if picture is not None:
+        return picture, orientation, False
+    picture, orientation = _decode(path, strict=False)
+    if picture is None:
         raise MediaError(f"The image {path} is cut off or damaged.", "Copy or export it again.")
-    return np.asarray(pixels, np.uint8), doubtful
+    return picture, orientation, True
 
 
-def _is_damaged(path: Path) -> bool:
+def _decode(path: Path, *, strict: bool) -> tuple[VideoFrame | None, Orientation]:
     with open_container(path) as container:
         context = container.streams.video[0].codec_context if container.streams.video else None
         if context is None or not 0 < context.width * context.height <= MAX_PIXELS:
@@ -68,12 +68,16 @@ def _is_damaged(path: Path) -> bool:
                 "Export it again, at a smaller size.",
             )
         context.thread_count = 1
-        strict = {"err_detect": "explode"} if context.name == "mjpeg" else {}  # strict TIFF refuses healthy files
-        context.options = {"max_pixels": str(MAX_PIXELS), **strict}
-        try:
-            return next(container.decode(video=0), None) is None
-        except av.FFmpegError:
-            return True
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+        if strict and context.name != "tiff":  # strict TIFF refuses healthy files
+            context.options |= {"err_detect": "explode"}
+        data = b""
+        with suppress(av.FFmpegError):
+            for packet in container.demux(video=0):
+                data = data or bytes(packet)  # of a still picture the first packet is the file
+                for picture in packet.decode():
+                    return picture, exif_orientation(data)
+    return None, Orientation()
 
 
 def describe_images(paths: list[Path], rate: float) -> Info:
@@ -84,13 +88,13 @@ def describe_images(paths: list[Path], rate: float) -> Info:
     """
     for path in paths:
         try:
-            pixels, _ = read_image(path)
+            picture, orientation, _ = read_image(path)
         except MediaError as error:
             if len(paths) == 1:
                 raise
             refusal = error
             continue
-        size = (pixels.shape[1], pixels.shape[0])
+        size = frame_of(path, 0, 0.0, picture, orientation, False).size
         return Info(
             "images", True, False, len(paths) / rate, codec=path.suffix.lower().lstrip("."), size=size, rate=rate
         )
@@ -101,22 +105,10 @@ def read_images(paths: list[Path], rate: float, damage: Damage) -> Generator[Fra
     """One frame per image, at position / rate seconds; an unreadable one leaves its place empty."""
     for index, path in enumerate(paths):
         try:
-            pixels, doubtful = read_image(path)
+            picture, orientation, doubtful = read_image(path)
         except MediaError:
             damage.packets += 1
             damage.add_gap(index / rate, (index + 1) / rate, 1)
             continue
         damage.frames_doubtful += doubtful
-        yield _frame(index, index / rate, pixels, doubtful)
-
-
-def _frame(index: int, time_s: float, pixels: Image, doubtful: bool) -> Frame:
-    height, width = pixels.shape[:2]
-
-    def render(shown: int) -> Image:
-        if shown == width:
-            return pixels
-        target = (shown, max(1, round(height * shown / width)))
-        return np.asarray(cv2.resize(pixels, target, interpolation=cv2.INTER_AREA), np.uint8)
-
-    return Frame(index, time_s, (width, height), render, doubtful)
+        yield frame_of(path, index, index / rate, picture, orientation, doubtful)

@@ -14,7 +14,6 @@ from av.video.stream import VideoStream
 from sentio.affect.media.container import (
     MAX_PIXELS,
     MEGAPIXELS,
-    MediaError,
     audio_stream,
     decode,
     open_container,
@@ -24,6 +23,7 @@ from sentio.affect.media.container import (
 )
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.orientation import Orientation
+from sentio.affect.media.source import MediaError
 
 PROBED_PACKETS = 128
 """Packets of the video stream from which the spacing of the pictures is measured."""
@@ -79,9 +79,10 @@ def probe(path: Path) -> Info:
         video, audio = video_stream(container), audio_stream(container)
         facts: dict[str, Any] = _describe(path, container, video) if video is not None else {}
         if not all(facts.get("size", (0, 0))) and audio is None:
+            what = "sound and no picture" if video is None else "picture"
+            large = "" if video is None else f", or over {MEGAPIXELS} megapixels"
             raise MediaError(
-                f"{path} holds no sound and no picture that can be decoded (damaged, of an unknown codec, or "
-                f"over {MEGAPIXELS} megapixels).",
+                f"{path} holds no {what} that can be decoded: damaged, of an unknown codec{large}.",
                 "Play it in a media player; if it plays, export it as MP4 with H.264 and AAC.",
             )
         if audio is not None:

@@ -6,15 +6,11 @@ from collections.abc import Generator, Iterator
 from itertools import chain
 from pathlib import Path
 
-import av
-import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from sentio.affect.media.container import (
-    MediaError,
     cut_off_end,
     decode,
     open_container,
@@ -23,12 +19,11 @@ from sentio.affect.media.container import (
     video_stream,
 )
 from sentio.affect.media.damage import Damage
-from sentio.affect.media.frame import Frame, Image
+from sentio.affect.media.frame import Frame
 from sentio.affect.media.info import Info
 from sentio.affect.media.orientation import Orientation
-
-RESTART_S = 10.0
-"""A step back by more than this is a time line that starts anew (joined recordings, a reset camera clock)."""
+from sentio.affect.media.picture import frame_of
+from sentio.affect.media.stamps import RESTART_S, believed, declared_end, is_beyond
 
 REORDER_DEPTH = 16
 """Most pictures a decoder may hold back to put them in order (H.264, H.265)."""
@@ -86,42 +81,44 @@ class Losses:
     only one with packets that failed counts.
     """
 
-    def __init__(self, info: Info, damage: Damage, start_s: float) -> None:
+    def __init__(self, info: Info, damage: Damage, declared_s: float) -> None:
         self.period = 1 / info.rate
         self.steady = not info.variable_rate and info.format != "avi"  # AVI leaves a place empty to repeat a picture
         self.damage = damage
         self.shown = False
-        self.covered_s = start_s
+        self.declared_s = declared_s
+        self.covered_s = info.start_s
         self.failed_before = 0
         self.end_s = self.own_end_s = -math.inf
 
     def saw(self, stamp_s: float, own: bool) -> None:
         """Note a packet of the stream itself or of another one: the file reaches at least this far."""
+        if is_beyond(stamp_s, self.end_s, self.declared_s):
+            return
         self.end_s = max(self.end_s, stamp_s)
         if own:
             self.own_end_s = max(self.own_end_s, stamp_s + self.period)
 
-    def show(self, time_s: float) -> None:
-        """Account for the hole before a picture."""
-        self._close_hole(time_s)
-        self.failed_before = self.damage.packets
+    def show(self, time_s: float, packets_failed: int) -> None:
+        """Account for the hole before a picture, which was decoded when so many packets had failed."""
+        self._close_hole(time_s, packets_failed)
+        self.failed_before = packets_failed
         self.covered_s = time_s + self.period
         self.shown = True
 
     def finish(self, container: InputContainer, offset: float) -> None:
         """Account for the last packets and for the end of a file that was cut off."""
-        self._close_hole(self.own_end_s + offset)
+        self._close_hole(self.own_end_s + offset, self.damage.packets)
         declared_s = cut_off_end(container, max(self.end_s, self.own_end_s))
         if declared_s is not None and declared_s + offset > self.covered_s:
-            self._add(declared_s + offset)
+            self._add(declared_s + offset, self.damage.packets - self.failed_before)
 
-    def _close_hole(self, time_s: float) -> None:
-        failed = self.damage.packets > self.failed_before
+    def _close_hole(self, time_s: float, packets_failed: int) -> None:
+        failed = packets_failed - self.failed_before
         if time_s - self.covered_s > self.period / 2 and (failed or (self.steady and self.shown)):
-            self._add(time_s)
+            self._add(time_s, failed)
 
-    def _add(self, time_s: float) -> None:
-        failed = self.damage.packets - self.failed_before
+    def _add(self, time_s: float, failed: int) -> None:
         frames = failed if failed and not self.steady else max(1, round((time_s - self.covered_s) / self.period))
         self.damage.add_gap(self.covered_s, time_s, frames)
         self.covered_s = time_s
@@ -137,30 +134,31 @@ def read_frames(path: Path, info: Info, damage: Damage) -> Generator[Frame, None
         stream = video_stream(container)
         if stream is None:
             return
-        clock, losses = Clock(1 / info.rate, damage), Losses(info, damage, info.start_s)
+        declared_s = declared_end(container)
+        clock, losses = Clock(1 / info.rate, damage), Losses(info, damage, declared_s)
         orientations: dict[int, Orientation] = {}
         index, broken, failed = 0, False, 0
-        for picture, stamp_s in _pictures(container, stream, damage, losses):
-            broken = (broken or damage.packets > failed) and not picture.key_frame
-            failed = damage.packets
+        for (picture, packets_failed), stamp_s in believed(_pictures(container, stream, damage, losses), declared_s):
+            broken = (broken or packets_failed > failed) and not picture.key_frame
+            failed = packets_failed
             if broken and clock.is_late(stamp_s):  # left over by a decoder that lost its order; it counts as lost
                 continue
             time_s = clock.rise(stamp_s)
-            losses.show(time_s)
+            losses.show(time_s, packets_failed)
             doubtful = broken or picture.is_corrupt
             damage.frames_doubtful += doubtful
             # Side data and picture hold each other, so asking each picture for it would keep hundreds of them alive.
             if picture.rotation not in orientations:
                 orientations[picture.rotation] = Orientation.of(picture)
-            yield _frame(path, index, time_s, picture, orientations[picture.rotation], doubtful)
+            yield frame_of(path, index, time_s, picture, orientations[picture.rotation], doubtful)
             index += 1
         losses.finish(container, clock.offset)
 
 
 def _pictures(
     container: InputContainer, stream: VideoStream, damage: Damage, losses: Losses
-) -> Iterator[tuple[VideoFrame, float | None]]:
-    """Decoded pictures with the time stamp of the container in seconds, None where it has none.
+) -> Iterator[tuple[tuple[VideoFrame, int], float | None]]:
+    """Decoded pictures, each with how many packets had failed by then, and its time stamp in seconds, None without.
 
     AVI stores the order of decoding only: there the k-th picture shown takes the k-th stamp stored.
     """
@@ -179,25 +177,4 @@ def _pictures(
             stored.pop()
         for picture in pictures or ():
             ticks = picture.pts if stored is None else (stored.popleft() if stored else None)
-            yield picture, None if ticks is None else float(ticks * (stream.time_base or 0))
-
-
-def _frame(
-    path: Path, index: int, time_s: float, picture: VideoFrame, orientation: Orientation, doubtful: bool
-) -> Frame:
-    stored = (picture.width, picture.height)
-    size = stored[::-1] if orientation.transposed else stored
-
-    def render(width: int) -> Image:
-        shown = (width, max(1, round(size[1] * width / size[0])))
-        target = shown[::-1] if orientation.transposed else shown
-        method = Interpolation.BILINEAR if target == stored else Interpolation.AREA
-        try:
-            pixels = picture.to_ndarray(
-                width=target[0], height=target[1], format="rgb24", interpolation=method, threads=1
-            )
-        except (av.FFmpegError, ValueError) as error:
-            raise MediaError(f"Frame {index} of {path} has no RGB form: {error}.") from error
-        return orientation.apply(np.asarray(pixels, np.uint8))
-
-    return Frame(index, time_s, size, render, doubtful)
+            yield (picture, damage.packets), None if ticks is None else float(ticks * (stream.time_base or 0))
