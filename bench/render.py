@@ -21,7 +21,7 @@ from sentio.affect.faces import Haar, YuNet
 from sentio.affect.faces.alignment import similarity
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.synth import acting, appearance, dataset, scene
-from sentio.affect.synth import rig as rigs
+from sentio.affect.synth import rigs
 from sentio.affect.synth.render import Camera, render
 from sentio.core.bench import report
 

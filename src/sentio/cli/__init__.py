@@ -10,7 +10,7 @@ from jsonargparse import ActionYesNo
 from sentio.cli.analyze import analyze_media
 from sentio.cli.data import check_or_fetch_data
 from sentio.cli.doctor import examine_installation
-from sentio.cli.evaluate import evaluate_run, evaluate_upsampling
+from sentio.cli.evaluate import evaluate_run
 from sentio.cli.features import store_features
 from sentio.cli.models import list_or_fetch_models
 from sentio.cli.parsing import Verbs, parse
@@ -29,8 +29,10 @@ VERBS: Verbs = {
         },
     ),
     "train": (train_recipe, {"recipe": {"type": Path, "help": "a JSON file, e.g. recipes/capnet.json"}}),
-    "evaluate": (evaluate_run, {"run": {"type": Path, "help": "folder of a run of sentio train"}}),
-    "evaluate-points": (evaluate_upsampling, {"data": {"type": Path, "help": "folder of meshes"}}),
+    "evaluate": (
+        evaluate_run,
+        {"run": {"type": str, "help": "folder of a run of sentio train, or a name that sentio models lists"}},
+    ),
     "data": (
         check_or_fetch_data,
         {

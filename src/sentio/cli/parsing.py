@@ -10,10 +10,7 @@ from jsonargparse import ArgumentParser
 from sentio import __version__
 
 Verbs = dict[str, tuple[Callable[..., int], dict[str, dict[str, Any]]]]
-"""Every verb with its function and the arguments that are read in a special way, those without a flag above all.
-
-A verb with a dash, as ``evaluate-points``, is written ``evaluate --points`` as well.
-"""
+"""Every verb with its function and the arguments that are read in a special way, those without a flag above all."""
 EPILOG = "Each verb explains itself: sentio VERB --help"
 
 
@@ -21,10 +18,6 @@ def parse(known: Verbs, given: list[str]) -> tuple[str, dict[str, Any]]:
     """The verb and the arguments for its function; ends the program with code 2 if they are wrong."""
     flags = given.index("--") if "--" in given else len(given)
     given = [*map(_with_underscores, given[:flags]), *given[flags:]]
-    for name in known:
-        verb, _, kind = name.partition("-")
-        if kind and given[:1] == [verb] and f"--{kind}" in given:
-            given = [name, *(argument for argument in given[1:] if argument != f"--{kind}")]
     chosen = build_parser(known).parse_args(given)
     return chosen.verb, vars(chosen[chosen.verb])
 
