@@ -31,7 +31,7 @@ VERBS: Verbs = {
     "train": (train_recipe, {"recipe": {"type": Path, "help": "a JSON file, e.g. recipes/capnet.json"}}),
     "evaluate": (
         evaluate_run,
-        {"run": {"type": str, "help": "folder of a run of sentio train, or a name that sentio models lists"}},
+        {"run": {"type": str, "help": "folder of a run of sentio train, or the name of weights"}},
     ),
     "data": (
         check_or_fetch_data,

@@ -20,6 +20,7 @@ from rich.table import Table
 from sentio.core.bench import machine
 from sentio.core.errors import InputError
 from sentio.core.progress import Tell, silent
+from sentio.core.report import finite_or_none
 from sentio.points.geometry import farthest_points, nearest, normalise
 from sentio.points.io import read_mesh
 from sentio.points.io.arrays import read_arrays
@@ -96,7 +97,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Protocol, meaning of the columns, rows of every shape and means."""
-        rows, means = ([asdict(row) for row in part] for part in (self.rows, self.means()))
+        rows, means = ([_json(row) for row in part] for part in (self.rows, self.means()))
         return {"protocol": self.protocol, "columns": METRICS, "rows": rows, "means": means}
 
     def to_text(self) -> str:
@@ -217,6 +218,10 @@ def _noise(case: Case, level: float, seed: int) -> Floats:
 
 def _seed(seed: int, name: str, role: str) -> int:
     return zlib.crc32(f"{seed} {name} {role}".encode())
+
+
+def _json(row: Row) -> dict[str, Any]:
+    return asdict(row) | {"scores": finite_or_none(row.scores)}
 
 
 def _mean_row(method: str, rows: list[Row]) -> Row:
