@@ -34,7 +34,13 @@ models stand above evaluate."""
 SHARED = {"labels", "batch"}
 POINTS = ("models", "method", "training", "evaluate")
 """Parts of ``points``, from above; the rest is below them."""
-WITHOUT_TORCH = ("sentio", "sentio.affect.analysis", "sentio.affect.media", "sentio.affect.faces", "sentio.points.upsample")
+WITHOUT_TORCH = (
+    "sentio",
+    "sentio.affect.analysis",
+    "sentio.affect.media",
+    "sentio.affect.faces",
+    "sentio.points.upsample",
+)
 
 
 def module_of(file: Path) -> str:
@@ -120,7 +126,10 @@ def test_there_are_no_circles() -> None:
 @pytest.mark.parametrize("start", WITHOUT_TORCH)
 def test_inference_names_no_torch(start) -> None:
     """What can be reached from here, by imports that a function may make later."""
-    reached, waiting = set(), [name for name in FILES if name == start or name.startswith(start + ".") and start != "sentio"]
+    reached, waiting = (
+        set(),
+        [name for name in FILES if name == start or (name.startswith(start + ".") and start != "sentio")],
+    )
     lazy = {"sentio.core.weights"}  # its load() is for training; the registry names model files only by text
     while waiting:
         module = waiting.pop()

@@ -8,6 +8,7 @@ import pytest
 from sentio.core import registry
 from sentio.core.errors import RecipeError
 
+
 def test_unknown_names_list_the_known() -> None:
     with pytest.raises(RecipeError, match="Choose one of: ") as error:
         registry.build("capnte")

@@ -51,7 +51,10 @@ def test_reference_rows_frame_the_methods(meshes: Path) -> None:
 
 def test_a_shape_scores_the_same_whatever_else_is_in_the_folder(meshes: Path, tmp_path: Path) -> None:
     (tmp_path / "ball.off").write_bytes((meshes / "ball.off").read_bytes())
-    alone, together = (evaluate_shapes(folder, {}, EvaluationConfig(input_points=200, noise=0.01)).rows[:2] for folder in (tmp_path, meshes))
+    alone, together = (
+        evaluate_shapes(folder, {}, EvaluationConfig(input_points=200, noise=0.01)).rows[:2]
+        for folder in (tmp_path, meshes)
+    )
     assert [row.scores for row in alone] == [row.scores for row in together]
     other = evaluate_shapes(tmp_path, {}, EvaluationConfig(input_points=200, noise=0.01, seed=1)).rows
     assert other[0].scores["cd_sum"] != alone[0].scores["cd_sum"]
@@ -77,7 +80,9 @@ def test_given_clouds_are_used_as_they_are(meshes: Path, tmp_path: Path) -> None
         samples = read_mesh(path).sample(900, seed=1).points.astype(np.float32)
         arrays |= {f"{path.stem}|in100": samples[:100], f"{path.stem}|gt800": samples[100:]}
     np.savez(tmp_path / "clouds.npz", **arrays)
-    result = evaluate_shapes(meshes, {"repeat": repeat}, EvaluationConfig(input_points=100, ratio=8, clouds=str(tmp_path / "clouds.npz")))
+    result = evaluate_shapes(
+        meshes, {"repeat": repeat}, EvaluationConfig(input_points=100, ratio=8, clouds=str(tmp_path / "clouds.npz"))
+    )
     expected = compare(repeat(arrays["box|in100"].astype(float), 8), arrays["box|gt800"].astype(float))
     assert {name: result.rows[-1].scores[name] for name in expected} == pytest.approx(expected)
     with pytest.raises(InputError, match=r"ball\|gt400"):
@@ -86,8 +91,10 @@ def test_given_clouds_are_used_as_they_are(meshes: Path, tmp_path: Path) -> None
 
 def test_the_result_is_written_whole_and_printed(meshes: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
-    result = evaluate_shapes(meshes, {}, EvaluationConfig(input_points=100, ratio=2.5, progress=lambda *step: steps.append(step)))
-    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    result = evaluate_shapes(
+        meshes, {}, EvaluationConfig(input_points=100, ratio=2.5), tell=lambda *step: steps.append(step[:2])
+    )
+    assert steps == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     written = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert written["protocol"]["seed"] == 0 and written["protocol"]["ratio"] == 2.5
     assert written["protocol"]["meshes"] == ["ball", "box"]

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from sentio.affect.labels import ACTION_UNITS
-from sentio.affect.synth import acting, appearance, rig_ict, skin
+from sentio.affect.synth import acting, appearance, rig_ict, rigs, skin
 from sentio.affect.synth import rig as frame
-from sentio.affect.synth import rigs
 from sentio.core.errors import InputError
 
 RIGHT_CORNER, LEFT_CORNER, NOSE, CHIN = 48, 54, 30, 8
