@@ -18,6 +18,7 @@ from sentio.core.method import Method, TrainingData  # noqa: E402
 from sentio.points import metrics  # noqa: E402
 
 PATCHES = {"procedural_shapes": 0, "clouds": 8, "patches": 2, "density": [300, 400]}
+EXPR = {"sets": ["expr"], "validation_hop": 20}
 VA = {"sets": ["va"], "validation_hop": 20}
 EVERY = {"sets": ["mtl", "va", "expr", "au"], "validation_sets": ["mtl"], "validation_hop": 20}
 
@@ -42,8 +43,8 @@ POINTS = {"channels": 16, "heads": 2, "neighbours": 6}
 CASES = {
     "fer-tuned": Case("drawn", VA, SMALL, {"resamples": 10}, "p_va"),
     "capnet": Case("drawn", VA | {"windows": {"length": 4, "step": 5}}, SMALL | {"seconds": 1}, {}, "p_va"),
-    "byel": Case("drawn", {"sets": ["expr"], "validation_hop": 20}, SMALL | {"units": 16, "projection": 8}, {}, "p_expr", 48),
-    "byel-transfer": Case("drawn", {"sets": ["expr"], "validation_hop": 20}, SMALL, {}, "p_expr", 48),
+    "byel": Case("drawn", EXPR, SMALL | {"units": 16, "projection": 8}, {}, "p_expr", 48),
+    "byel-transfer": Case("drawn", EXPR, SMALL, {}, "p_expr", 48),
     "multitask": Case("drawn", EVERY, SMALL | TINY, {}, "p_mtl", 16),
     "multitask-student": Case("drawn", EVERY, {"network": SMALL | TINY}, {}, "p_mtl", 16),
     "face": Case("renders", score="p_mtl"),

@@ -27,7 +27,7 @@ def renders(folder):
 
 
 def spoken(folder):
-    """As EMO-DB: two speakers with three emotions each, buzzes of different pitch and rhythm, and a listeners' table."""
+    """As EMO-DB: two speakers with three emotions each, buzzes of different pitch and rhythm."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["Nr.\tSatz\terkannt\tnatuerlich"]
     for speaker, base in (("03", 110), ("08", 210)):
