@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from sentio.affect.backbones import Encoder, open_encoder
+from sentio.affect.backbones import Encoder
+from sentio.affect.backbones.encoders import open_encoder
 from sentio.affect.backbones.small import SmallResNet
 from sentio.affect.data.extraction import extract_faces
 from sentio.affect.data.features import FeatureStore

@@ -116,7 +116,7 @@ def guesses(model: Any, data: AffectData) -> dict[str, float]:
     batch = collate([windows[index] for index in range(0, len(windows), 5)])
     with torch.no_grad():
         shared = model(batch).features[:, 0]
-        told = model.network.guess(shared).argmax(1) == batch.source
+        told = model.network.discriminate(shared).argmax(1) == batch.source
     shared = (shared - shared.mean(0)) / (shared.std(0) + 1e-6)
     even, odd = slice(0, None, 2), slice(1, None, 2)
     probe = nn.Linear(shared.shape[1], len(SINGLE))

@@ -20,8 +20,7 @@ import numpy as np
 from sentio.affect.faces.alignment import similarity
 from sentio.affect.faces.detectors import open_detector
 from sentio.affect.labels import EXPRESSIONS
-from sentio.affect.synth import acting, appearance, dataset, scene
-from sentio.affect.synth import rig as rigs
+from sentio.affect.synth import acting, appearance, dataset, rigs, scene
 from sentio.affect.synth.render import Camera, render
 from sentio.core.bench import report
 

@@ -77,10 +77,10 @@ def fold(folder: Path, held_out: tuple[str, ...], settings: list[str]):
     plan = runs.read(RECIPE, [*settings, f"data.held_out=[{quoted}]"])
     with tempfile.TemporaryDirectory() as out:
         method = weights.load(runs.train(plan, folder, Path(out))).eval()
-    data = runs.open_data(plan.system, method, folder, plan.data)
+    data = method.open_data(folder, plan.data)
     with torch.no_grad():
         logits = [
-            method(torch.from_numpy(emodb.padded(each.sound))[None]).emotion[0].numpy() for each in data.validation
+            method.hear(torch.from_numpy(emodb.padded(each.sound))[None]).emotion[0].numpy() for each in data.validation
         ]
         streamed = [stream(Torch(method), each.sound) for each in data.validation]
         trials = speech_trials(method, data.validation)
@@ -110,7 +110,7 @@ def speech_trials(method, utterances):
         sound, _, cells = windows.draw(rng, k % windows.spoken if k % 2 else windows.spoken)
         said = cells[-RECENT:].sum()
         if said != 1:  # one cell of twelve is neither
-            rows.append((said > 1, method(torch.from_numpy(sound)[None]).speech.sigmoid().item()))
+            rows.append((said > 1, method.hear(torch.from_numpy(sound)[None]).speech.sigmoid().item()))
     return np.array(rows, float)
 
 

@@ -8,7 +8,7 @@ import pytest
 from logged import logged
 from sentio.affect.data.check import check
 from sentio.affect.data.extraction import extract
-from sentio.affect.evaluate import EvaluationConfig, evaluate, evaluate_run, submit_run
+from sentio.affect.evaluate import EvaluationConfig, evaluate
 from sentio.affect.protocol import submission
 from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.affect.training.published import AffectData, DataConfig, open_store
@@ -42,7 +42,7 @@ def test_check_features_train_evaluate_submit_validate(tmp_path):
         runs.train(from_dict(Recipe, plan), root, run)
     runs.train(from_dict(Recipe, plan | {"start": {"fer": str(fer)}}), root, run)
 
-    result = evaluate_run(run, root)
+    result = runs.evaluate(run, root)
     for folder in (fer_run, run):
         assert logged(folder, "train/ccc")[-5:].mean() < 0.8, "a constant has a loss of 1"
     capnet = runs.read_run(run)[1]
@@ -51,7 +51,13 @@ def test_check_features_train_evaluate_submit_validate(tmp_path):
     for stored, direct in zip(result.predictions, seen.predictions, strict=True):
         np.testing.assert_allclose(stored.valence_arousal, direct.valence_arousal, atol=1e-4)
 
-    [file] = submit_run(run, root, tmp_path / "all", track="va", edition=6, split="validation", fallback=fer_run)
+    [file] = runs.submit(
+        run,
+        root,
+        tmp_path / "all",
+        {"track": "va", "edition": 6},
+        ["evaluation.split=validation", f"evaluation.fallback={fer_run}"],
+    )
     expected = {clip.name: np.arange(1, clip.frames + 1) for clip in result.clips}
     assert submission.validate(file, "va", 6, expected) == []
     answers = np.loadtxt(file, delimiter=",", skiprows=1, usecols=(1, 2))
@@ -60,21 +66,21 @@ def test_check_features_train_evaluate_submit_validate(tmp_path):
 
     images = tmp_path / "images.txt"
     images.write_text("image_location\nvideo1/00100.jpg,\nvideo1/00120.jpg,\nvideo3/00001.jpg,\n")
-    [file] = submit_run(run, root, tmp_path / "listed", track="va", edition=6, images=images)
+    [file] = runs.submit(run, root, tmp_path / "listed", {"track": "va", "edition": 6, "images": images})
     assert [line.split(",")[0] for line in file.read_text().splitlines()[1:]] == [
         "video1/00100.jpg",
         "video1/00120.jpg",
         "video3/00001.jpg",
     ]
     with pytest.raises(InputError, match="no test clip"):
-        submit_run(run, root, tmp_path / "none", track="va", edition=6)
+        runs.submit(run, root, tmp_path / "none", {"track": "va", "edition": 6})
     with pytest.raises(InputError, match="Leave out the list"):
-        submit_run(run, root, tmp_path / "none", track="lsd", edition=4, images=images)
+        runs.submit(run, root, tmp_path / "none", {"track": "lsd", "edition": 4, "images": images})
     begun = json.loads((run / "recipe.json").read_text())
     begun["evaluation"]["search_thresholds"] = True
     (run / "recipe.json").write_text(json.dumps(begun))
     with pytest.raises(InputError, match=r"Give those that .* as evaluation\.thresholds"):
-        submit_run(run, root, tmp_path / "none", track="mtl", edition=4, images=images)
+        runs.submit(run, root, tmp_path / "none", {"track": "mtl", "edition": 4, "images": images})
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.3])

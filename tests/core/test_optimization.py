@@ -26,7 +26,7 @@ def test_lars_is_the_rule_of_its_paper(decay):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)).double()
     nn.init.zeros_(module[1].weight)  # what starts at zero must leave it, as a residual block's last norm
-    optimizer = make_optimizer(module, FitConfig(optimizer="lars", lr=0.2, weight_decay=decay))
+    optimizer = make_optimizer(module.parameters(), FitConfig(optimizer="lars", lr=0.2, weight_decay=decay))
     assert isinstance(optimizer, Lars)
     expected = {name: value.detach().numpy().copy() for name, value in module.named_parameters()}
     for step in range(5):
@@ -45,7 +45,7 @@ def test_lars_passes_over_what_has_no_gradient_and_keeps_no_state():
     module = nn.Linear(3, 2)
     module.bias.grad = torch.ones(2)
     before = module.weight.detach().clone()
-    optimizer = make_optimizer(module, FitConfig(optimizer="lars", lr=1.0))
+    optimizer = make_optimizer(module.parameters(), FitConfig(optimizer="lars", lr=1.0))
     optimizer.step()
     assert torch.equal(module.weight, before) and not optimizer.state_dict()["state"]
     assert optimizer.param_groups[0]["trust"] == 1e-3 and optimizer.param_groups[0]["eps"] == 1e-8

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -28,10 +27,8 @@ def plan(tmp_path, *settings, **sections) -> runs.Recipe:
 def system(monkeypatch):
     """A registered system for these tests; its data takes its size from the recipe."""
     entry = registry.Entry("test-net", fitting.__name__, "A small net.")
-    data = SimpleNamespace(open_data=lambda method, folder, section: fitting.Data(**section))
     monkeypatch.setattr(registry, "entries", lambda: {"test-net": entry})
     monkeypatch.setitem(registry._classes, "test-net", fitting.Net)
-    monkeypatch.setattr(registry, "data_module", lambda name: data)
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.json")), ids=lambda path: path.stem)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from sentio.core.method import Method, TrainingData
+from sentio.core.report import Figures
 from sentio.core.training import FitConfig, fit
 
 
@@ -22,21 +24,29 @@ class NetConfig:
     dropout: float = 0.3
 
 
-class Net(nn.Module):
+class Net(Method):
     """Dropout (torch's generator), noise of NumPy and Python, batch norm: everything that resume could lose."""
 
     name = "test-net"
     Config = NetConfig
 
     def __init__(self, config: NetConfig | None = None) -> None:
-        super().__init__()
-        self.config = config or NetConfig()
+        super().__init__(config or NetConfig())
         width = self.config.width
         self.body = nn.Sequential(
             nn.Linear(*self.config.inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(self.config.dropout)
         )
         self.head = nn.Linear(width, 1)
         self.register_buffer("target", torch.zeros(1))
+
+    def example_batch(self):
+        return Batch(torch.ones(4, 4), torch.ones(4))
+
+    def open_data(self, path, section):
+        return Data(**section)
+
+    def evaluate(self, path, section, *, data, tell=None):
+        return Figures({"system": self.name}, Data(**data).validate(self))
 
     def forward(self, batch):
         return self.head(self.body(batch.x))[:, 0]
@@ -64,9 +74,6 @@ class Items(torch.utils.data.Dataset):
         self.size, self.seed, self.bad, self.epoch = size, seed, bad, 0
         self.seen = []
 
-    def set_epoch(self, epoch):
-        self.epoch = epoch
-
     def __len__(self):
         return self.size
 
@@ -77,11 +84,8 @@ class Items(torch.utils.data.Dataset):
         y = torch.tensor(float("nan")) if index == self.bad else x[0] - 2 * x[1]
         return x, y
 
-    def describe(self, index):
-        return f"clip{index:02d}.txt line {index + 2}"
 
-
-class Data:
+class Data(TrainingData):
     monitor, higher_is_better = "mse", False
 
     def __init__(self, **options):
@@ -89,6 +93,12 @@ class Data:
 
     def train_dataset(self):
         return self.dataset
+
+    def set_epoch(self, epoch):
+        self.dataset.epoch = epoch
+
+    def describe(self, index):
+        return f"clip{index:02d}.txt line {index + 2}"
 
     def collate(self, items):
         return Batch(torch.stack([x for x, _ in items]), torch.stack([y for _, y in items]))

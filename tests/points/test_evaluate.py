@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sentio.core.errors import InputError
 from sentio.points import metrics
-from sentio.points.evaluate import evaluate_shapes, midpoints
+from sentio.points.evaluate import EvaluationConfig, evaluate_shapes, midpoints
 from sentio.points.io import read_mesh
 from sentio.points.io.arrays import read_arrays
 from sentio.points.metrics import METRICS, compare, point_to_face
@@ -37,7 +37,7 @@ def repeat(points: np.ndarray, ratio: float) -> np.ndarray:
 
 @pytest.mark.slow
 def test_reference_rows_frame_the_methods(meshes: Path) -> None:
-    result = evaluate_shapes(meshes, {"repeat": repeat}, points=300, ratio=4)
+    result = evaluate_shapes(meshes, {"repeat": repeat}, EvaluationConfig(input_points=300, ratio=4))
     assert [(row.shape, row.method) for row in result.rows] == [
         (shape, method) for shape in ("ball", "box") for method in ("floor", "midpoint", "repeat")
     ]
@@ -53,9 +53,12 @@ def test_reference_rows_frame_the_methods(meshes: Path) -> None:
 @pytest.mark.slow
 def test_a_shape_scores_the_same_whatever_else_is_in_the_folder(meshes: Path, tmp_path: Path) -> None:
     (tmp_path / "ball.off").write_bytes((meshes / "ball.off").read_bytes())
-    alone, together = (evaluate_shapes(folder, {}, points=200, noise=0.01).rows[:2] for folder in (tmp_path, meshes))
+    alone, together = (
+        evaluate_shapes(folder, {}, EvaluationConfig(input_points=200, noise=0.01)).rows[:2]
+        for folder in (tmp_path, meshes)
+    )
     assert [row.scores for row in alone] == [row.scores for row in together]
-    other = evaluate_shapes(tmp_path, {}, points=200, noise=0.01, seed=1).rows
+    other = evaluate_shapes(tmp_path, {}, EvaluationConfig(input_points=200, noise=0.01, seed=1)).rows
     assert other[0].scores["cd_sum"] != alone[0].scores["cd_sum"]
 
 
@@ -67,8 +70,8 @@ def test_noise_is_in_units_of_the_radius_and_reaches_the_method(meshes: Path) ->
         seen.append(points)
         return repeat(points, ratio)
 
-    clean = evaluate_shapes(meshes, {"look": look}, points=1000, ratio=1)
-    noisy = evaluate_shapes(meshes, {"look": look}, points=1000, ratio=1, noise=0.05)
+    clean = evaluate_shapes(meshes, {"look": look}, EvaluationConfig(input_points=1000, ratio=1))
+    noisy = evaluate_shapes(meshes, {"look": look}, EvaluationConfig(input_points=1000, ratio=1, noise=0.05))
     assert (seen[2] - seen[0]).std() == pytest.approx(0.05, rel=0.05)
     assert noisy.means()[2].scores["p2f_mean"] > 0.02 > clean.means()[2].scores["p2f_mean"]
     assert noisy.means()[0].scores["p2f_mean"] == pytest.approx(0, abs=1e-12)
@@ -80,19 +83,22 @@ def test_given_clouds_are_used_as_they_are(meshes: Path, tmp_path: Path) -> None
         samples = read_mesh(path).sample(900, seed=1).points.astype(np.float32)
         arrays |= {f"{path.stem}|in100": samples[:100], f"{path.stem}|gt800": samples[100:]}
     np.savez(tmp_path / "clouds.npz", **arrays)
-    result = evaluate_shapes(meshes, {"repeat": repeat}, points=100, ratio=8, clouds=tmp_path / "clouds.npz")
+    result = evaluate_shapes(
+        meshes, {"repeat": repeat}, EvaluationConfig(input_points=100, ratio=8, clouds=str(tmp_path / "clouds.npz"))
+    )
     expected = compare(repeat(arrays["box|in100"].astype(float), 8), arrays["box|gt800"].astype(float))
     assert {name: result.rows[-1].scores[name] for name in expected} == pytest.approx(expected)
     with pytest.raises(InputError, match=r"ball\|gt400"):
-        evaluate_shapes(meshes, {}, points=100, ratio=4, clouds=tmp_path / "clouds.npz")
+        evaluate_shapes(meshes, {}, EvaluationConfig(input_points=100, ratio=4, clouds=str(tmp_path / "clouds.npz")))
 
 
 def test_the_result_is_written_whole_and_printed(meshes: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
-    result = evaluate_shapes(meshes, {}, points=100, ratio=2.5, progress=lambda *step: steps.append(step))
-    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    result.write(tmp_path / "result.json")
-    written = json.loads((tmp_path / "result.json").read_text())
+    result = evaluate_shapes(
+        meshes, {}, EvaluationConfig(input_points=100, ratio=2.5), tell=lambda *step: steps.append(step[:2])
+    )
+    assert steps == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    written = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert written["protocol"]["seed"] == 0 and written["protocol"]["ratio"] == 2.5
     assert written["protocol"]["meshes"] == ["ball", "box"]
     assert set(written["rows"][0]["scores"]) == set(written["columns"]) == set(METRICS)
@@ -108,9 +114,9 @@ def test_what_cannot_be_evaluated_is_refused(meshes: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="no meshes"):
         evaluate_shapes(tmp_path, {})
     with pytest.raises(InputError, match="lazy gave 50 points for ball, 200"):
-        evaluate_shapes(meshes, {"lazy": lambda points, ratio: points}, points=50)
+        evaluate_shapes(meshes, {"lazy": lambda points, ratio: points}, EvaluationConfig(input_points=50))
     with pytest.raises(InputError, match="No such file"):
-        evaluate_shapes(meshes, {}, clouds=tmp_path / "none.npz")
+        evaluate_shapes(meshes, {}, EvaluationConfig(clouds=str(tmp_path / "none.npz")))
 
 
 @pytest.mark.parametrize("ratio", [1.5, 4.0, 16.0])

@@ -32,7 +32,7 @@ def test_items_depend_on_seed_epoch_and_index_alone():
     first, second = clouds(), clouds()
     _ = first[3]
     assert np.array_equal(first[1][0]["queries"], second[1][0]["queries"])
-    second.set_epoch(1)
+    second.epoch = 1
     assert not np.array_equal(first[1][0]["queries"], second[1][0]["queries"])
 
 
@@ -83,7 +83,7 @@ def test_joined_patches_have_shifted_indices():
 def test_models_train_from_a_folder_of_meshes(meshes):
     for name, values, kind in (("pu-any", QUERIES, QueryBatch), ("pu-mfa", PATCHES, PatchBatch)):
         method = registry.build(name, {"channels": 16, "neighbours": 6})
-        opened = data.open_data(method, meshes, values)
+        opened = method.open_data(meshes, values)
         dataset = opened.train_dataset()
         batch = opened.collate([dataset[0], dataset[1]])
         assert isinstance(batch, kind)
@@ -101,9 +101,9 @@ def test_surfaces_are_brought_into_the_unit_sphere(meshes):
 def test_a_folder_without_meshes_and_an_unknown_key_are_refused(tmp_path, meshes):
     method = registry.build("pu-mfa", {})
     with pytest.raises(InputError, match="no meshes"):
-        data.open_data(method, tmp_path / "nothing", {})
+        method.open_data(tmp_path / "nothing", {})
     with pytest.raises(RecipeError, match="patchsize"):
-        data.open_data(method, meshes, {"patchsize": 3})
+        method.open_data(meshes, {"patchsize": 3})
 
 
 def write_h5(path, count=5):
@@ -118,7 +118,7 @@ def test_patch_files_of_the_field(tmp_path):
     dense = write_h5(tmp_path / "train.h5")
     sparse, truth = data.read_patches(tmp_path / "train.h5")
     assert np.array_equal(sparse, dense[:, ::4]) and np.array_equal(truth, dense)
-    opened = data.open_data(registry.build("pu-mfa", {}), tmp_path / "train.h5", {"patches": 2})
+    opened = registry.build("pu-mfa", {}).open_data(tmp_path / "train.h5", {"patches": 2})
     batch = opened.collate([opened.train_dataset()[0], opened.train_dataset()[1]])
     assert batch.sparse.shape == (4, 256, 3) and batch.dense.shape == (4, 1024, 3)
 

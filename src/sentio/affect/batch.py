@@ -6,13 +6,14 @@ one answer, such as CAPNet's, have L = 1 and the frame that the label belongs to
 that must not see that frame leaves it out itself.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_AROUSAL
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FRAME_RATE, VALENCE_AROUSAL
 from sentio.core.errors import InputError
 
 
@@ -84,6 +85,43 @@ class AffectBatch:
             source=torch.zeros(N, dtype=torch.int64),
         )
 
+    @classmethod
+    def example(
+        cls,
+        B: int = 6,
+        T: int = 1,
+        *,
+        L: int = 1,
+        size: int = 32,
+        sources: Sequence[int] = (0,),
+        sound: int | None = None,
+    ) -> Self:
+        """Random faces with random labels of every kind, always the same: no face is missing, L is 1.
+
+        Args:
+            size: side of the faces in pixels.
+            sources: label sets that the windows are from, by turns.
+            sound: length of five sound vectors of each window, if it has any.
+        """
+        random = torch.Generator().manual_seed(0)
+        here = torch.ones(B, 1, dtype=torch.bool)
+        heard = {}
+        if sound is not None:
+            heard = {"audio_feature": torch.randn(B, 5, sound, generator=random), "audio_valid": torch.ones(B, 5) > 0}
+        return cls(
+            face=torch.rand(B, T, 3, size, size, generator=random),
+            face_valid=torch.ones(B, T, dtype=torch.bool),
+            time_s=torch.arange(T).expand(B, T) / FRAME_RATE,
+            source=torch.tensor(sources).repeat(B)[:B],
+            valence_arousal=2 * torch.rand(B, 1, 2, generator=random) - 1,
+            valence_arousal_valid=here,
+            expression=torch.arange(B)[:, None] % 6 + 1,
+            expression_valid=here,
+            action_units=torch.randint(2, (B, 1, 12), generator=random).float(),
+            action_units_valid=here[..., None].expand(B, 1, 12),
+            **heard,
+        )
+
     def __len__(self) -> int:
         return self.face_valid.shape[0]
 
@@ -96,7 +134,7 @@ class AffectBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class AffectOutput:
-    """What a model answers; a field that it does not answer is None.
+    """What a model predicts; a field that it does not predict is None.
 
     Raises:
         InputError: shapes that do not belong together.

@@ -3,24 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from sentio.affect.data.clips import Clip, Split
+from sentio.affect.data.clips import Clip, Frames, Split
 from sentio.affect.data.sets import listed_clips
 from sentio.affect.data.windows import Windows
-from sentio.affect.labels import ACTION_UNITS, expression_to_lsd
+from sentio.affect.labels import ACTION_UNITS, Source, expression_to_lsd
 from sentio.affect.protocol import submission, thresholds
 from sentio.affect.protocol.predictions import Fill, Prediction
 from sentio.affect.protocol.scores import Protocol, Scores, decide
 from sentio.affect.protocol.scoring import predict, tally
 from sentio.affect.protocol.smoothing import Smoothing
-from sentio.affect.training.published import AffectData
+from sentio.affect.training.published import AffectData, open_published
 from sentio.core import runs
-from sentio.core.config import from_dict
 from sentio.core.errors import InputError, OutputError
-from sentio.core.runlog import finite_or_none
+from sentio.core.method import Method
+from sentio.core.progress import Tell, silent
+from sentio.core.report import Figures, finite_or_none
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class EvaluationConfig:
     """The ``evaluation`` section of a recipe.
 
     Attributes:
+        split: whose frames are meant; validation for scores and test for a submission, if not given.
+        fallback: another run, for the frames that the first one says nothing of (FER-Tuned for CAPNet).
         fill: where a frame without a prediction takes one from.
         valence_arousal, expression, action_units: smoothing of each.
         thresholds: of the twelve action units.
@@ -36,6 +39,8 @@ class EvaluationConfig:
         resamples: draws of the bootstrap; 0 for no intervals.
     """
 
+    split: Split | None = None
+    fallback: str | None = None
     fill: Fill = "nearest"
     valence_arousal: Smoothing = field(default_factory=Smoothing)
     expression: Smoothing = field(default_factory=Smoothing)
@@ -51,69 +56,61 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Scores with all that they depend on."""
+class Form:
+    """Which submission is asked for.
 
-    header: dict[str, Any]
-    """System, fallback, split, protocol, windows, smoothing, filling, thresholds, counts."""
-    scores: Scores
-    intervals: dict[str, tuple[float, float]]
-    """95 %, by bootstrap over videos."""
-    by_video: dict[str, Scores]
-    clips: list[Clip]
-    predictions: list[Prediction]
+    Attributes:
+        track: of the challenge.
+        edition: of ABAW, 2 to 10, which decides the layout.
+        images: the organisers' list of images to answer for, or any text whose rows begin with ``clip/00001.jpg``;
+            without it, every frame of the split.
+    """
+
+    track: Source
+    edition: int
+    images: Path | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation(Figures):
+    """Official scores with all that they depend on; ``intervals`` are of 95 %, by bootstrap over videos."""
+
+    by_video: dict[str, Scores] = field(default_factory=dict)
+    clips: list[Clip] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
     """Of every frame of ``clips``, as scored."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; an undefined score is None."""
-        return {
-            "header": self.header,
-            "scores": finite_or_none(self.scores),
-            "intervals": {
-                name: list(finite_or_none({"low": low, "high": high}).values())
-                for name, (low, high) in self.intervals.items()
-            },
-            "by_video": {video: finite_or_none(scores) for video, scores in self.by_video.items()},
-        }
-
-    def to_text(self) -> str:
-        """Header and pooled scores for people."""
-        lines = [f"{name}: {value}" for name, value in self.header.items()]
-        for name, value in self.scores.items():
-            low, high = self.intervals.get(name, (np.nan, np.nan))
-            lines.append(f"{name:>16} {value:7.4f}" + ("" if np.isnan(low) else f"  [{low:.4f}, {high:.4f}]"))
-        return "\n".join(lines) + "\n"
+        return super().to_dict() | {"by_video": {name: finite_or_none(part) for name, part in self.by_video.items()}}
 
 
 def evaluate(
-    method: Any,
-    data: AffectData,
-    config: EvaluationConfig | None = None,
-    *,
-    split: Split = "validation",
-    fallback: tuple[Any, AffectData] | None = None,
+    method: Method, data: AffectData, config: EvaluationConfig | None = None, *, tell: Tell = silent
 ) -> Evaluation:
     """Score a method on all labelled frames of a split, those without a face too.
 
     Args:
         method: in eval mode.
-        fallback: another method, with its own data, for the frames that the first one says nothing of.
+        tell: told how many windows were predicted.
 
     Raises:
         InputError: the split has no clip, or thresholds are to be searched on another split than validation.
     """
     config = config or EvaluationConfig()
+    split = config.split or "validation"
     clips = data.scored(split)
     if not clips:
         raise InputError(f"{data.root} has no {split} clip of {', '.join(data.config.sets)}.")
-    raw = predict_clips(method, data, clips, fallback=fallback)
+    fallback = _fallback(config, data.root)
+    raw = predict_clips(method, data, clips, fallback=fallback, tell=tell)
     predictions = [postprocess(prediction, config) for prediction in raw]
     decided = _search(clips, predictions, split) if config.search_thresholds else config.thresholds
     protocol: Protocol = "abaw2" if config.abaw2 else data.protocol
     pool = tally(clips, predictions, protocol=protocol, thresholds=decided)
     header = {
-        "system": _name(method),
-        "fallback": _name(fallback[0]) if fallback else None,
+        "system": method.name,
+        "fallback": fallback[0].name if fallback else None,
         "split": split,
         "protocol": f"{protocol}, pooled over all labelled frames",
         "sets": list(dict.fromkeys(clip.source for clip in clips)),
@@ -128,74 +125,64 @@ def evaluate(
         "windows": asdict(data.config.windows),
     }
     intervals = pool.intervals(resamples=config.resamples) if config.resamples else {}
-    return Evaluation(header, pool.scores(), intervals, pool.by_video(), clips, predictions)
+    alone = config.resamples and not intervals
+    notes = ("No intervals: they come from drawing videos anew, and only one has labels.",) if alone else ()
+    return Evaluation(header, pool.scores(), intervals, notes, pool.by_video(), clips, predictions)
 
 
-def evaluate_run(run: Path, folder: Path, *, split: Split = "validation", fallback: Path | None = None) -> Evaluation:
-    """Score a finished run as its recipe's ``data`` and ``evaluation`` sections say.
-
-    Args:
-        run: folder of the run.
-        folder: the data.
-        fallback: another run, for the frames that the first one says nothing of.
-    """
-    method, data, config = _open_run(run, folder)
-    other = _open_run(fallback, folder)[:2] if fallback else None
-    return evaluate(method, data, config, split=split, fallback=other)
-
-
-def submit_run(
-    run: Path,
-    folder: Path,
-    out: Path,
-    *,
-    track: submission.Track,
-    edition: int,
-    images: Path | None = None,
-    split: Split = "test",
-    fallback: Path | None = None,
-) -> list[Path]:
-    """Write the submission of a finished run, and read it back.
+def submit_run(method: Method, data: AffectData, config: EvaluationConfig, form: Form, out: Path) -> list[Path]:
+    """Write a method's submission, and read it back.
 
     Args:
-        images: the organisers' list of images to answer for, or any text whose rows begin with ``clip/00001.jpg``.
-        split: whose frames are all answered for, where there is no list.
+        method: in eval mode.
+        config: its ``split`` is the one whose frames are all answered for where there is no list; test if not given.
+        out: folder of the files.
 
     Returns:
         The files.
 
     Raises:
-        InputError: nothing to answer for, a list with LSD, or thresholds that are still to be searched.
+        InputError: nothing to answer for, another layout of the data than the track has, or thresholds that are still
+            to be searched.
         OutputError: see :func:`submit`.
     """
-    if images and track == "lsd":
-        raise InputError("LSD is answered for all images of its test folder.", "Leave out the list of images.")
-    method, data, config = _open_run(run, folder)
-    if config.search_thresholds and track in ("au", "mtl"):
+    if form.track == "lsd" and form.images:
+        raise InputError("The images of LSD's test set are taken from its folder: give no list.")
+    if config.search_thresholds:
         raise InputError(
             "A submission does not search thresholds.",
-            "Give those that the evaluation found on validation as evaluation.thresholds, in the run's recipe.json.",
+            "Give those that the evaluation found on validation: --settings evaluation.thresholds=[...].",
         )
-    frames = submission.read_frames(images) if images else None
-    clips = listed_clips(data.tree, frames, track) if frames else data.scored(split)
+    frames = submission.read_frames(form.images) if form.images else None
+    split = config.split or "test"
+    clips = listed_clips(data.tree, frames, form.track) if frames else data.scored(split)
     if not clips:
-        raise InputError(f"{folder} has no {split} clip.", "Give the list of images to answer for.")
-    other = _open_run(fallback, folder)[:2] if fallback else None
-    raw = predict_clips(method, data, clips, fallback=other)
+        there = [name for name in get_args(Split) if data.scored(name)]
+        raise InputError(
+            f"{data.root} has no {split} clip.",
+            f"Give the organisers' list with --images, or another --split: it has {' and '.join(there)} clips.",
+        )
+    raw = predict_clips(method, data, clips, fallback=_fallback(config, data.root))
     predictions = [postprocess(prediction, config) for prediction in raw]
-    return submit(out, track, edition, clips, predictions, frames=frames, decided=config.thresholds)
+    return submit(out, form.track, form.edition, clips, predictions, frames=frames, decided=config.thresholds)
 
 
 def predict_clips(
-    method: Any, data: AffectData, clips: Sequence[Clip], *, fallback: tuple[Any, AffectData] | None = None
+    method: Method,
+    data: AffectData,
+    clips: Sequence[Clip],
+    *,
+    fallback: tuple[Method, AffectData] | None = None,
+    tell: Tell = silent,
 ) -> list[Prediction]:
-    """Predictions of every frame that the method, or else the fallback, has an answer for; NaN elsewhere."""
-    answers = predict(method, data.windows(clips, _every_frame(data.config.windows), labelled=False))
+    """Predictions of every frame that the method, or else the fallback, has one for; NaN elsewhere."""
+    found = predict(method, data.windows(clips, _every_frame(data.config.windows), labelled=False), tell=tell)
     if fallback is not None:
         other, its_data = fallback
-        others = predict(other, its_data.windows(clips, _every_frame(its_data.config.windows), labelled=False))
-        answers = [first.merged(second) for first, second in zip(answers, others, strict=True)]
-    return answers
+        windows = its_data.windows(clips, _every_frame(its_data.config.windows), labelled=False)
+        others = predict(other, windows, tell=tell)
+        found = [first.merged(second) for first, second in zip(found, others, strict=True)]
+    return found
 
 
 def postprocess(prediction: Prediction, config: EvaluationConfig) -> Prediction:
@@ -206,12 +193,12 @@ def postprocess(prediction: Prediction, config: EvaluationConfig) -> Prediction:
 
 def submit(
     folder: Path,
-    track: submission.Track,
+    track: Source,
     edition: int,
     clips: Sequence[Clip],
     predictions: Sequence[Prediction],
     *,
-    frames: submission.Frames | None = None,
+    frames: Frames | None = None,
     decided: Sequence[float] = thresholds.DEFAULT,
 ) -> list[Path]:
     """Write a submission and read it back.
@@ -227,7 +214,7 @@ def submit(
     """
     pairs = list(zip(clips, predictions, strict=True))
     pairs = [pair for pair in pairs if pair[0].source == track] or pairs  # a clip may be in several label sets
-    expected: submission.Frames | list[str]
+    expected: Frames | list[str]
     if track == "lsd":
         expected = [name for clip, _ in pairs if clip.crops for name in clip.crops.names or ()]
         classes = [decide(values, "lsd") for _, p in pairs if (values := p.expression) is not None]
@@ -244,15 +231,12 @@ def submit(
     return files
 
 
-def _open_run(run: Path, folder: Path) -> tuple[Any, AffectData, EvaluationConfig]:
-    """The model of a run, the data as its recipe cuts them, and how it is evaluated."""
-    plan, method = runs.read_run(run)
-    data = runs.open_data(plan.system, method, folder, plan.data)
-    return method, data, from_dict(EvaluationConfig, plan.evaluation, where="evaluation")
-
-
-def _name(method: Any) -> str:
-    return getattr(method, "name", type(method).__name__)
+def _fallback(config: EvaluationConfig, root: Path) -> tuple[Method, AffectData] | None:
+    """The other run that a configuration names, with the data as its own recipe cuts them."""
+    if config.fallback is None:
+        return None
+    plan, method = runs.read_run(config.fallback)
+    return method, open_published(method, root, plan.data)
 
 
 def _every_frame(rule: Windows) -> Windows:

@@ -5,7 +5,7 @@ expression or an action unit is -1. The annotation files write -5 for valence an
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,20 @@ ACTION_UNITS = ("AU1", "AU2", "AU4", "AU6", "AU7", "AU10", "AU12", "AU15", "AU23
 ACTION_UNITS_ABAW1 = ("AU1", "AU2", "AU4", "AU6", "AU12", "AU15", "AU20", "AU25")
 """AU20 has no place among the twelve."""
 
-SOURCES = ("va", "expr", "au", "mtl", "lsd")
-"""The label sets; a sample's source is an index into this tuple."""
+TASKS = {"valence_arousal": len(VALENCE_AROUSAL), "expression": len(EXPRESSIONS), "action_units": len(ACTION_UNITS)}
+"""The three tasks, and the numbers that a prediction of each has."""
+
+Source = Literal["va", "expr", "au", "mtl", "lsd"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+"""The label sets, which are the challenges' tracks, too; a sample's source is an index into this tuple."""
+SET_TASKS: dict[Source, tuple[str, ...]] = {
+    "va": ("valence_arousal",),
+    "expr": ("expression",),
+    "au": ("action_units",),
+    "mtl": tuple(TASKS),
+    "lsd": ("expression",),
+}
+"""What each set labels."""
 
 FILE_INVALID_VALENCE_AROUSAL = -5.0
 FILE_INVALID = -1
@@ -33,6 +45,8 @@ FILE_INVALID = -1
 
 FRAME_RATE = 30.0
 """Frames per second that the label files leave unsaid and the published systems assume."""
+SAMPLE_RATE = 16_000
+"""Samples per second of all sound."""
 
 
 def lsd_to_expression(ids: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

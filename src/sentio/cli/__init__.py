@@ -18,7 +18,7 @@ from sentio.core.errors import SentioError
 VERBS = {
     "Use": ("analyze", "upsample"),
     "Data": ("data", "features", "synth"),
-    "Train": ("train", "evaluate", "evaluate-points"),
+    "Train": ("train", "evaluate"),
     "This installation": ("models", "doctor"),
 }
 """The verbs in the order of the help, by group."""
@@ -35,8 +35,7 @@ def build() -> Program:
     )
     for group, verbs in VERBS.items():
         for verb in verbs:
-            module, name = verb.partition("-")[0], verb.replace("-", "_")
-            program.command(f"sentio.cli.{module}:{name}", name=verb, group=group)
+            program.command(f"sentio.cli.{verb}:{verb}", name=verb, group=group)
     return program
 
 

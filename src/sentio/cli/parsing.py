@@ -39,6 +39,9 @@ def _split(kind: Any, tokens: Sequence[Token]) -> Any:
 FLAGS = Parameter(negative=(), converter=_read, json_list=False)
 """All flags: a switch is there or not, and has no --no-SWITCH."""
 
+SETTINGS = Parameter("--set", metavar="KEY=VALUE")
+"""Single values of a recipe; the flag is repeated."""
+
 COMMAS = Parameter(converter=_split)
 """A list: the flag is repeated, or its value has commas."""
 

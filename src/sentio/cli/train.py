@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from sentio.cli.parsing import FOLDER
+from sentio.cli.parsing import FOLDER, SETTINGS
 from sentio.core.errors import require
 
 
@@ -15,7 +13,7 @@ def train(
     *,
     data: Annotated[Path, FOLDER],
     out: Annotated[Path, FOLDER],
-    settings: Annotated[tuple[str, ...], Parameter("--set", metavar="KEY=VALUE")] = (),
+    settings: Annotated[tuple[str, ...], SETTINGS] = (),
     resume: bool = False,
 ) -> int:
     """Train the system that a recipe names.

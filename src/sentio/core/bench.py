@@ -1,6 +1,7 @@
 """Timing that can be compared later: stages, hardware, versions, in one JSON report."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -68,9 +69,11 @@ def installed_version(package: str) -> str | None:
 
 
 def peak_memory_mb() -> float:
-    """Largest resident size of this process so far, in MiB."""
-    import resource  # not on Windows, where this module is needed all the same
-
+    """Largest resident size of this process so far, in MiB; NaN on Windows, which does not tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if platform.system() == "Darwin" else 2**10)
 

@@ -1,51 +1,34 @@
 """From trained weights to the files that inference reads: ONNX graphs, safetensors, cards.
 
 ``python -m sentio.core.export RUN/best.safetensors [--score TEXT ...]`` writes into ``sentio/weights``. Any Method can
-be exported that has ``graphs() -> list[Graph]``; the graph that bears the Method's name gets the safetensors file, too.
+be exported whose ``graphs()`` gives some; the graph that bears the Method's name gets the safetensors file, too.
+
+What a card says in prose (licence, source, training data, use) no code knows: it is read from a JSON file (``--prose``)
+with some of these keys, or kept from the card that is about to be replaced. Otherwise it is "not stated", since weights
+that somebody else trained are not what the package's own cards say of theirs.
 """
 
 import argparse
 import json
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sentio.core import weights
-from sentio.core.config import to_dict
+from sentio.core.config import read_json, to_dict
+from sentio.core.errors import RecipeError
+from sentio.core.method import Graph
 from sentio.core.weights import Card, WeightFile
 from sentio.core.writers import atomic_path, write_json
 
 OPSET = 18
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A module to be traced, and what its card says.
-
-    Attributes:
-        inputs: examples.
-        outputs: names, in the module's order.
-        free: names of the free dimensions of each tensor, which are its first ones.
-        training_data: sources with their licences.
-        use: what the model is for, and what not.
-        details: numbers that inference needs besides the graph, such as thresholds.
-    """
-
-    name: str
-    summary: str
-    module: nn.Module
-    inputs: dict[str, Tensor]
-    outputs: tuple[str, ...]
-    free: Mapping[str, tuple[str, ...]]
-    preprocessing: str
-    training_data: tuple[str, ...]
-    use: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+PROSE = ("licence", "source", "training_data", "use")
+"""The keys of a card that no code knows."""
 
 
 def write_onnx(graph: Graph, path: Path) -> None:
@@ -60,7 +43,12 @@ def write_onnx(graph: Graph, path: Path) -> None:
 
 
 def export(
-    source: Path, folder: Path = weights.EMBEDDED, *, command: str = "", scores: Sequence[str] = ()
+    source: Path,
+    folder: Path = weights.EMBEDDED,
+    *,
+    command: str = "",
+    scores: Sequence[str] = (),
+    prose: Path | None = None,
 ) -> list[Path]:
     """Write ONNX files, safetensors and cards of trained weights.
 
@@ -69,16 +57,24 @@ def export(
         folder: where to.
         command: the command that trained them, for the card.
         scores: lines for the card, each with its protocol.
+        prose: JSON file with the texts of the cards; those of the cards that are replaced if not given.
 
     Returns:
         The cards.
+
+    Raises:
+        RecipeError: the system has no graphs, or the file of texts has other keys.
     """
     method = weights.load(source).eval()
+    graphs = method.graphs()
+    if not graphs:
+        raise RecipeError(f"There is nothing to export of {method.name}: it has no graphs.")
+    texts = {graph.name: _prose(folder / f"{graph.name}.json", prose) for graph in graphs}
     folder.mkdir(parents=True, exist_ok=True)
     tensors = folder / f"{method.name}.safetensors"
     weights.save(tensors, method)
     cards = []
-    for graph in method.graphs():
+    for graph in graphs:
         model = folder / f"{graph.name}.onnx"
         write_onnx(graph, model)
         files = {"onnx": _file(model)}
@@ -87,23 +83,32 @@ def export(
         card = Card(
             name=graph.name,
             summary=graph.summary,
-            licence="Apache-2.0",
-            source="trained by this project",
             files=files,
             inputs={name: _shape(graph.free[name], value) for name, value in graph.inputs.items()},
             outputs={name: _shape(graph.free[name], value) for name, value in _outputs(graph).items()},
             system=method.name,
             config=to_dict(method.config),
             preprocessing=graph.preprocessing,
-            training_data=graph.training_data,
             command=command,
             scores=tuple(scores),
-            use=graph.use,
             details=dict(graph.details),
+            **texts[graph.name],
         )
         cards.append(folder / f"{graph.name}.json")
         write_json(cards[-1], asdict(card))
     return cards
+
+
+def _prose(card: Path, given: Path | None) -> dict[str, Any]:
+    """The texts of a card: given ones, or those that it has where it lies."""
+    texts = dict.fromkeys(("licence", "source"), "not stated")
+    if given is not None:
+        found = read_json(given)
+        if unknown := sorted(set(found) - set(PROSE)):
+            raise RecipeError(f"{given}: unknown key {unknown[0]!r}.", f"Valid keys: {', '.join(PROSE)}.")
+    else:
+        found = read_json(card) if card.is_file() else {}
+    return texts | {key: found[key] for key in PROSE if key in found}
 
 
 def _file(path: Path) -> WeightFile:
@@ -127,8 +132,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=weights.EMBEDDED)
     parser.add_argument("--command", default="")
     parser.add_argument("--score", action="append", default=[])
+    parser.add_argument("--prose", type=Path, help="JSON file with licence, source, training_data, use")
     given = parser.parse_args()
-    for card in export(given.weights, given.folder, command=given.command, scores=given.score):
+    for card in export(given.weights, given.folder, command=given.command, scores=given.score, prose=given.prose):
         print(card, json.loads(card.read_text())["files"]["onnx"]["bytes"], "bytes")
 
 

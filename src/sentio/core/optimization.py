@@ -62,11 +62,8 @@ class FitConfig:
             raise ValueError(f"ema_decay must be in [0, 1), found {self.ema_decay}")
 
 
-def make_optimizer(module: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
-    """The optimizer of all parameters that require gradients, or of the module's own ``parameter_groups()``."""
-    groups: Any = [{"params": [value for value in module.parameters() if value.requires_grad]}]
-    if hasattr(module, "parameter_groups"):
-        groups = module.parameter_groups()  # type: ignore[operator]
+def make_optimizer(groups: Any, config: FitConfig) -> torch.optim.Optimizer:
+    """The optimizer of parameters, or of torch's parameter groups (``Method.parameter_groups``)."""
     options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
     optimizer: torch.optim.Optimizer
     if config.optimizer == "sgd":

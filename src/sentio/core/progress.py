@@ -1,10 +1,11 @@
 """The one progress bar: a bar on a terminal, a line every ten seconds elsewhere, both on stderr."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 INTERVAL_S = 10.0
 """Seconds between two lines where there is no terminal; work that is done sooner says nothing there."""
@@ -19,6 +20,10 @@ class Tell(Protocol):
         """``done`` of ``total`` (None: not known yet); ``what`` names the part in hand, e.g. a file."""
 
 
+def silent(done: float, total: float | None, what: str = "") -> None:
+    """A `Tell` that shows nothing."""
+
+
 @contextmanager
 def progress(title: str, *, show: bool = True) -> Iterator[Tell]:
     """Show how work goes on; gives the function to be told of it.
@@ -28,12 +33,13 @@ def progress(title: str, *, show: bool = True) -> Iterator[Tell]:
         show: False shows nothing.
     """
     if not show:
-        yield lambda done, total, what="": None
+        yield silent
     elif sys.stderr.isatty():
         with _bar(title) as tell:
             yield tell
     else:
-        yield _Lines(title)
+        with _Lines(title) as lines:
+            yield lines
 
 
 def track(items: Sequence[T], title: str, *, show: bool = True) -> Iterator[T]:
@@ -62,22 +68,45 @@ def _bar(title: str) -> Iterator[Tell]:
 
 
 class _Lines:
-    """Lines for a log file: share done, the part in hand, the time in sight."""
+    """Lines for a log file: share done, the part in hand, the time in sight; also while nobody tells anything new."""
 
     def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.title, self.clock = title, clock
         self.started = self.spoke = clock()
+        self.first: float | None = None  # work that a resumed run had done before
+        self.last = "at work"
+        self.finished = threading.Event()
+        self.beat = threading.Thread(target=self._repeat, daemon=True)
+
+    def __enter__(self) -> Self:
+        self.beat.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finished.set()
+        self.beat.join()
 
     def __call__(self, done: float, total: float | None, what: str = "") -> None:
-        now = self.clock()
-        if now - self.spoke < INTERVAL_S:
-            return
-        self.spoke = now
+        if self.first is None:
+            self.first, self.started = done, self.clock()
         parts = [what] if what else []
         if total:
-            left = (now - self.started) * (total - done) / done if done else None
+            gone, new = self.clock() - self.started, done - self.first
+            left = gone * (total - done) / new if new > 0 else None
             parts.append(f"{100 * done / total:.0f} %" + (f", about {duration(left)} left" if left else ""))
-        print(f"{self.title}: {', '.join(parts) or 'at work'}", file=sys.stderr, flush=True)
+        self.last = ", ".join(parts) or "at work"
+        self._speak()
+
+    def _speak(self) -> None:
+        """Print where the work stands, if the last line is ten seconds old."""
+        now = self.clock()
+        if now - self.spoke >= INTERVAL_S:
+            self.spoke = now
+            print(f"{self.title}: {self.last}", file=sys.stderr, flush=True)
+
+    def _repeat(self) -> None:
+        while not self.finished.wait(INTERVAL_S / 10):
+            self._speak()
 
 
 def duration(seconds: float) -> str:

@@ -10,16 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 from sentio.core.config import from_dict
 from sentio.core.errors import RecipeError
 
+if TYPE_CHECKING:
+    from sentio.core.method import Method
+
 MODEL_PACKAGES = ("sentio.affect.models", "sentio.points.models")
 
-T = TypeVar("T", bound=type)
-_classes: dict[str, type] = {}
+T = TypeVar("T", bound="type[Method]")
+_classes: dict[str, "type[Method]"] = {}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Entry:
 
 
 def register(name: str, *, summary: str) -> Callable[[T], T]:
-    """Register a Method class under ``name``; the class has its frozen ``Config`` dataclass as an attribute.
+    """Register a Method class under ``name``.
 
     ``name`` and ``summary`` are literals, for :func:`entries` reads them from the source.
     """
@@ -46,7 +48,7 @@ def register(name: str, *, summary: str) -> Callable[[T], T]:
         known = _classes.setdefault(name, cls)
         if known.__qualname__ != cls.__qualname__ or known.__module__ != cls.__module__:
             raise ValueError(f"{name!r} is registered twice: by {known.__module__} and by {cls.__module__}")
-        cls.name = name  # type: ignore[attr-defined]  # saved beside the weights, so that a file describes itself
+        cls.name = name
         return cls
 
     return keep
@@ -75,7 +77,7 @@ def _registrations(file: Path) -> list[tuple[str, str]]:
     return found
 
 
-def method(name: str) -> type[Any]:
+def method(name: str) -> "type[Method]":
     """The class registered under ``name``.
 
     Raises:
@@ -86,21 +88,15 @@ def method(name: str) -> type[Any]:
     return _classes[name]
 
 
-def data_module(name: str) -> ModuleType:
-    """The module of the model's domain whose ``open_data(method, folder, section)`` makes its training data."""
-    entry = entries().get(name) or _unknown(name)
-    return importlib.import_module(f"sentio.{entry.domain}.training")
-
-
 def _unknown(name: str) -> Never:
     raise RecipeError(f"There is no model named {name!r}.", f"Choose one of: {', '.join(entries())}.")
 
 
 def build(name: str, config: dict[str, Any] | None = None) -> Any:
-    """Make the model ``name`` with random weights from the keys of its ``Config``.
+    """Make the model ``name`` with random weights from the keys of its ``Config``; it is in training mode.
 
     Raises:
         RecipeError: unknown name, unknown key or wrong value.
     """
     cls = method(name)
-    return cls(from_dict(cls.Config, config or {}, where=f"config of {name}"))
+    return cls(from_dict(cls.Config, config or {}, where=f"config of {name}")).train()

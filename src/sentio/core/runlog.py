@@ -1,15 +1,14 @@
-"""What a training run tells while it goes: a CSV file, TensorBoard events, and a progress bar on a terminal."""
+"""What a training run tells while it goes: a CSV file, TensorBoard events, and progress on stderr."""
 
 import csv
-import math
+import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+from sentio.core.progress import progress, silent
 from sentio.core.writers import write_text
 
 COLUMNS = ("step", "epoch", "name", "value")
@@ -27,18 +26,8 @@ class RunLog:
 
     def __init__(self, folder: Path, *, step: int, total: int, active: bool = True) -> None:
         self.active = active
-        terminal = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=terminal,
-            disable=not (active and terminal.is_terminal),
-        )
-        self._task = self._progress.add_task("training", total=total, completed=step, figures="")
+        self._open = ExitStack()
+        self._tell, self._done, self._total = silent, step, total
         self._shown: dict[str, float] = {}
         if active:
             path = folder / "logs" / "metrics.csv"
@@ -48,13 +37,14 @@ class RunLog:
             self._events = _tensorboard(folder / "logs", step)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._tell = self._open.enter_context(progress("training", show=self.active))
+        self._tell(self._done, self._total)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._open.close()
         if self.active:
             self._file.close()
             self._events.close()
@@ -69,15 +59,14 @@ class RunLog:
 
     def show(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Move the progress bar and update the figures beside it."""
-        if not self._progress.disable:
-            self._shown |= values
-            figures = "  ".join(f"{name} {value:.4g}" for name, value in self._shown.items())
-            self._progress.update(self._task, completed=step, description=f"epoch {epoch}", figures=figures)
+        self._shown |= values
+        figures = [f"{name} {value:.4g}" for name, value in self._shown.items()]
+        self._tell(step, self._total, ", ".join([f"epoch {epoch}", f"step {step}", *figures]))
 
     def say(self, text: str) -> None:
         """Print a line to stderr, above the progress bar."""
         if self.active:
-            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            print(text, file=sys.stderr, flush=True)
 
 
 def _drop_rows_after(path: Path, step: int) -> None:
@@ -97,8 +86,3 @@ def _tensorboard(folder: Path, step: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=step + 1)
-
-
-def finite_or_none(values: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN: such values become null."""
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -1,10 +1,11 @@
 """A recipe carried out: the model it names, trained on the data it asks for, in a run folder that tells it all.
 
 A recipe is a JSON object with these sections: ``system`` (a registered name), ``model`` (its Config), ``data`` (read by
-the domain's ``open_data``), ``fit`` (FitConfig), ``start`` (parts of the model that begin from trained weights), and
-``evaluation`` (read by the domain's evaluation).
+the system's ``open_data``), ``fit`` (FitConfig), ``start`` (parts of the model that begin from trained weights), and
+``evaluation`` (read by the system's ``evaluate``).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from sentio.core import registry, runtime, weights
 from sentio.core.config import from_dict, override, read_json, to_dict
 from sentio.core.errors import RecipeError
 from sentio.core.optimization import FitConfig
+from sentio.core.progress import Tell, silent
+from sentio.core.report import Report
 from sentio.core.training import fit, start_from
 from sentio.core.writers import write_json
 
 RECIPE = "recipe.json"
 BEST = "best.safetensors"
+EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def train(plan: Recipe, data: Path, out: Path, *, resume: bool = False) -> Path:
 
     Args:
         plan: what to do.
-        data: a folder (or file) in a layout that the system's domain reads.
+        data: a folder (or file) in a layout that the system reads.
         out: the run's folder; gets ``recipe.json``, the checkpoints, the logs and the best weights.
         resume: go on where a run in ``out`` was stopped.
 
@@ -59,7 +63,7 @@ def train(plan: Recipe, data: Path, out: Path, *, resume: bool = False) -> Path:
     runtime.seed_everything(plan.fit.seed)  # before the weights are drawn
     method = registry.build(plan.system, plan.model)
     start_from(method, plan.start)
-    source = open_data(plan.system, method, data, plan.data)
+    source = method.open_data(data, plan.data)
     _record(plan, out)
     return fit(method, source, plan.fit, out, resume=resume)
 
@@ -78,18 +82,55 @@ def _record(plan: Recipe, out: Path) -> None:
             )
 
 
-def open_data(system: str, method: Any, data: Path, section: dict[str, Any]) -> Any:
-    """What the system's domain makes of a folder and the recipe's ``data`` section."""
-    return registry.data_module(system).open_data(method, data, section)
+def evaluate(
+    run: Path | str, data: Path, settings: Sequence[str] = (), *, out: Path | None = None, tell: Tell = silent
+) -> Report:
+    """Measure a finished run, or embedded weights, by the metrics of its domain.
 
-
-def read_run(folder: Path) -> tuple[Recipe, Any]:
-    """The recipe of a finished or stopped run, and its best model, in eval mode.
+    Args:
+        run: the run's folder, or the name of weights.
+        data: a folder (or file) in a layout that the system reads.
+        settings: ``section.key=value``, in place of the values of the run's recipe, e.g. ``evaluation.noise=0.01``.
+        out: file for the result as JSON; ``evaluation.json`` in the run's folder, and none for weights, if not given.
+        tell: told how far the work has come.
 
     Raises:
-        RecipeError: the folder is no run.
+        SentioError: see :func:`read_run` and ``Method.evaluate``.
+    """
+    plan, method = read_run(run, settings)
+    result: Report = method.evaluate(data, plan.evaluation, data=plan.data, tell=tell)
+    if out is None and (Path(run) / RECIPE).is_file():
+        out = Path(run) / EVALUATION
+    if out is not None:
+        write_json(out, result.to_dict())
+    return result
+
+
+def submit(run: Path | str, data: Path, out: Path, form: Mapping[str, Any], settings: Sequence[str] = ()) -> list[Path]:
+    """Write the submission of a finished run for a challenge, see ``Method.submit``; returns its files."""
+    plan, method = read_run(run, settings)
+    files: list[Path] = method.submit(data, plan.evaluation, out, data=plan.data, form=form)
+    return files
+
+
+def read_run(run: Path | str, settings: Sequence[str] = ()) -> tuple[Recipe, Any]:
+    """The recipe of a finished or stopped run, and its best model, in eval mode.
+
+    Args:
+        run: the run's folder, or the name of embedded or fetched weights, whose recipe is then empty.
+        settings: single values of the recipe to replace.
+
+    Raises:
+        RecipeError: the folder is no run, or a setting is wrong.
         WeightsError: it has no weights yet, or they are damaged.
     """
-    if not (folder / RECIPE).is_file():
-        raise RecipeError(f"{folder} is no run: it has no {RECIPE}.", "Give the folder that sentio train --out made.")
-    return read(folder / RECIPE), weights.load(folder / BEST).eval()
+    folder = Path(run)
+    if (folder / RECIPE).is_file():
+        return read(folder / RECIPE, list(settings)), weights.load(folder / BEST).eval()
+    if str(run) not in weights.cards():
+        raise RecipeError(
+            f"{run} is no run: it has no {RECIPE}.",
+            f"Give the folder that sentio train --out made, or one of the names {', '.join(weights.cards())}.",
+        )
+    method = weights.load(str(run)).eval()
+    return from_dict(Recipe, override({"system": method.name}, list(settings)), where=str(run)), method

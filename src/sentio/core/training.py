@@ -10,68 +10,32 @@ A run's folder: ``checkpoints/`` (newest two), ``best.safetensors``, ``metrics.j
 import contextlib
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from sentio.core import checkpoints, weights
+from sentio.core.bench import peak_memory_mb
 from sentio.core.config import to_dict
 from sentio.core.devices import deterministic, make_fabric
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import leave_signals_to_the_parent, stop_requests
+from sentio.core.method import Method, TrainingData
 from sentio.core.optimization import FitConfig, MovingAverage, lr_factor, make_optimizer
-from sentio.core.runlog import RunLog, finite_or_none
+from sentio.core.progress import duration
+from sentio.core.report import finite_or_none
+from sentio.core.runlog import RunLog
 from sentio.core.runtime import seed_everything
 from sentio.core.writers import write_json
 
-
-class Method(Protocol):
-    """What can be trained: a torch module with these members.
-
-    Optional: ``after_step() -> None``, called after every optimizer step (a target network follows there);
-    ``after_validation(metrics: dict[str, float]) -> None``, called after every validation (what it keeps belongs in a
-    buffer, to be resumed); and ``parameter_groups() -> list[dict]``, torch's parameter groups (default: all that
-    require gradients).
-    """
-
-    name: str
-    Config: ClassVar[type]
-    config: Any
-
-    def forward(self, batch: Any) -> Any: ...
-
-    def loss(self, batch: Any, progress: float) -> dict[str, Tensor]:
-        """Named scalar terms, whose sum is minimised; ``progress`` goes from 0 to 1 over the run."""
-        ...
-
-
-class TrainingData(Protocol):
-    """What a Method is trained and validated on."""
-
-    monitor: str
-    """The key of :meth:`validate` that chooses the best weights."""
-    higher_is_better: bool
-
-    def train_dataset(self) -> Dataset[Any]:
-        """A map-style data set; an item depends on nothing but (seed, epoch, index).
-
-        Optional members: ``set_epoch(epoch: int)``, called before each epoch, and ``describe(index: int) -> str``,
-        which names an item in the message of a failed step.
-        """
-        ...
-
-    def collate(self, items: list[Any]) -> Any:
-        """Join items into a batch, which has ``.to(device)``."""
-        ...
-
-    def validate(self, method: Any) -> dict[str, float]:
-        """Score the method on the validation set; it is in eval mode, without gradients, in 32-bit precision."""
-        ...
+PACE_STEPS = 5
+"""Steps after which the pace of a run is told."""
 
 
 def fit(method: Method, data: TrainingData, config: FitConfig, out: Path | str, *, resume: bool = False) -> Path:
@@ -110,19 +74,17 @@ def start_from(method: Method, parts: Mapping[str, Path | str]) -> None:
             of any system that has a member of that name and kind, e.g. ``encoder``.
 
     Raises:
-        RecipeError: there is no such member, here or in the file.
+        RecipeError: there is no such member, here or in the file, or it is of another kind.
         WeightsError: the file is missing, damaged or of another model.
     """
     for name, path in parts.items():
-        part = getattr(method, name, None)
-        if not isinstance(part, nn.Module):
-            raise RecipeError(f"start: {method.name} has no part {name!r}.")
-        if hasattr(part, "config"):
+        part = method.part(name)
+        if isinstance(part, Method):
             weights.load_into(part, path)
             continue
-        trained = getattr(weights.load(path), name, None)
-        if not isinstance(trained, nn.Module) or type(trained) is not type(part):
-            raise RecipeError(f"start: the system in {path} has no part {name!r} of the kind that {method.name} has.")
+        trained: nn.Module = weights.load(path).part(name)
+        if type(trained) is not type(part):
+            raise RecipeError(f"start: the {name!r} of the system in {path} is of another kind than {method.name}'s.")
         part.load_state_dict(trained.state_dict())
 
 
@@ -148,10 +110,11 @@ class _Run:
         self.fabric = make_fabric(config)
         self.fabric.launch()
         seed_everything(config.seed + self.fabric.global_rank)
-        self.method, self.module = method, cast(nn.Module, method)
-        self.optimizer = make_optimizer(self.fabric.to_device(self.module), config)
+        self.method = method.train()
+        self.fabric.to_device(method)
+        self.optimizer = make_optimizer(method.parameter_groups(), config)
         self.objective, self.stepper = self.fabric.setup(_Objective(method), self.optimizer)
-        self.average = MovingAverage(self.module, config.ema_decay) if config.ema_decay else None
+        self.average = MovingAverage(self.method, config.ema_decay) if config.ema_decay else None
         self.dataset = cast(Any, data.train_dataset())
         self.items_per_step = config.batch_size * config.accumulate * self.fabric.world_size
         self.steps_per_epoch = len(self.dataset) // self.items_per_step
@@ -180,9 +143,39 @@ class _Run:
         first = self.fabric.is_global_zero
         log = RunLog(self.out, step=self.step, total=self.total, active=first)
         with deterministic(self.fabric.device), stop_requests() as requests, log:
+            log.say(self._plan())
+            self.started = self.step, time.perf_counter()
             while not self.finished:
                 self._train_epoch(log, requests)
+            log.say(f"Done: step {self.step}, {self._best_so_far()}.")
         return self.out / "best.safetensors"
+
+    # --- what people are told
+
+    def _plan(self) -> str:
+        """Device, size and length of what is about to be done."""
+        here = self.fabric.device
+        device = torch.cuda.get_device_name(here) if here.type == "cuda" else f"{torch.get_num_threads()} threads"
+        learnt = sum(value.numel() for value in self.method.parameters() if value.requires_grad)
+        begun = f" from step {self.step:,}" if self.step else ""
+        return (
+            f"Training {self.method.name} ({learnt:,} parameters) on {here.type} ({device}, {self.config.precision})"
+            f"{begun}: {self.total:,} steps of {self.items_per_step} items, {self.steps_per_epoch:,} steps an epoch."
+        )
+
+    def _pace(self) -> str:
+        """Seconds a step, memory, and the end in sight, from the steps done so far."""
+        first, began = self.started
+        seconds = (time.perf_counter() - began) / (self.step - first)
+        memory = peak_memory_mb()
+        if self.fabric.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated(self.fabric.device) / 2**20
+        left = duration(seconds * (self.total - self.step))
+        return f"{seconds:.2g} s a step, {memory:,.0f} MB of memory, about {left} to the last step."
+
+    def _best_so_far(self) -> str:
+        name = self.data.monitor
+        return "nothing validated" if self.best is None else f"best {name} {self.best[name]:.4g} at {self.best['step']}"
 
     # --- steps
 
@@ -190,10 +183,12 @@ class _Run:
         """The rest of the current epoch, or of the run."""
         epoch = self.epoch
         stream = self._batches(epoch)
-        self.module.train()
+        self.method.train()
         while self.epoch == epoch and not self.finished:
             values = self._train_step(stream)
             log.show(self.step, epoch, {"loss": values["train/loss"]})
+            if self.step == min(self.started[0] + PACE_STEPS, self.total):
+                log.say(self._pace())
             if self.step % self.config.log_every == 0:
                 log.write(self.step, epoch, values)
             validates = self._validation_is_due()
@@ -230,10 +225,9 @@ class _Run:
             self._fail("gradient norm", norm, items)
         self.stepper.step()
         self.optimizer.zero_grad()
-        if hasattr(self.method, "after_step"):
-            self.method.after_step()
+        self.method.after_step()
         if self.average:
-            self.average.update(self.module, self.step)
+            self.average.update(self.method, self.step)
         self.step += 1
         return logged | {"train/gradient_norm": norm, "train/lr": self.optimizer.param_groups[0]["lr"]}
 
@@ -250,7 +244,7 @@ class _Run:
 
     def _fail(self, what: str, value: float, items: list[int]) -> None:
         """Stop with the batch named: in the message the first items, in ``nonfinite.json`` all."""
-        names = [self.dataset.describe(i) if hasattr(self.dataset, "describe") else f"item {i}" for i in items]
+        names = [self.data.describe(i) for i in items]
         path = self.out / "nonfinite.json"
         write_json(path, {"step": self.step, "epoch": self.epoch, "what": what, "items": items, "names": names})
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
@@ -262,8 +256,7 @@ class _Run:
 
     def _batches(self, epoch: int) -> Iterator[tuple[list[int], Any]]:
         """This process's item numbers and batches, from the current step to the end of the epoch."""
-        if hasattr(self.dataset, "set_epoch"):
-            self.dataset.set_epoch(epoch)
+        self.data.set_epoch(epoch)
         order = epoch_order(len(self.dataset), epoch, self.config.seed)[: self.steps_per_epoch * self.items_per_step]
         shape = (self.steps_per_epoch, self.config.accumulate, self.fabric.world_size, self.config.batch_size)
         mine = order.reshape(shape)[self.step % self.steps_per_epoch :, :, self.fabric.global_rank]
@@ -288,16 +281,15 @@ class _Run:
         """Score, keep the weights if they are the best so far, and write metrics.json."""
         metrics: dict[str, float] = {}
         if self.fabric.is_global_zero:
-            with self.average.applied_to(self.module) if self.average else contextlib.nullcontext():
-                self.module.eval()
+            with self.average.applied_to(self.method) if self.average else contextlib.nullcontext():
+                self.method.eval()
                 with torch.no_grad():
                     metrics = {name: float(value) for name, value in self.data.validate(self.method).items()}
                 if self._is_best(metrics):
                     weights.save(self.out / "best.safetensors", self.method)
-            self.module.train()
+            self.method.train()
         metrics = self.fabric.broadcast(metrics)
-        if hasattr(self.method, "after_validation"):
-            self.method.after_validation(metrics)
+        self.method.after_validation(metrics)
         row = {"step": self.step, "epoch": (self.step - 1) // self.steps_per_epoch, **metrics}
         is_best = self._is_best(metrics)
         self.best, self.stale = (row, 0) if is_best else (self.best, self.stale + 1)
@@ -335,7 +327,7 @@ class _Run:
         random_states = cast(dict[str, Tensor], self.fabric.all_gather(checkpoints.rng_state(self.fabric.device)))
         if self.fabric.is_global_zero:
             optimizer, rest = checkpoints.split_optimizer(self.optimizer)
-            tensors = checkpoints.with_prefix("model", self.module.state_dict())
+            tensors = checkpoints.with_prefix("model", self.method.state_dict())
             tensors |= checkpoints.with_prefix("optimizer", optimizer)
             tensors |= checkpoints.with_prefix("random", random_states)
             if self.average:
@@ -365,7 +357,7 @@ class _Run:
             return
         tensors, info = found
         checkpoints.refuse_differences(info["identity"], self._identity(), folder)
-        self.module.load_state_dict(checkpoints.under_prefix("model", tensors))
+        self.method.load_state_dict(checkpoints.under_prefix("model", tensors))
         optimizer = checkpoints.under_prefix("optimizer", tensors)
         checkpoints.join_optimizer(self.optimizer, optimizer, info["optimizer"])
         if self.average:

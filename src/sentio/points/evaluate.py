@@ -4,6 +4,7 @@ Every paper samples its own inputs and ground truth, so a figure means little wi
 even sample of the mesh, ``midpoint`` is plain interpolation between neighbours.
 """
 
+import io
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -13,11 +14,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.table import Table
 
 from sentio.core.bench import machine
 from sentio.core.errors import InputError
-from sentio.core.writers import write_json
+from sentio.core.progress import Tell, silent
+from sentio.core.report import finite_or_none
 from sentio.points.geometry import farthest_points, nearest, normalise
 from sentio.points.io import read_mesh
 from sentio.points.io.arrays import read_arrays
@@ -32,6 +35,32 @@ MIDPOINT_NEIGHBOURS = 8
 MIDPOINT_RATIO = 4.0  # of one round: more points than that have too few midpoints to choose from
 COVERAGE_SAMPLES = 50_000
 MEAN = "mean"
+TABLE_WIDTH = 160
+"""Characters that the table needs."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The ``evaluation`` section of a recipe.
+
+    Attributes:
+        ratio: how many times as many points.
+        input_points: how many the input has.
+        clouds: npz with the arrays ``NAME|in2048`` and ``NAME|gt8192`` (for 2,048 points and ratio 4) of the meshes.
+            Without it, both are Poisson-disk samples of the mesh, which is first brought into the unit sphere.
+        noise: standard deviation of Gaussian noise on the input, in units of its radius.
+        seed: of samples and noise; what is drawn for a shape depends on this and on its name alone.
+    """
+
+    ratio: float = 4.0
+    input_points: int = 2048
+    clouds: str | None = None
+    noise: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.ratio < 1 or self.input_points < 1 or self.noise < 0:
+            raise ValueError("ratio and input_points must be at least 1, noise at least 0")
 
 
 @dataclass(frozen=True)
@@ -66,10 +95,17 @@ class Evaluation:
         methods = list(dict.fromkeys(row.method for row in self.rows))
         return [_mean_row(method, [row for row in self.rows if row.method == method]) for method in methods]
 
-    def write(self, path: Path | str) -> None:
-        """Write protocol, meaning of the columns, per-shape rows and means as JSON."""
-        rows, means = ([asdict(row) for row in part] for part in (self.rows, self.means()))
-        write_json(path, {"protocol": self.protocol, "columns": METRICS, "rows": rows, "means": means})
+    def to_dict(self) -> dict[str, Any]:
+        """Protocol, meaning of the columns, rows of every shape and means."""
+        rows, means = ([_json(row) for row in part] for part in (self.rows, self.means()))
+        return {"protocol": self.protocol, "columns": METRICS, "rows": rows, "means": means}
+
+    def to_text(self) -> str:
+        """The table, as wide as it is."""
+        console = Console(width=TABLE_WIDTH, file=io.StringIO(), force_terminal=False)
+        with console.capture() as captured:
+            console.print(self.table())
+        return captured.get().rstrip()
 
     def table(self, *, shapes: bool = True) -> Table:
         """The rows for a terminal, times 1000 as the field prints them; means alone without ``shapes``."""
@@ -89,26 +125,17 @@ class Evaluation:
 def evaluate_shapes(
     meshes: Path | str,
     methods: Mapping[str, Upsampler],
+    config: EvaluationConfig | None = None,
     *,
-    ratio: float = 4.0,
-    points: int = 2048,
-    clouds: Path | str | None = None,
-    noise: float = 0.0,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    tell: Tell = silent,
 ) -> Evaluation:
     """Up-sample clouds of meshes and compare with dense clouds of the same meshes.
 
     Args:
         meshes: folder of mesh files.
         methods: name -> function of a cloud (N, 3) and a ratio that gives ratio * N points.
-        ratio: how many times as many points.
-        points: how many the input has.
-        clouds: npz with the arrays ``NAME|in2048`` and ``NAME|gt8192`` (for 2,048 points and ratio 4) of the meshes.
-            Without it, both are Poisson-disk samples of the mesh, which is first brought into the unit sphere.
-        noise: standard deviation of Gaussian noise on the input, in units of its radius.
-        seed: of samples and noise; what is drawn for a shape depends on this and on its name alone.
-        progress: called with the rows done and the rows in all.
+        config: clouds, ratio, noise.
+        tell: told how many rows are done.
 
     Raises:
         InputError: no meshes, a mesh or array that cannot be used, or a method that gives another number of points.
@@ -116,23 +143,24 @@ def evaluate_shapes(
     paths = sorted(path for path in Path(meshes).glob("*") if path.suffix.lower().lstrip(".") in SUFFIXES)
     if not paths:
         raise InputError(f"{meshes} holds no meshes.", f"Give a folder with {', '.join(SUFFIXES)} files.")
-    arrays = None if clouds is None else read_arrays(clouds)
+    config = config or EvaluationConfig()
+    arrays = None if config.clouds is None else read_arrays(config.clouds)
     everything = {"floor": None, "midpoint": midpoints, **methods}
     rows: list[Row] = []
     for path in paths:
-        case = _case(path, arrays, points, ratio, seed)
-        sparse = case.sparse + _noise(case, noise, seed)
+        case = _case(path, arrays, config)
+        sparse = case.sparse + _noise(case, config.noise, config.seed)
         for name, method in everything.items():
-            rows.append(_measure(case, name, method, sparse, ratio, seed))
-            if progress:
-                progress(len(rows), len(paths) * len(everything))
+            tell(len(rows), len(paths) * len(everything), f"{path.stem}, {name}")
+            rows.append(_measure(case, name, method, sparse, config))
+    tell(len(rows), len(rows))
     protocol = {
         "meshes": [path.stem for path in paths],
-        "clouds": "sample elimination from the mesh in the unit sphere" if clouds is None else Path(clouds).name,
-        "points": points,
-        "ratio": ratio,
-        "noise": noise,
-        "seed": seed,
+        "clouds": Path(config.clouds).name if config.clouds else "sample elimination from the mesh in the unit sphere",
+        "points": config.input_points,
+        "ratio": config.ratio,
+        "noise": config.noise,
+        "seed": config.seed,
         "machine": machine(),
     }
     return Evaluation(protocol, rows)
@@ -151,8 +179,9 @@ def midpoints(points: Floats, ratio: float) -> Floats:
     return points
 
 
-def _case(path: Path, arrays: Mapping[str, NDArray[Any]] | None, points: int, ratio: float, seed: int) -> Case:
-    surface, name, dense = read_mesh(path), path.stem, round(ratio * points)
+def _case(path: Path, arrays: Mapping[str, NDArray[Any]] | None, config: EvaluationConfig) -> Case:
+    surface, name, points, seed = read_mesh(path), path.stem, config.input_points, config.seed
+    dense = round(config.ratio * points)
     if arrays is None:
         unit = normalise(surface.vertices)
         surface = Surface(unit.points.astype(np.float64), surface.faces)
@@ -166,13 +195,13 @@ def _case(path: Path, arrays: Mapping[str, NDArray[Any]] | None, points: int, ra
     return Case(name, surface, sparse, truth)
 
 
-def _measure(case: Case, name: str, method: Upsampler | None, sparse: Floats, ratio: float, seed: int) -> Row:
+def _measure(case: Case, name: str, method: Upsampler | None, sparse: Floats, config: EvaluationConfig) -> Row:
     """Scores of one method; none stands for the floor, another even sample of the mesh."""
-    start = time.perf_counter()
+    seed, start = config.seed, time.perf_counter()
     if method is None:
         dense = case.surface.sample_evenly(len(case.truth), seed=_seed(seed, case.name, "floor")).points
     else:
-        dense = method(sparse, ratio)
+        dense = method(sparse, config.ratio)
     seconds = time.perf_counter() - start
     if len(dense) != len(case.truth):
         raise InputError(f"{name} gave {len(dense)} points for {case.name}, {len(case.truth)} were asked for.")
@@ -189,6 +218,10 @@ def _noise(case: Case, level: float, seed: int) -> Floats:
 
 def _seed(seed: int, name: str, role: str) -> int:
     return zlib.crc32(f"{seed} {name} {role}".encode())
+
+
+def _json(row: Row) -> dict[str, Any]:
+    return asdict(row) | {"scores": finite_or_none(row.scores)}
 
 
 def _mean_row(method: str, rows: list[Row]) -> Row:

@@ -3,7 +3,9 @@
 Only network calls are cut into chunks, and a row of a network's result does not depend on the rows beside it.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
@@ -31,10 +33,33 @@ SUPPORT = 0.3
 """A relaxed point goes back if no candidate is this near, in units of the new spacing: beyond lies no surface."""
 
 
+class Session(Protocol):
+    """A network that is ready to run; ONNX Runtime's sessions are of this kind."""
+
+    def run(self, outputs: Sequence[str], feed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+        """Values of the named outputs for named inputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Model:
+    """An up-sampling system that is ready to run.
+
+    Attributes:
+        system: its registered name.
+        sessions: its graphs by name.
+        config: its Config as JSON.
+    """
+
+    system: str
+    sessions: Mapping[str, Session]
+    config: Mapping[str, Any]
+
+
 class Network(Protocol):
     """What the driver asks of a network."""
 
-    def look(self, source: geometry.Sources) -> None:
+    def follow(self, source: geometry.Sources) -> None:
         """Take the points of the next round."""
 
     def propose(self, core: Indices) -> Floats:
@@ -47,15 +72,16 @@ class Network(Protocol):
 class AnyRatio:
     """``pu-any``: the surface is always that of the input cloud, whose features are computed once."""
 
-    def __init__(self, source: geometry.Sources) -> None:
+    def __init__(self, source: geometry.Sources, model: Model) -> None:
         self.source = self.current = source
         self.tree = cKDTree(source.points)
         self.frames, self.spacing = source.frames.astype(np.float32), source.spacing.astype(np.float32)
-        encoder, self.head, config = _any_ratio()
-        self.near = int(config["query_neighbours"])
-        self.features = self._encode(encoder, hops=1 + len(config["dilations"]))  # the embedding looks around, too
+        self.head = model.sessions["pu-any"]
+        self.near = int(model.config["query_neighbours"])
+        hops = 1 + len(model.config["dilations"])  # the embedding reaches one farther
+        self.features = self._encode(model.sessions["pu-any-encoder"], hops)
 
-    def _encode(self, encoder: Any, hops: int) -> Floats:
+    def _encode(self, encoder: Session, hops: int) -> Floats:
         """Features (N, scales, C), tile by tile, each with all that its features depend on."""
         source, result = self.source, None
         for core in patches.blocks(source.points, TILE):
@@ -73,7 +99,7 @@ class AnyRatio:
         assert result is not None
         return result
 
-    def look(self, source: geometry.Sources) -> None:
+    def follow(self, source: geometry.Sources) -> None:
         self.current = source
 
     def propose(self, core: Indices) -> Floats:
@@ -128,23 +154,19 @@ class AnyRatio:
         return (queries + moved)[:count], error[:count]
 
 
-@cache
-def _any_ratio() -> tuple[Any, Any, dict[str, Any]]:
-    return weights.session("pu-any-encoder"), weights.session("pu-any"), weights.card("pu-any").config
-
-
 class PatchWise:
     """``pu-mfa``: overlapping patches of the current cloud, each to four times its points."""
 
     size, overlap, batch = 256, 3.0, 4
 
-    def __init__(self, source: geometry.Sources) -> None:
-        self.look(source)
+    def __init__(self, source: geometry.Sources, model: Model) -> None:
+        self.model = model
+        self.follow(source)
 
-    def look(self, source: geometry.Sources) -> None:
+    def follow(self, source: geometry.Sources) -> None:
         points = source.points
         index = patches.overlapping(points, max(16, min(self.size, len(points))), self.overlap)
-        fine = np.concatenate([patch_outputs(points[part], "fine") for part in _batches(index, self.batch)])
+        fine = np.concatenate([patch_outputs(self.model, points[part], "fine") for part in _batches(index, self.batch)])
         self.proposals, owner = fine.reshape(-1, 3), np.repeat(index, fine.shape[1] // index.shape[1], 1).ravel()
         order = np.argsort(owner, kind="stable")
         self.proposals, self.starts = self.proposals[order], np.searchsorted(owner[order], np.arange(len(points) + 1))
@@ -157,19 +179,24 @@ class PatchWise:
         return new
 
 
-def patch_outputs(cloud: Floats, output: str) -> Floats:
+def patch_outputs(model: Model, cloud: Floats, output: str) -> Floats:
     """One output of PU-MFA for patches (P, N, 3): points in the patches' own unit, or attention (P, scales, N, N)."""
     centroid = cloud.mean(1, keepdims=True)
     radius = np.sqrt(((cloud - centroid) ** 2).sum(-1).max(1))[:, None, None]
     unit = ((cloud - centroid) / radius).astype(np.float32)
-    result: npt.NDArray[np.float32] = weights_session("pu-mfa").run([output], {"sparse": unit})[0]
+    result: npt.NDArray[np.float32] = model.sessions["pu-mfa"].run([output], {"sparse": unit})[0]
     return np.asarray(result if output == "attention" else result * radius + centroid, np.float64)
 
 
+NETWORKS: dict[str, Callable[[geometry.Sources, Model], Network]] = {"pu-any": AnyRatio, "pu-mfa": PatchWise}
+GRAPHS = {"pu-any": ("pu-any-encoder", "pu-any"), "pu-mfa": ("pu-mfa",)}
+
+
 @cache
-def weights_session(name: str) -> Any:
-    """An opened model, kept."""
-    return weights.session(name)
+def embedded(name: str) -> Model:
+    """The system of that name with the package's weights, kept open."""
+    sessions = {graph: weights.session(graph) for graph in GRAPHS[name]}
+    return Model(name, sessions, weights.card(name).config)
 
 
 def _batches(index: Indices, size: int) -> list[Indices]:

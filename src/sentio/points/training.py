@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, require
+from sentio.core.method import TrainingData
 from sentio.points import candidates, geometry
 from sentio.points.batch import PatchBatch, QueryBatch
 from sentio.points.io.mesh import SUFFIXES, read_mesh
@@ -82,9 +83,6 @@ class QueryClouds(Dataset[list[dict[str, Floats]]]):
         self.neighbours, self.near = neighbours, near
         self.epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
     def __len__(self) -> int:
         return self.config.clouds
 
@@ -146,7 +144,7 @@ def join(items: list[list[dict[str, Floats]]]) -> QueryBatch:
     return QueryBatch(**columns)
 
 
-class QueryData:
+class QueryData(TrainingData):
     """Training data of ``pu-any``; validation is the mean distance to the surface on shapes kept apart."""
 
     monitor = "p2f"
@@ -158,15 +156,17 @@ class QueryData:
     def train_dataset(self) -> QueryClouds:
         return self.train
 
+    def set_epoch(self, epoch: int) -> None:
+        self.train.epoch = epoch
+
     def collate(self, items: list[Any]) -> QueryBatch:
         return join(items)
 
     def validate(self, method: Any) -> dict[str, float]:
         clean: list[float] = []
         noisy: list[float] = []
-        device = next(method.parameters()).device
         for index in range(24):
-            batch = join([self.held_out[index]]).to(device)
+            batch = join([self.held_out[index]]).to(method.device)
             unit = batch.spacing[batch.near[:, 0]]
             displacement, _ = method(batch)
             miss = ((batch.queries + displacement - batch.target) * batch.normal).sum(-1).abs() / unit
@@ -213,9 +213,6 @@ class PatchClouds(Dataset[list[Pair]]):
         self.surfaces, self.config, self.seed = surfaces, config, seed
         self.epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
     def __len__(self) -> int:
         return self.config.clouds
 
@@ -239,9 +236,6 @@ class PatchFile(Dataset[list[Pair]]):
         self.sparse, self.dense = read_patches(path)
         self.config, self.seed = config, seed
         self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return max(1, len(self.sparse) // self.config.patches)
@@ -287,17 +281,20 @@ def _uneven(dense: Floats, count: int, random: Random) -> Floats:
     return dense[order[random.choice(n, count, replace=False, p=place / place.sum())]]
 
 
-class PatchData:
+class PatchData(TrainingData):
     """Training data of ``pu-mfa``; validation is the Chamfer distance (x 1000) on shapes or patches kept apart."""
 
     monitor = "chamfer"
     higher_is_better = False
 
-    def __init__(self, train: Dataset[list[Pair]], held_out: Dataset[list[Pair]]) -> None:
+    def __init__(self, train: "PatchClouds | PatchFile", held_out: "PatchClouds | PatchFile") -> None:
         self.train, self.held_out = train, held_out
 
     def train_dataset(self) -> Dataset[list[Pair]]:
         return self.train
+
+    def set_epoch(self, epoch: int) -> None:
+        self.train.epoch = epoch
 
     def collate(self, items: list[list[Pair]]) -> PatchBatch:
         pairs = [pair for item in items for pair in item]
@@ -306,34 +303,37 @@ class PatchData:
 
     def validate(self, method: Any) -> dict[str, float]:
         values: list[float] = []
-        device = next(method.parameters()).device
         for index in range(8):
-            batch = self.collate([self.held_out[index]]).to(device)
-            values += chamfer(method(batch.sparse).fine, batch.dense).tolist()
+            batch = self.collate([self.held_out[index]]).to(method.device)
+            values += chamfer(method(batch).fine, batch.dense).tolist()
         return {"chamfer": 1e3 * float(np.mean(values))}
 
 
-def open_data(method: Any, path: Path, values: dict[str, Any], *, seed: int = 0) -> QueryData | PatchData:
-    """The training data of a points model.
+def open_queries(path: Path, values: dict[str, Any], *, neighbours: int, near: int, seed: int = 0) -> QueryData:
+    """The training data of ``pu-any`` from a folder of meshes.
 
     Args:
-        method: the model that is to be trained.
-        path: a folder of meshes, or (``pu-mfa`` only) an h5 file of patches.
         values: the ``data`` section of a recipe.
+        neighbours: of a source point.
+        near: source points of a query.
+
+    Raises:
+        RecipeError: an unknown key or a wrong value.
+        InputError: see :func:`read_surfaces`.
     """
-    if method.Batch is QueryBatch:
-        config = from_dict(QueryDataConfig, values, where="data")
-        train, kept = _split(read_surfaces(path), config.procedural_shapes, seed)
-        model = method.config
-        sizes = {"neighbours": model.neighbours * max(model.dilations), "near": model.query_neighbours}
-        return QueryData(
-            QueryClouds(train, config, seed=seed, **sizes), QueryClouds(kept, config, seed=seed + 1, **sizes)
-        )
-    patches = from_dict(PatchDataConfig, values, where="data")
+    config = from_dict(QueryDataConfig, values, where="data")
+    train, kept = _split(read_surfaces(path), config.procedural_shapes, seed)
+    sizes = {"neighbours": neighbours, "near": near}
+    return QueryData(QueryClouds(train, config, seed=seed, **sizes), QueryClouds(kept, config, seed=seed + 1, **sizes))
+
+
+def open_patches(path: Path, values: dict[str, Any], *, seed: int = 0) -> PatchData:
+    """The training data of ``pu-mfa`` from a folder of meshes or an h5 file of patches; see :func:`open_queries`."""
+    config = from_dict(PatchDataConfig, values, where="data")
     if path.is_file():
-        return PatchData(PatchFile(path, patches, seed=seed), PatchFile(path, patches, seed=seed + 1))
-    train, kept = _split(read_surfaces(path), patches.procedural_shapes, seed)
-    return PatchData(PatchClouds(train, patches, seed=seed), PatchClouds(kept, patches, seed=seed + 1))
+        return PatchData(PatchFile(path, config, seed=seed), PatchFile(path, config, seed=seed + 1))
+    train, kept = _split(read_surfaces(path), config.procedural_shapes, seed)
+    return PatchData(PatchClouds(train, config, seed=seed), PatchClouds(kept, config, seed=seed + 1))
 
 
 def _split(surfaces: list[Surface], procedural_shapes: int, seed: int) -> tuple[list[Surface], list[Surface]]:

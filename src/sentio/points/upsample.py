@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from sentio.core.errors import InputError
 from sentio.points import geometry, patches
-from sentio.points.networks import AnyRatio, Network, PatchWise, patch_outputs
+from sentio.points.networks import NETWORKS, Model, Network, PatchWise, embedded, patch_outputs
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-NETWORKS: dict[str, Callable[[geometry.Sources], Network]] = {"pu-any": AnyRatio, "pu-mfa": PatchWise}
 BLOCK = 8192
 """Most points in which new ones are chosen together: within a block they are spread evenly, between blocks in
 proportion to the points that were there, so that dense regions stay denser."""
@@ -55,6 +54,19 @@ def upsample(
     """
     if model not in NETWORKS:
         raise InputError(f"There is no up-sampler named {model!r}.", f"Choose one of: {', '.join(NETWORKS)}.")
+    return upsample_by(embedded(model), points, ratio, count=count, keep_input=keep_input, progress=progress)
+
+
+def upsample_by(
+    model: Model,
+    points: npt.ArrayLike,
+    ratio: float = 4.0,
+    *,
+    count: int | None = None,
+    keep_input: bool = False,
+    progress: Progress | None = None,
+) -> npt.NDArray[np.float64]:
+    """Up-sample a cloud by any weights; see :func:`upsample`."""
     cloud = _checked(points)
     wanted = _wanted(len(cloud), ratio, count, keep_input)
     unit = geometry.normalise(cloud)
@@ -67,7 +79,7 @@ def upsample(
 
 
 def attention(points: npt.ArrayLike, near: int = 0) -> tuple[npt.NDArray[np.int64], Floats]:
-    """What PU-MFA looks at in the patch around the point ``near``.
+    """What PU-MFA attends to in the patch around the point ``near``.
 
     Returns:
         The indices (N,) of the patch's points, ``near`` first, and the weights (scales, N, N) of the global context
@@ -81,7 +93,7 @@ def attention(points: npt.ArrayLike, near: int = 0) -> tuple[npt.NDArray[np.int6
         raise InputError(f"There is no point {near} in a cloud of {len(cloud)}.")
     unit = geometry.normalise(cloud).points
     index = geometry.nearest(unit, unit[near : near + 1], max(16, min(PatchWise.size, len(unit))))[1]
-    return index[0], patch_outputs(unit[index], "attention")[0]
+    return index[0], patch_outputs(embedded("pu-mfa"), unit[index], "attention")[0]
 
 
 def _checked(points: npt.ArrayLike) -> Floats:
@@ -109,12 +121,12 @@ def _wanted(n: int, ratio: float, count: int | None, keep_input: bool) -> int:
     return wanted
 
 
-def _grow(points: Floats, target: int, kept: int, model: str, progress: Progress) -> Floats:
+def _grow(points: Floats, target: int, kept: int, model: Model, progress: Progress) -> Floats:
     """Rounds of densification until there are ``target`` points; the first ``kept`` stay."""
     rounds = max(1, int(np.ceil(np.log(target / len(points)) / np.log(ROUND) - 1e-9)))
     step = (target / len(points)) ** (1 / rounds)
     source = geometry.measure(points)
-    network = NETWORKS[model](source)
+    network = NETWORKS[model.system](source, model)
     while True:
         rounds -= 1
         goal = target if rounds <= 0 else round(len(source.points) * step)
@@ -124,7 +136,7 @@ def _grow(points: Floats, target: int, kept: int, model: str, progress: Progress
         if len(grown) <= len(source.points):
             raise InputError(f"There is no room for {target} different points.", "Ask for fewer points.")
         source = geometry.measure(grown)
-        network.look(source)
+        network.follow(source)
 
 
 def _densify(

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from sentio.affect.backbones import EncoderInfo, fingerprint, normalise, open_encoder
+from sentio.affect.backbones import EncoderInfo, fingerprint, normalise
+from sentio.affect.backbones.encoders import open_encoder
 from sentio.affect.backbones.resnext import Block, ResNeXt34, SameConv2d, pad_same
 from sentio.affect.backbones.small import SmallResNet
 from sentio.core import registry, weights

@@ -8,7 +8,8 @@ import pytest
 import torch
 import transformers
 
-from sentio.affect.backbones import fingerprint, open_encoder, pretrained
+from sentio.affect.backbones import fingerprint, pretrained
+from sentio.affect.backbones.encoders import open_encoder
 from sentio.affect.backbones.mel import MelFilterBank
 from sentio.affect.backbones.pretrained import (
     AstEncoder,

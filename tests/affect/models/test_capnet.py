@@ -78,7 +78,7 @@ def test_where_no_sequence_is_full_fer_tuned_answers_from_the_newest_face_allowe
     answers = stream(model, features, present, time_s, 64)
     for i in gaps:
         earlier = [j for j in range(i - 10, -1, -1) if present[j]]
-        expected = model.fer.answer(features[earlier[0]]) if earlier else torch.zeros(2)
+        expected = model.fer.predict(features[earlier[0]]) if earlier else torch.zeros(2)
         torch.testing.assert_close(answers[i], expected.detach(), rtol=1e-5, atol=1e-6)
     assert 0 in gaps and 200 in gaps
 
@@ -127,7 +127,7 @@ def test_filling_from_the_current_face_sees_it():
     features, present, time_s = video(20)
     present[:] = True
     answers = stream(capnet(fill="current"), features, present, time_s, 20)
-    torch.testing.assert_close(answers[3], capnet().fer.answer(features[3]).detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(answers[3], capnet().fer.predict(features[3]).detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_the_state_stays_small_and_old_states_can_be_taken_up_again():

@@ -105,8 +105,8 @@ def test_a_perfect_answer_costs_only_what_is_unsure():
     cells = owner.shape[1]
     own = owner[0] >= 0
     logits = torch.where(own, 30.0, -30.0)[None]
-    exact = detector.Answer(logits, logits, faces.boxes.expand(1, cells, 4), faces.landmarks.expand(1, cells, 5, 2))
-    model.answer = lambda images: exact
+    exact = detector.Cells(logits, logits, faces.boxes.expand(1, cells, 4), faces.landmarks.expand(1, cells, 5, 2))
+    model.predict = lambda images: exact
     loss = {name: float(value) for name, value in model.loss(faces, 0.5).items()}
     assert all(value == pytest.approx(0, abs=1e-6) for value in loss.values())
 
@@ -120,8 +120,8 @@ def test_forward_decoded_is_what_the_loss_sees():
             head[1].bias[:2] = 3.0
         image = torch.rand(1, 3, 64, 96) * 255
         names = [f"{part}_{stride}" for part in detector.PARTS for stride in STRIDES]
-        outputs = dict(zip(names, (value.numpy() for value in model(image)), strict=True))
-        answer = model.answer(image)
+        outputs = dict(zip(names, (value.numpy() for value in model.decodable(image)), strict=True))
+        answer = model.predict(image)
     score = (answer.quality.sigmoid() * answer.objectness.sigmoid()).sqrt()[0].numpy()
     boxes, points = answer.boxes[0].numpy(), answer.landmarks[0].numpy()
     found = [face for stride in STRIDES for face in decode(outputs, stride, 96 // stride)]
@@ -166,7 +166,7 @@ def test_onnx_equals_torch_at_any_size(tmp_path):
     for shape in ((1, 3, 64, 96), (2, 3, 32, 32), (1, 3, 160, 128)):
         images = torch.rand(shape) * 255
         with torch.no_grad():
-            expected = model(images)
+            expected = model.decodable(images)
         for found, value in zip(session.run(None, {"input": images.numpy()}), expected, strict=True):
             np.testing.assert_allclose(found, value.numpy(), atol=2e-5)
 
@@ -176,7 +176,7 @@ def test_the_shipped_graph_is_the_shipped_model():
     session = weights.session("detector")
     images = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0)) * 255
     with torch.no_grad():
-        expected = model(images)
+        expected = model.decodable(images)
     for found, value in zip(session.run(None, {"input": images.numpy()}), expected, strict=True):
         np.testing.assert_allclose(found, value.numpy(), atol=1e-3)
     assert sum(value.numel() for value in model.parameters()) < 500_000

@@ -58,17 +58,17 @@ def test_the_terms_are_what_they_are_called(pictures, monkeypatch):
     batch = renders.load(renders.read_listing(pictures)).batch(list(range(16)))
     monkeypatch.setattr(face, "distort", lambda faces, marks, size, strength: (faces, marks))
     terms = method.loss(batch, 0.5)
-    features = method.encoder(batch.face[:, None])[:, 0]
-    found = {name: value.detach().numpy() for name, value in method.answer(features).items()}
+    features = method.encoder(batch.face)[:, 0]
+    found = {name: value.detach().numpy() for name, value in method.heads(features).items()}
     assert terms["movements"].item() == pytest.approx(
         np.mean((found["movements"] - batch.movements.numpy()) ** 2), rel=2e-3
     )
-    p, label = 1 / (1 + np.exp(-found["action_units"].astype(np.float64))), batch.action_units.numpy()
+    p, label = 1 / (1 + np.exp(-found["action_units"].astype(np.float64))), batch.action_units[:, 0].numpy()
     naive = -np.mean(label * np.log(p) + (1 - label) * np.log(1 - p))
     assert terms["action_units"].item() == pytest.approx(naive, rel=2e-3)
     logits = found["rule"].astype(np.float64)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    assert terms["rule"].item() == pytest.approx(-log_p[np.arange(16), batch.expression].mean(), rel=2e-3)
+    assert terms["rule"].item() == pytest.approx(-log_p[np.arange(16), batch.expression[:, 0]].mean(), rel=2e-3)
 
 
 def test_the_rule_teaches_its_layer_only(pictures):
@@ -102,7 +102,7 @@ def test_faces_are_softened_alike_everywhere():
         ]
         for f in faces
     ]
-    np.testing.assert_allclose(face.soften(faces), expected, atol=1e-6)
+    np.testing.assert_allclose(face.blur(faces), expected, atol=1e-6)
 
 
 def test_a_face_and_its_mirror_image_are_answered_alike():
@@ -169,8 +169,8 @@ def test_a_frequent_neutral_moves_the_answers_by_bayes_rule():
     with torch.no_grad():
         method.direct.weight.mul_(10)
         features = torch.randn(50, 256)
-        found = {name: value.numpy().astype(np.float64) for name, value in method.answer(features).items()}
-        affect, expression, units = method.judge(features)
+        found = {name: value.numpy().astype(np.float64) for name, value in method.heads(features).items()}
+        affect, expression, units = method.predict(features)
     even = np.exp(found["expression"]) / np.exp(found["expression"]).sum(1, keepdims=True)
     for k in range(50):
         weighed = even[k] * [3, 1, 1, 1, 1, 1, 1, 1]

@@ -68,20 +68,20 @@ def test_silence_is_finite_and_flat():
 def test_gain_changes_nothing_above_silence():
     sound = 0.1 * torch.randn(1, 48_000, generator=torch.Generator().manual_seed(1))
     model = tiny()
-    torch.testing.assert_close(model(sound).emotion, model(sound / 10).emotion, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(model.hear(sound).emotion, model.hear(sound / 10).emotion, atol=1e-3, rtol=1e-3)
 
 
 def test_hidden_bands_are_zero_and_the_rest_is_untouched():
     heard = torch.ones(4, 100, 64)
-    masked = hearing.hide(heard, 2)
+    masked = hearing.mask(heard, 2)
     assert set(masked.unique().tolist()) <= {0.0, 1.0}
     assert (masked == 0).float().mean() < 0.5
-    assert torch.equal(hearing.hide(heard, 0), heard)
+    assert torch.equal(hearing.mask(heard, 0), heard)
 
 
 def test_a_coloured_spectrum_keeps_its_detail_and_its_rhythm():
     energies = torch.randn(3, 50, 64)
-    changed = hearing.colour(energies, 1.5) - energies
+    changed = hearing.tilt(energies, 1.5) - energies
     torch.testing.assert_close(changed, changed[:, :1].expand_as(changed), atol=1e-5, rtol=1e-5)  # the same all along
     assert 0.05 < changed.abs().max() <= 1.5 * 1.5 and changed.diff(dim=-1).abs().max() < 0.2
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sentio.affect.labels import ACTION_UNITS
-from sentio.affect.synth import acting, appearance, rig_ict, skin
-from sentio.affect.synth import rig as rigs
+from sentio.affect.synth import acting, appearance, rig_ict, rigs, skin
+from sentio.affect.synth import rig as frame
 from sentio.core.errors import InputError
 
 RIGHT_CORNER, LEFT_CORNER, NOSE, CHIN = 48, 54, 30, 8
@@ -27,7 +27,7 @@ def gap(points, upper=(43, 44), lower=(46, 47)):
 
 def test_the_frame_is_the_same(rig):
     left, right = (rig.vertices[eye].mean(0) for eye in rig.eyes)
-    np.testing.assert_allclose(left - right, [rigs.EYE_DISTANCE, 0, 0], atol=0.05)
+    np.testing.assert_allclose(left - right, [frame.EYE_DISTANCE, 0, 0], atol=0.05)
     np.testing.assert_allclose((left + right) / 2, 0, atol=0.05)
     points = rig.vertices[rig.landmarks]
     mirrored = points[[16 - k for k in range(17)]] * [-1, 1, 1]
@@ -45,13 +45,13 @@ def test_the_frame_is_the_same(rig):
 
 
 def test_triangles_face_outwards(rig):
-    a, b, c = (rig.vertices[rig.triangles[rig.part == rigs.SKIN][:, k]] for k in range(3))
+    a, b, c = (rig.vertices[rig.triangles[rig.part == frame.SKIN][:, k]] for k in range(3))
     outward = np.einsum("ij,ij->i", np.cross(b - a, c - a), (a + b + c) / 3 - [0, -2, -8])
     assert (outward > 0).mean() > 0.8
 
 
 def test_the_same_place_has_the_same_uv(rig):
-    np.testing.assert_allclose(rig.uv[rig.landmarks[:60]], rigs.template()[:60], atol=0.012)
+    np.testing.assert_allclose(rig.uv[rig.landmarks[:60]], frame.template()[:60], atol=0.012)
 
 
 @pytest.mark.parametrize("gazes", [(0.3, 0.0), (0.0, 0.25)])

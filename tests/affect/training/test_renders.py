@@ -27,11 +27,11 @@ def test_pictures_and_labels_belong_together(folder):
     for k in (0, 5, 23):
         batch = renders.batch([k])
         shown = cv2.cvtColor(cv2.imread(str(rows[k]["image"])), cv2.COLOR_BGR2RGB)
-        np.testing.assert_allclose(batch.face[0].permute(1, 2, 0), shown / 255, atol=1e-6)
-        assert EXPRESSIONS[batch.expression[0]] == rows[k]["expression"]
+        np.testing.assert_allclose(batch.face[0, 0].permute(1, 2, 0), shown / 255, atol=1e-6)
+        assert EXPRESSIONS[batch.expression[0, 0]] == rows[k]["expression"]
         assert batch.movements[0, MOVEMENTS.index("AU12")] == pytest.approx(rows[k]["movements"].get("AU12_L", 0))
-        assert batch.action_units[0].tolist() == rows[k]["action_units"]
-        assert batch.valence_arousal[0].tolist() == pytest.approx([rows[k]["valence"], rows[k]["arousal"]])
+        assert batch.action_units[0, 0].tolist() == rows[k]["action_units"]
+        assert batch.valence_arousal[0, 0].tolist() == pytest.approx([rows[k]["valence"], rows[k]["arousal"]])
 
 
 def test_landmarks_are_on_the_scale_of_the_picture(folder):
@@ -64,7 +64,7 @@ def test_splits_and_rigs_are_kept_apart(tmp_path):
 
 def test_batches_move_between_devices(folder):
     batch = load(read_listing(folder)).batch([1, 2]).to("cpu")
-    assert batch.face.shape == (2, 3, 112, 112) and batch.expression.dtype == torch.int64
+    assert batch.face.shape == (2, 1, 3, 112, 112) and batch.expression.dtype == torch.int64
 
 
 def test_what_is_missing_is_named(folder):

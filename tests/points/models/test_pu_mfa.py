@@ -70,7 +70,7 @@ def test_point_transformer_block_is_vector_attention_by_the_book():
 def test_stages_are_bounded_offsets_of_the_sources_and_maps_are_weights(method):
     sparse = patches()
     with torch.no_grad():
-        result = method(sparse)
+        result = method.upsample(sparse)
     source = sparse.repeat_interleave(4, dim=1)
     assert result.coarse.shape == result.fine.shape == (2, 160, 3)
     assert (result.coarse - source).abs().max() <= method.config.bound
@@ -83,7 +83,7 @@ def test_the_order_of_points_does_not_matter(method):
     sparse = patches()
     order = torch.randperm(40)
     with torch.no_grad():
-        plain, shuffled = method(sparse).fine, method(sparse[:, order]).fine
+        plain, shuffled = method.upsample(sparse).fine, method.upsample(sparse[:, order]).fine
     assert torch.allclose(plain.unflatten(1, (40, 4))[:, order].flatten(1, 2), shuffled, atol=1e-5)
 
 
@@ -113,6 +113,6 @@ def test_onnx_gives_the_numbers_of_torch(method, tmp_path, size):
     sparse = patches(*size)
     found = onnxruntime.InferenceSession((tmp_path / "model.onnx").read_bytes()).run(None, {"sparse": sparse.numpy()})
     with torch.no_grad():
-        result = method(sparse)
+        result = method.upsample(sparse)
     for a, b in zip((result.coarse, result.fine, result.attention), found, strict=True):
         assert np.allclose(a.numpy(), b, atol=1e-5)

@@ -9,15 +9,11 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from sentio.core import weights
-from sentio.core.errors import RecipeError, WeightsError
 
 
 @dataclass(frozen=True)
@@ -98,31 +94,3 @@ def fingerprint(encoder: Encoder) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:
-    """A frozen encoder, ready to use.
-
-    Args:
-        spec: ``vit``, ``clip``, ``wav2vec2`` or ``ast`` for the published weights that the papers use; the same with
-            ``:NAME`` or ``:FOLDER`` for others of that architecture; or a ``.safetensors`` file of a trained system,
-            whose own encoder is taken.
-        fetch: allow a download of published weights.
-
-    Raises:
-        WeightsError: the weights are not here (the message says how to get them), damaged, or not safetensors.
-        RecipeError: there is no such kind.
-    """
-    if spec.endswith(".safetensors"):
-        encoder = getattr(weights.load(Path(spec)), "encoder", None)
-        if encoder is None:
-            raise WeightsError(f"The system in {spec} has no encoder.")
-        encoder.info = dataclasses.replace(encoder.info, provenance=Path(spec).name)
-        return cast(Encoder, encoder.requires_grad_(False).eval())
-    from sentio.affect.backbones import pretrained
-
-    kind, _, name = spec.partition(":")
-    if kind not in pretrained.ENCODERS:
-        raise RecipeError(f"There is no encoder {kind!r}.", f"Choose one of: {', '.join(pretrained.ENCODERS)}.")
-    make, published = pretrained.ENCODERS[kind]
-    return cast(Encoder, make(name or published, fetch=fetch))

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from sentio.affect.labels import SAMPLE_RATE
+
 FRAME, HOP, FFT = 400, 160, 512
 """Samples of a frame (25 ms at 16 kHz), of the step between frames (10 ms), and of the transform."""
 LOWEST_HZ = 20.0
@@ -21,7 +23,7 @@ class MelFilterBank(nn.Module):
     filters: Tensor
     window: Tensor
 
-    def __init__(self, *, bins: int = 128, rate: int = 16_000) -> None:
+    def __init__(self, *, bins: int = 128, rate: int = SAMPLE_RATE) -> None:
         super().__init__()
         self.register_buffer("filters", mel_filters(bins, rate), persistent=False)
         self.register_buffer("window", torch.hann_window(FRAME, periodic=False), persistent=False)
@@ -29,10 +31,10 @@ class MelFilterBank(nn.Module):
     def forward(self, sound: Tensor) -> Tensor:
         if sound.shape[-1] < FRAME:
             return sound.new_zeros(sound.shape[0], 0, self.filters.shape[1])
-        frames = sound.unfold(-1, FRAME, HOP)
+        frames = sound.unfold(-1, FRAME, HOP)  # (N, frames, 400)
         frames = frames - frames.mean(-1, keepdim=True)
         before = torch.cat([frames[..., :1], frames[..., :-1]], -1)
-        power = torch.fft.rfft((frames - PREEMPHASIS * before) * self.window, FFT).abs() ** 2
+        power = torch.fft.rfft((frames - PREEMPHASIS * before) * self.window, FFT).abs() ** 2  # (N, frames, 257)
         energies: Tensor = power @ self.filters
         return energies.clamp(min=FLOOR).log()
 

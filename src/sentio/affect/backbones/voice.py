@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentio.affect.backbones.mel import FFT, FLOOR, FRAME, HOP, PREEMPHASIS, mel_filters
+from sentio.affect.labels import SAMPLE_RATE
 
-RATE = 16_000
 STEP = 2 * HOP
 """Samples between two frames: 20 ms."""
 BINS = 64
@@ -30,11 +30,12 @@ class FrontEnd(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("basis", fourier_basis()[:, None], persistent=False)
-        self.register_buffer("filters", mel_filters(BINS, RATE), persistent=False)
+        self.register_buffer("filters", mel_filters(BINS, SAMPLE_RATE), persistent=False)
 
     def forward(self, sound: Tensor) -> Tensor:
-        real, imaginary = functional.conv1d(sound[:, None], self.basis, stride=STEP).transpose(1, 2).chunk(2, -1)
-        energies: Tensor = (real**2 + imaginary**2) @ self.filters
+        spectrum = functional.conv1d(sound[:, None], self.basis, stride=STEP).transpose(1, 2)  # (N, T, 514)
+        real, imaginary = spectrum.chunk(2, -1)  # (N, T, 257) each
+        energies: Tensor = (real**2 + imaginary**2) @ self.filters  # (N, T, 64)
         return energies.clamp(min=FLOOR).log()
 
 
@@ -54,7 +55,7 @@ def normalise(energies: Tensor) -> Tensor:
     return ((energies - loudness).clamp(min=-DEPTH) + DEPTH / 2) * (3 / DEPTH)
 
 
-def colour(energies: Tensor, strength: float) -> Tensor:
+def tilt(energies: Tensor, strength: float) -> Tensor:
     """Microphones and rooms: a random tilt and two bends of each window's spectrum."""
     place = torch.linspace(-1, 1, BINS, device=energies.device)
     shapes = torch.stack([place, torch.cos(torch.pi * place), torch.sin(torch.pi * place)])
@@ -62,7 +63,7 @@ def colour(energies: Tensor, strength: float) -> Tensor:
     return energies + (weights @ shapes)[:, None]
 
 
-def hide(energies: Tensor, masks: int) -> Tensor:
+def mask(energies: Tensor, masks: int) -> Tensor:
     """Bands of up to 8 mel bands and of up to 20 frames set to 0 (SpecAugment, Park et al. 2019)."""
     N, T, bins = energies.shape
     for size, widest, shape in ((bins, 8, (1, 1, -1)), (T, 20, (1, -1, 1))):

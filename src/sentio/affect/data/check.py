@@ -13,9 +13,9 @@ from sentio.affect.data import affwild2
 from sentio.affect.data.clips import IMAGE, Clip, valid
 from sentio.affect.data.images import read_image
 from sentio.affect.data.problems import Problem
-from sentio.affect.data.sets import ALL, read_sets
+from sentio.affect.data.sets import read_sets
 from sentio.affect.data.tree import Tree, scan
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SOURCES
 from sentio.affect.media.info import probe
 from sentio.core.errors import InputError
 from sentio.core.progress import track
@@ -84,7 +84,7 @@ def check(root: Path, *, images: int | None = 1000) -> Report:
     problems = tree.problems + problems
     sets = [
         _summary(source, split, part)
-        for source in ALL
+        for source in SOURCES
         for split in ("train", "validation", "test")
         if (part := [clip for clip in clips if (clip.source, clip.split) == (source, split)])
     ]

@@ -13,6 +13,8 @@ from sentio.affect.labels import VALID
 from sentio.core.errors import InputError
 
 Split = Literal["train", "validation", "test"]
+Frames = dict[str, NDArray[np.int64]]
+"""Image numbers (1 is ``00001.jpg``) of clips by name, in order."""
 IMAGE = re.compile(r"((?!00000)\d{5}|[1-9]\d{5,6})\.jpg")
 """The image of frame k - 1 is ``{k:05d}.jpg``, and k begins at 1; ten million is past any video's end."""
 

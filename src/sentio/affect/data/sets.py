@@ -1,19 +1,15 @@
 """The clips of any label sets of a folder, and those that a list of test images names."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from sentio.affect.data import affwild2, lsd, mtl
-from sentio.affect.data.clips import Clip
+from sentio.affect.data.clips import Clip, Frames
 from sentio.affect.data.problems import Problem
 from sentio.affect.data.tree import Tree
-from sentio.affect.protocol.submission import Frames
-
-Source = Literal["va", "expr", "au", "mtl", "lsd"]
-ALL: tuple[Source, ...] = ("va", "expr", "au", "mtl", "lsd")
+from sentio.affect.labels import SOURCES, Source
 
 
-def read_sets(tree: Tree, sets: Sequence[Source] = ALL) -> tuple[list[Clip], list[Problem]]:
+def read_sets(tree: Tree, sets: Sequence[Source] = SOURCES) -> tuple[list[Clip], list[Problem]]:
     """The clips of the label sets ``sets``, and what is wrong with their files."""
     clips: list[Clip] = []
     problems: list[Problem] = []

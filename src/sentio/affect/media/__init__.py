@@ -10,7 +10,7 @@ zero. The first picture may lie before or after it (MPEG programme streams often
 pictures of one file share it. Nothing is computed as index / rate, except for a folder of images, which has no clock.
 """
 
-from sentio.affect.media.audio import SAMPLE_RATE
+from sentio.affect.labels import SAMPLE_RATE
 from sentio.affect.media.container import MAX_PIXELS
 from sentio.affect.media.damage import Damage, Gap
 from sentio.affect.media.frame import AudioBlock, Frame

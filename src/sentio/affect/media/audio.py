@@ -14,13 +14,11 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from sentio.affect.labels import SAMPLE_RATE
 from sentio.affect.media.container import audio_stream, cut_off_end, decode, open_container, packets
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.frame import AudioBlock
 from sentio.affect.media.stamps import believed, declared_end
-
-SAMPLE_RATE = 16_000
-"""Samples per second of everything the voice models read."""
 
 BLOCK = SAMPLE_RATE
 """Samples of a block: one second."""

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional, init
 
 from sentio.affect.backbones import Encoder
-from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
+from sentio.affect.backbones.networks import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.labels import EXPRESSIONS, EXPRESSIONS_LSD
 from sentio.affect.losses import labels
+from sentio.affect.method import AffectMethod
 from sentio.affect.training.augmentation import SMALLEST, Draws, RandomView
 from sentio.core.errors import InputError
 from sentio.core.registry import register
@@ -65,14 +66,13 @@ class Branch(nn.Module):
 
 
 @register("byel", summary="Face network learnt from labelled synthetic faces (ABAW4): BYOL with emotion vectors.")
-class Byel(nn.Module):
+class Byel(AffectMethod):
     """Online and target branch, predictor, and the emotion vectors W."""
 
     Config = ByelConfig
 
     def __init__(self, config: ByelConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.online = Branch(config)
         self.view = RandomView(cast(int, self.encoder.info.size), config.draws, config.smallest)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
@@ -85,11 +85,14 @@ class Byel(nn.Module):
         """The face network, which is what the transfer stage starts from."""
         return self.online.encoder
 
+    def example_batch(self) -> AffectBatch:
+        return AffectBatch.example()
+
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """Logits of the six classes, -inf for Neutral and Other, for the newest L frames; NaN without a face."""
-        features = face_features(self.encoder, batch, _answered(batch))
-        prediction = self.predictor(self.online.project(features.flatten(0, 1)))
-        logits = self.classify(prediction).reshape(*features.shape[:2], -1)
+        features = face_features(self.encoder, batch, _wanted(batch))  # (B, L, D)
+        prediction = self.predictor(self.online.project(features.flatten(0, 1)))  # (B L, P)
+        logits = self.classify(prediction).reshape(*features.shape[:2], -1)  # (B, L, 6)
         return _output(logits, features, batch)
 
     def classify(self, prediction: Tensor) -> Tensor:
@@ -137,22 +140,24 @@ class ByelTransferConfig:
 
 
 @register("byel-transfer", summary="Six expressions from one face (ABAW4): BYEL's second stage, all of it fine-tuned.")
-class ByelTransfer(nn.Module):
+class ByelTransfer(AffectMethod):
     """Face network, dropout, one dense layer. Untrained, it is the plain supervision that BYEL is compared with."""
 
     Config = ByelTransferConfig
 
     def __init__(self, config: ByelTransferConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder = make_network(config.encoder)
         self.view = RandomView(cast(int, self.encoder.info.size), config.draws, config.smallest)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.encoder.info.dim, len(EXPRESSIONS_LSD))
 
+    def example_batch(self) -> AffectBatch:
+        return AffectBatch.example()
+
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """Logits of the six classes, -inf for Neutral and Other, for the newest L frames; NaN without a face."""
-        features = face_features(self.encoder, batch, _answered(batch))
+        features = face_features(self.encoder, batch, _wanted(batch))  # (B, L, D)
         return _output(self.head(self.dropout(features)), features, batch)
 
     def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
@@ -185,7 +190,7 @@ def distance(prediction: Tensor, target: Tensor) -> Tensor:
 
 def orthogonality(emotions: Tensor) -> Tensor:
     """Sum of the absolute values of I - W^T W."""
-    products = (emotions[:, :, None] * emotions[:, None]).sum(0)  # no matmul, which autocast would do in 16 bits
+    products = (emotions[:, :, None] * emotions[:, None]).sum(0)  # (6, 6); a matmul would be cast to 16 bits
     return (torch.eye(emotions.shape[1], device=emotions.device) - products).abs().sum()
 
 
@@ -193,17 +198,17 @@ def _perceptron(inputs: int, units: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, units), nn.BatchNorm1d(units), nn.ReLU(), nn.Linear(units, outputs))
 
 
-def _answered(batch: AffectBatch) -> slice:
+def _wanted(batch: AffectBatch) -> slice:
     """The newest L frames, L being that of the labels, or T if there are none."""
-    answered = batch.face_valid if batch.expression is None else batch.expression
-    return slice(-answered.shape[1], None)
+    wanted = batch.face_valid if batch.expression is None else batch.expression
+    return slice(-wanted.shape[1], None)
 
 
 def _output(logits: Tensor, features: Tensor, batch: AffectBatch) -> AffectOutput:
     """(B, L, 6) logits in their places among the eight classes."""
     others = len(EXPRESSIONS) - FIRST - logits.shape[2]
-    logits = functional.pad(logits, (FIRST, others), value=-inf)
-    faceless = ~batch.face_valid[:, _answered(batch), None]
+    logits = functional.pad(logits, (FIRST, others), value=-inf)  # (B, L, 8)
+    faceless = ~batch.face_valid[:, _wanted(batch), None]
     return AffectOutput(expression=logits.masked_fill(faceless, nan), features=features)
 
 
@@ -216,7 +221,7 @@ def _labelled(batch: AffectBatch) -> tuple[Tensor, Tensor]:
     if batch.face is None:
         raise InputError("BYEL trains on face images, the batch has stored features.", "Leave the feature store out.")
     label, valid = labels(batch, "expression")
-    part = _answered(batch)
+    part = _wanted(batch)
     six = (label >= FIRST) & (label < FIRST + len(EXPRESSIONS_LSD))
     rows = valid & six & batch.face_valid[:, part]
     if rows.sum() < 2:

@@ -1,29 +1,30 @@
 """CAPNet: valence and arousal of now, from faces that end a third of a second ago; and FER-Tuned, from the face of now.
 
 Special: the newest face that CAPNet sees is one GAP old, and the frozen face network under it is FER-Tuned's, which
-also answers where CAPNet has no full sequence. What departs from the release is an option, or listed in
+also predicts where CAPNet has no full sequence. What departs from the release is an option, or listed in
 docs/papers/capnet.md.
 """
 
 import dataclasses
 from dataclasses import dataclass
 from math import nan
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
 from sentio.affect.backbones import Encoder
-from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
+from sentio.affect.backbones.networks import FaceNetwork, face_features, make_network
 from sentio.affect.backbones.resnext import dense
 from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.losses import ccc_loss, labels
+from sentio.affect.method import AffectMethod
 from sentio.core.errors import InputError
 from sentio.core.registry import register
 
 GAP = 1 / 3
-"""Seconds between the faces of a sequence, and from the newest to the answer: 10 frames at 30 per second."""
+"""Seconds between the faces of a sequence, and from the newest to the frame predicted: 10 frames at 30 per second."""
 ROUNDING = 1e-3
 """Seconds by which a container may have rounded a time stamp."""
 
@@ -36,26 +37,28 @@ class FerTunedConfig:
 
 
 @register("fer-tuned", summary="Valence and arousal from the current face (ABAW2); the face network of CAPNet.")
-class FerTuned(nn.Module):
+class FerTuned(AffectMethod):
     """A face network and one dense layer with tanh, on every frame by itself."""
 
     Config = FerTunedConfig
 
     def __init__(self, config: FerTunedConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder = make_network(config.encoder)
         self.head = dense(self.encoder.info.dim, 2)
 
+    def example_batch(self) -> AffectBatch:
+        return AffectBatch.example()
+
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """(B, L, 2) for the newest L frames, L being that of the labels, or T if there are none; NaN without a face."""
-        answered = batch.face_valid if batch.valence_arousal is None else batch.valence_arousal
-        part = slice(-answered.shape[1], None)
-        features = face_features(self.encoder, batch, part)
-        answer = self.answer(features).masked_fill(~batch.face_valid[:, part, None], nan)
-        return AffectOutput(valence_arousal=answer, features=features)
+        wanted = batch.face_valid if batch.valence_arousal is None else batch.valence_arousal
+        part = slice(-wanted.shape[1], None)
+        features = face_features(self.encoder, batch, part)  # (B, L, D)
+        prediction = self.predict(features).masked_fill(~batch.face_valid[:, part, None], nan)  # (B, L, 2)
+        return AffectOutput(valence_arousal=prediction, features=features)
 
-    def answer(self, features: Tensor) -> Tensor:
+    def predict(self, features: Tensor) -> Tensor:
         """(..., D) -> (..., 2) in [-1, 1]."""
         logits: Tensor = self.head(features)
         return logits.tanh()
@@ -75,8 +78,8 @@ class CapNetConfig:
         encoder: face network, that of the FER-Tuned it starts from.
         seconds: length of the window; three faces for each second.
         train_lstm: False leaves the LSTM as it was drawn and trains the two dense layers only, as the release does.
-        fill: what FER-Tuned answers from where a sequence is not full: the newest face that is at least one GAP old
-            (so that nothing ever looks at the last third of a second), or the current face, as the release does.
+        fill: what FER-Tuned predicts from where a sequence is not full: the newest face that is at least one GAP old
+            (so that nothing ever sees the last third of a second), or the current face, as the release does.
         units: of the LSTM and of the dense layer after it.
         dropout: on the LSTM's input (one mask for all faces of a sequence) and on its output.
     """
@@ -96,7 +99,7 @@ class CapNetConfig:
 
 @dataclass(frozen=True)
 class CapNetState:
-    """What CAPNet remembers of a stream: the faces, oldest first, that an answer may still need."""
+    """What CAPNet remembers of a stream: the faces, oldest first, that a prediction may still need."""
 
     features: Tensor
     """(K, D)."""
@@ -105,16 +108,15 @@ class CapNetState:
 
 
 @register("capnet", summary="Valence and arousal of now from faces that end a third of a second ago (ABAW2); causal.")
-class CapNet(nn.Module):
+class CapNet(AffectMethod):
     """Frozen face network -> LSTM -> dense tanh -> dense tanh, over n faces that lie one GAP apart."""
 
     Config = CapNetConfig
 
     def __init__(self, config: CapNetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.fer = FerTuned(FerTunedConfig(config.encoder)).requires_grad_(False)
-        self.lstm = _lstm(self.encoder.info.dim, config.units).requires_grad_(config.train_lstm)
+        super().__init__(config)
+        self.fer = FerTuned(FerTunedConfig(config.encoder))
+        self.lstm = _lstm(self.encoder.info.dim, config.units)
         self.dense = dense(config.units, config.units)
         self.head = dense(config.units, 2)
 
@@ -123,10 +125,13 @@ class CapNet(nn.Module):
         """The face network."""
         return self.fer.encoder
 
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.fer.eval()
-        return self
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """FER-Tuned, and the LSTM where the Config says so."""
+        return ("fer",) if self.config.train_lstm else ("fer", "lstm")
+
+    def example_batch(self) -> AffectBatch:
+        return AffectBatch.example(3, self.config.faces + 1)
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """(B, 1, 2) for the last of T >= n + 1 entries one GAP apart, from the n before it; NaN where all are empty."""
@@ -135,20 +140,20 @@ class CapNet(nn.Module):
             raise InputError(f"CAPNet of {self.config.seconds} s needs windows of {n + 1} entries, found {steps}.")
         end = steps if self.config.fill == "current" else steps - 1
         part = slice(steps - 1 - n, end)
-        features, valid = face_features(self.encoder, batch, part), batch.face_valid[:, part]
+        features, valid = face_features(self.encoder, batch, part), batch.face_valid[:, part]  # (B, n, D), (B, n)
         newest = (valid * torch.arange(1, end - part.start + 1, device=valid.device)).argmax(1)
-        filling = self.fer.answer(features[torch.arange(len(features)), newest])
+        filling = self.fer.predict(features[torch.arange(len(features)), newest])  # (B, 2)
         filling = filling.masked_fill(~valid.any(1, keepdim=True), nan)
-        answer = torch.where(valid[:, :n].all(1, keepdim=True), self.predict(features[:, :n]), filling)
-        return AffectOutput(valence_arousal=answer[:, None])
+        prediction = torch.where(valid[:, :n].all(1, keepdim=True), self.predict(features[:, :n]), filling)
+        return AffectOutput(valence_arousal=prediction[:, None])  # (B, 1, 2)
 
     def predict(self, sequences: Tensor) -> Tensor:
         """(N, n, D) full sequences -> (N, 2) in [-1, 1]."""
         keep = functional.dropout(torch.ones_like(sequences[:, :1]), self.config.dropout, self.training)
-        states: Tensor = self.lstm(sequences * keep)[0]
+        states: Tensor = self.lstm(sequences * keep)[0]  # (N, n, units)
         last = functional.dropout(states[:, -1], self.config.dropout, self.training)
-        answer: Tensor = self.head(self.dense(last).tanh())
-        return answer.tanh()
+        logits: Tensor = self.head(self.dense(last).tanh())  # (N, 2)
+        return logits.tanh()
 
     def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
         """1 - mean CCC over the windows that have a label and a full sequence."""
@@ -166,7 +171,7 @@ class CapNet(nn.Module):
 
     @torch.no_grad()
     def step(self, state: CapNetState, face: Tensor, valid: Tensor, time_s: Tensor) -> tuple[Tensor, CapNetState]:
-        """Answer for the next N frames of a stream, at any frame rate.
+        """Predict for the next N frames of a stream, at any frame rate.
 
         Entry k of a sequence is the newest face at most k GAP old, and less than (k + 1) GAP.
 
@@ -177,7 +182,7 @@ class CapNet(nn.Module):
             time_s: (N,) seconds, not falling.
 
         Returns:
-            (N, 2), and the state for the next call. Before the first face, and a GAP longer, the answer is 0, 0.
+            (N, 2), and the state for the next call. Before the first face, and a GAP longer, the prediction is 0, 0.
 
         Raises:
             InputError: time goes backwards.
@@ -189,10 +194,10 @@ class CapNet(nn.Module):
         features = self.encoder(seen[None])[0] if seen.ndim == 4 else seen
         known = CapNetState(torch.cat([state.features, features]), torch.cat([state.time_s, now[valid]]))
         rows = self._entries(known.time_s, now)
-        answer = self._fill(known, now)
+        prediction = self._fill(known, now)
         full = (rows >= 0).all(1)
-        answer[full] = self.predict(known.features[rows[full]])
-        return answer, self._forget(known, now)
+        prediction[full] = self.predict(known.features[rows[full]])
+        return prediction, self._forget(known, now)
 
     def _entries(self, known: Tensor, now: Tensor) -> Tensor:
         """(N, n) rows of the known faces, oldest first, -1 where there is none within a GAP."""
@@ -207,9 +212,9 @@ class CapNet(nn.Module):
         """(N, 2) from FER-Tuned on the newest face allowed, however old it is; 0, 0 before the first."""
         latest = now - GAP + ROUNDING if self.config.fill == "past" else now
         row = torch.searchsorted(known.time_s, latest, right=True) - 1
-        answer = self.head.weight.new_zeros(len(now), 2)
-        answer[row >= 0] = self.fer.answer(known.features[row[row >= 0]])
-        return answer
+        prediction = self.head.weight.new_zeros(len(now), 2)
+        prediction[row >= 0] = self.fer.predict(known.features[row[row >= 0]])
+        return prediction
 
     def _forget(self, known: CapNetState, now: Tensor) -> CapNetState:
         """Drop the faces that no later frame can ask for; the newest of the old ones stays, for the filling."""

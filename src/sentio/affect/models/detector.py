@@ -17,10 +17,13 @@ from torch.nn import functional
 
 from sentio.affect.faces.grid import STRIDES
 from sentio.affect.synth.composites import CompositeConfig
-from sentio.affect.training.detection import Composites, DetectionBatch
+from sentio.affect.training import detection
+from sentio.affect.training.detection import DetectionBatch
 from sentio.core.config import from_dict
-from sentio.core.export import Graph
+from sentio.core.method import Graph, Method
+from sentio.core.progress import Tell, silent
 from sentio.core.registry import register
+from sentio.core.report import Figures
 
 PARTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 """What a cell says, and in how many numbers."""
@@ -32,16 +35,6 @@ GAMMA = 2.0
 PRIOR = -4.6
 """Objectness (logit) at the beginning: a cell in a hundred is a face's."""
 
-TRAINING_DATA = (
-    "heads rendered from ICT-FaceKit light (MIT) and from MPFB with its skins (CC0)",
-    "pictures without faces of the Debian 12 packages plasma-workspace-wallpapers (GPL-2+), gnome-backgrounds (CC "
-    "BY-SA, CC BY), mate-backgrounds (GPL-2+, CC BY-SA), ukui-wallpapers (CC BY-SA), lomiri-wallpapers-16.04 and "
-    "-20.04 (CC BY, CC BY-SA), tuxpaint-stamps-default (GPL-2), stellarium-data, landscapes and scenery (GPL-2+), "
-    "supertuxkart-data, textures and tracks (CC BY-SA, CC BY, CC0, GPL)",
-    "YuNet (Apache-2.0, trained on WIDER FACE) said in which of these pictures there might be a face; where boxes and "
-    "corners of mouths lie on renders follows its habit, in four constants",
-)
-
 
 @dataclass(frozen=True)
 class DetectorConfig:
@@ -51,7 +44,7 @@ class DetectorConfig:
         widths: channels at strides 2, 4, 8, 16 and 32.
         neck: channels in which the levels meet.
         weights: of the terms of the loss: objectness, class, box, landmarks.
-        calibration: slope and shift from the logit of the raw score to that of the share of right answers.
+        calibration: slope and shift from the logit of the raw score to that of the share of right detections.
     """
 
     widths: tuple[int, int, int, int, int] = (16, 32, 48, 64, 64)
@@ -60,7 +53,7 @@ class DetectorConfig:
     calibration: tuple[float, float] = (1.0, 0.0)
 
 
-class Answer(NamedTuple):
+class Cells(NamedTuple):
     """What all cells of N pictures say, the levels one after another.
 
     Attributes:
@@ -76,21 +69,37 @@ class Answer(NamedTuple):
 
 
 @register("detector", summary="Faces with five landmarks, learnt from rendered heads; comes with the package.")
-class FaceDetector(nn.Module):
+class FaceDetector(Method):
     """Convolutions at strides 2 to 32, joined from above at 8, 16 and 32."""
 
     Config = DetectorConfig
 
     def __init__(self, config: DetectorConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.network = Network(config)
 
-    def open_data(self, folder: Path, section: dict[str, Any]) -> Composites:
+    def open_data(self, path: Path, section: dict[str, Any]) -> detection.Composites:
         """Pictures put together from what `sentio.affect.synth.heads` wrote."""
-        return Composites(folder, from_dict(CompositeConfig, section, where="data"))
+        return detection.Composites(path, from_dict(CompositeConfig, section, where="data"))
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+    def evaluate(self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent) -> Figures:
+        """Average precision, recall and more on composites; see ``training.detection.DetectorEvaluationConfig``."""
+        config = from_dict(detection.DetectorEvaluationConfig, section, where="evaluation of detector")
+        composites = from_dict(CompositeConfig, data, where="data")
+        return detection.evaluate(self, path, config, composites, tell=tell)
+
+    def example_batch(self) -> DetectionBatch:
+        images = 255 * torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        box = torch.tensor([12.0, 8.0, 44.0, 50.0]).expand(2, 1, 4)
+        five = torch.tensor([[20.0, 24.0], [36.0, 24.0], [28.0, 32.0], [22.0, 42.0], [34.0, 42.0]]).expand(2, 1, 5, 2)
+        clear = torch.ones(2, 1, dtype=torch.bool)
+        return DetectionBatch(images, box, five, clear, ~clear)
+
+    def forward(self, batch: DetectionBatch) -> Cells:
+        """What all cells of a batch's pictures say."""
+        return self.predict(batch.images)
+
+    def decodable(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) BGR from 0 to 255, H and W multiples of 32, to what the decoder takes: 12 tensors (N, cells, k).
 
         They are ``cls``, ``obj``, ``bbox`` and ``kps``, each for strides 8, 16, 32; ``cls`` and ``obj`` are both the
@@ -105,11 +114,11 @@ class FaceDetector(nn.Module):
         return tuple(value for part in parts for value in part)
 
     def calibrated(self, score: Tensor) -> Tensor:
-        """Raw scores to how often such an answer is right."""
+        """Raw scores to how often such a detection is right."""
         slope, shift = self.config.calibration
         return torch.sigmoid(slope * torch.logit(score, eps=1e-6) + shift)
 
-    def answer(self, images: Tensor) -> Answer:
+    def predict(self, images: Tensor) -> Cells:
         """All cells together, boxes and points in pixels."""
         height, width = images.shape[-2:]
         parts = []
@@ -117,14 +126,14 @@ class FaceDetector(nn.Module):
             quality, objectness, box, points = level.float().split(list(PARTS.values()), -1)
             cells = grid(height // stride, width // stride, level.device)
             middle, size = (cells + box[..., :2]) * stride, box[..., 2:].clamp(max=6).exp() * stride
-            five = (cells[:, None] + points.unflatten(-1, (5, 2))) * stride
+            five = (cells[:, None] + points.unflatten(-1, (5, 2))) * stride  # (N, cells, 10) -> (N, cells, 5, 2)
             boxes = torch.cat([middle - size / 2, middle + size / 2], -1)
             parts.append((quality[..., 0], objectness[..., 0], boxes, five))
-        return Answer(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
+        return Cells(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
 
     def loss(self, batch: DetectionBatch, progress: float) -> dict[str, Tensor]:
         """Focal loss of objectness; at the cells of a face: class against IoU, box, landmarks."""
-        found = self.answer(batch.images)
+        found = self.predict(batch.images)
         owner, unsure = assign(batch, (batch.images.shape[-2], batch.images.shape[-1]))
         own = owner >= 0
         count = own.sum().clamp(min=1)
@@ -153,15 +162,24 @@ class FaceDetector(nn.Module):
             Graph(
                 name="detector",
                 summary="Face detector with five landmarks, learnt from rendered heads, any image size.",
-                module=self,
+                module=_Decodable(self),
                 inputs={"input": torch.zeros(1, 3, 64, 96)},
                 outputs=names,
                 free={"input": ("batch", "3", "height", "width")} | dict.fromkeys(names, ("batch", "cells")),
                 preprocessing="BGR, 0 to 255, height and width padded with zeros to multiples of 32",
-                training_data=TRAINING_DATA,
-                use="Finding faces. Not for telling who somebody is.",
             )
         ]
+
+
+class _Decodable(nn.Module):
+    """The model with the decoder's tensors for output, as a tracer needs it."""
+
+    def __init__(self, model: FaceDetector) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.model.decodable(images)
 
 
 class Network(nn.Module):
@@ -177,7 +195,7 @@ class Network(nn.Module):
         self.heads = nn.ModuleList(_head(config.neck) for _ in deep)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        value = self.stem((images / 127.5 - 1).contiguous(memory_format=torch.channels_last))
+        value = self.stem((images / 127.5 - 1).contiguous(memory_format=torch.channels_last))  # (N, C, H / 4, W / 4)
         levels = []
         for stage, lateral in zip(self.stages, self.laterals, strict=True):
             value = stage(value)

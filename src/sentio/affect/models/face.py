@@ -1,8 +1,8 @@
 """The face model that comes with the package: all affect of one aligned face, learnt from rendered faces alone.
 
 What is learnt first is how strongly the face moves (the studio knows each movement's strength), and valence and
-arousal; half of the class is read off these by a small layer, so that it rests on movements and not on looks alone.
-See docs/face.md.
+arousal; half of the class is read off these by a small layer, so that it rests on movements and not on appearance
+alone. See docs/face.md.
 """
 
 from dataclasses import dataclass
@@ -16,27 +16,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentio.affect.backbones import Encoder
-from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
+from sentio.affect.backbones.networks import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_AROUSAL
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, TASKS, VALENCE_AROUSAL
 from sentio.affect.losses import ccc
 from sentio.affect.protocol import thresholds
+from sentio.affect.training import renders
 from sentio.affect.training.distortion import distort
-from sentio.affect.training.renders import MOVEMENTS, RenderBatch, RenderedFaces, RendersConfig
+from sentio.affect.training.renders import MOVEMENTS, RenderBatch
 from sentio.core.config import from_dict
-from sentio.core.export import Graph
+from sentio.core.method import Graph, Method
+from sentio.core.progress import Tell, silent
 from sentio.core.registry import register
+from sentio.core.report import Figures
 
 LANDMARKS = 68
-TRAINING_DATA = (
-    "rendered faces of `sentio synth`, from ICT-FaceKit light (MIT) and MakeHuman / MPFB2 with its skins (CC0 1.0)",
-)
-USE = (
-    "What a viewer would read in a face seen about from the front: research, annotation with a person who checks, "
-    "interfaces. No statement about what somebody feels or intends; see RESPONSIBLE_USE.md. No real face was trained "
-    "on."
-)
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class FaceConfig:
 
 
 @register("face", summary="All affect of one face, learnt from rendered faces; the model that comes with the package.")
-class Face(nn.Module):
+class Face(Method):
     """Face network; heads for movements, action units, valence and arousal; the class."""
 
     Config = FaceConfig
@@ -70,8 +64,7 @@ class Face(nn.Module):
     thresholds: Tensor
 
     def __init__(self, config: FaceConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder = make_network(config.encoder)
         dim = self.encoder.info.dim
         self.dropout = nn.Dropout(config.dropout)
@@ -88,43 +81,55 @@ class Face(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("thresholds", torch.tensor(thresholds.DEFAULT))
 
-    def open_data(self, folder: Path, section: dict[str, Any]) -> RenderedFaces:
+    def open_data(self, path: Path, section: dict[str, Any]) -> renders.RenderedFaces:
         """The pictures of a folder that ``sentio synth`` filled."""
-        return RenderedFaces(folder, from_dict(RendersConfig, section, where="data"))
+        return renders.RenderedFaces(path, from_dict(renders.RendersConfig, section, where="data"))
+
+    def evaluate(self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent) -> Figures:
+        """The official scores on rendered pictures; see ``training.renders.RendersEvaluationConfig``."""
+        config = from_dict(renders.RendersEvaluationConfig, section, where="evaluation of face")
+        return renders.evaluate(self, path, config, self.thresholds.tolist())
+
+    def example_batch(self) -> RenderBatch:
+        batch, random = AffectBatch.example(4, size=renders.SIDE), torch.Generator().manual_seed(1)
+        labels = {name: cast(Tensor, getattr(batch, name))[:, 0] for name in TASKS}
+        labels["movements"] = torch.rand(4, len(MOVEMENTS), generator=random)
+        labels["landmarks"] = 2 * torch.rand(4, LANDMARKS, 2, generator=random) - 1
+        return RenderBatch.of(cast(Tensor, batch.face)[:, 0], labels)
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
-        """All tasks for every frame, as :meth:`judge` sees them; NaN without a face."""
+        """All tasks for every frame, as :meth:`predict` gives them; NaN without a face."""
         stored = batch.face_feature is not None
-        features = face_features(cast(Encoder, self.encoder), batch) if stored else self.look(cast(Tensor, batch.face))
+        features = face_features(self.encoder, batch) if stored else self.encode(cast(Tensor, batch.face))
         absent = ~batch.face_valid[..., None]
-        affect, expression, units = (value.masked_fill(absent, nan) for value in self.judge(features))
+        affect, expression, units = (value.masked_fill(absent, nan) for value in self.predict(features))
         return AffectOutput(
             valence_arousal=affect, expression=expression.log(), action_units=units.logit(1e-6), features=features
         )
 
-    def look(self, faces: Tensor) -> Tensor:
-        """(B, T, 3, H, W) to (B, T, D): the mean of each softened face and its mirror image, which mean the same."""
-        soft = soften(faces.flatten(0, 1)).view(faces.shape)
+    def encode(self, faces: Tensor) -> Tensor:
+        """(B, T, 3, H, W) to (B, T, D): the mean of each blurred face and its mirror image, which mean the same."""
+        soft = blur(faces.flatten(0, 1)).view(faces.shape)  # (B, T, 3, H, W)
         return cast(Tensor, (self.encoder(soft) + self.encoder(soft.flip(-1))) / 2)
 
-    def judge(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def predict(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(..., D) to valence and arousal, probabilities of the classes, probabilities of the action units.
 
         The renders show every class equally often. Where Neutral is ``neutral`` times as frequent as each other class,
         Bayes' rule moves the classes; and since a neutral face has no valence or arousal to speak of, these shrink with
         the probability that the face is not neutral.
         """
-        found = self.answer(features)
+        found = self.heads(features)
         logits = found["expression"] / self.temperature
         expression = (logits + self.prior).softmax(-1)
         odds = logits[..., :1] - logits[..., 1:].logsumexp(-1, keepdim=True)  # logarithm, of Neutral
         shown = (functional.softplus(odds) - functional.softplus(odds + self.prior[0])).exp()  # of not being Neutral
         return found["valence_arousal"] * shown, expression, found["action_units"].sigmoid()
 
-    def answer(self, features: Tensor) -> dict[str, Tensor]:
+    def heads(self, features: Tensor) -> dict[str, Tensor]:
         """(..., D) to movements (..., M), action_units (..., 12) logits, valence_arousal, expression logits."""
         movements, affect = self.movements(features), torch.tanh(self.affect(features))
-        rule = self.rule(torch.cat([movements, affect], -1).detach())
+        rule = self.rule(torch.cat([movements, affect], -1).detach())  # (..., M + 2) -> (..., 8)
         direct = self.direct(features)
         return {
             "movements": movements,
@@ -135,17 +140,17 @@ class Face(nn.Module):
             "expression": (rule + direct) / 2,
         }
 
-    def calibrate(self, answers: dict[str, NDArray[np.float64]], labels: dict[str, NDArray[Any]]) -> None:
-        """Set temperature and thresholds by what was answered for the validation pictures, and their labels.
+    def calibrate(self, predictions: dict[str, NDArray[np.float64]], labels: dict[str, NDArray[Any]]) -> None:
+        """Set temperature and thresholds by the predictions of the validation pictures, and their labels.
 
         Args:
-            answers: see :func:`sentio.affect.training.renders.predict`.
+            predictions: see :func:`sentio.affect.training.renders.predict`.
             labels: see :class:`sentio.affect.training.renders.Renders`.
         """
-        moved = torch.from_numpy(np.log(np.maximum(answers["expression"], 1e-12))) - self.prior.cpu()
+        moved = torch.from_numpy(np.log(np.maximum(predictions["expression"], 1e-12))) - self.prior.cpu()
         logits = moved * self.temperature.item()
         self.temperature.fill_(best_temperature(logits, torch.from_numpy(labels["expression"])))
-        chosen = thresholds.search(answers["action_units"], labels["action_units"], split="validation")
+        chosen = thresholds.search(predictions["action_units"], labels["action_units"], split="validation")
         self.thresholds.copy_(torch.tensor(chosen))
 
     def graphs(self) -> list[Graph]:
@@ -156,13 +161,11 @@ class Face(nn.Module):
             Graph(
                 "face",
                 "Valence, arousal, 8 expressions and 12 action units of an aligned face.",
-                _Answers(self),
+                _Outputs(self),
                 {"face": torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))},
                 outputs,
                 dict.fromkeys(("face", *outputs), ("faces",)),
                 f"The 112 x 112 crop of sentio.affect.faces.align, resized by area to {size} x {size}; RGB in [0, 1].",
-                TRAINING_DATA,
-                USE,
                 {"thresholds": [round(value, 4) for value in self.thresholds.tolist()]},
             )
         ]
@@ -170,28 +173,30 @@ class Face(nn.Module):
     def loss(self, batch: RenderBatch, progress: float) -> dict[str, Tensor]:
         """Squared errors of movements, cross-entropies of action units and class, concordance of valence, arousal."""
         strength = min(1.0, 0.2 + progress / self.config.gentle)
-        faces, marks = distort(batch.face, batch.landmarks, cast(int, self.encoder.info.size), strength)
+        faces = cast(Tensor, batch.face)[:, 0]  # (B, 1, 3, H, W) -> (B, 3, H, W)
+        faces, marks = distort(faces, batch.landmarks, cast(int, self.encoder.info.size), strength)
         faces = faces.contiguous(memory_format=torch.channels_last)  # a third quicker on CPUs
-        features = self.encoder(faces[:, None])[:, 0]
-        found = self.answer(self.dropout(features))
+        features = self.encoder(faces[:, None])[:, 0]  # (B, D)
+        found = self.heads(self.dropout(features))
         shape = self.landmarks(features).float().view(-1, LANDMARKS, 2)
+        affect_label, unit_label, label = (
+            cast(Tensor, getattr(batch, name))[:, 0] for name in ("valence_arousal", "action_units", "expression")
+        )
         move, unit, affect, kind = self.config.weights
-        error = functional.mse_loss(found["valence_arousal"].float(), batch.valence_arousal)
+        error = functional.mse_loss(found["valence_arousal"].float(), affect_label)
         return {
             "movements": move * functional.mse_loss(found["movements"].float(), batch.movements),
             "action_units": unit
-            * functional.binary_cross_entropy_with_logits(found["action_units"].float(), batch.action_units),
-            "valence_arousal": affect * (1 - ccc(found["valence_arousal"], batch.valence_arousal).mean() + error),
+            * functional.binary_cross_entropy_with_logits(found["action_units"].float(), unit_label),
+            "valence_arousal": affect * (1 - ccc(found["valence_arousal"], affect_label).mean() + error),
             "landmarks": functional.smooth_l1_loss(shape, marks, beta=0.05),
-            "rule": functional.cross_entropy(found["rule"].float(), batch.expression),
+            "rule": functional.cross_entropy(found["rule"].float(), label),
             "direct": kind
-            * functional.cross_entropy(
-                found["direct"].float(), batch.expression, label_smoothing=self.config.smoothing
-            ),
+            * functional.cross_entropy(found["direct"].float(), label, label_smoothing=self.config.smoothing),
         }
 
 
-class _Answers(nn.Module):
+class _Outputs(nn.Module):
     """The whole model with a tuple of probabilities for output, as a tracer needs it."""
 
     def __init__(self, model: Face) -> None:
@@ -199,11 +204,11 @@ class _Answers(nn.Module):
         self.model = model
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        features = self.model.look(face[:, None])[:, 0]
-        return *self.model.judge(features), features
+        features = self.model.encode(face[:, None])[:, 0]
+        return *self.model.predict(features), features
 
 
-def soften(faces: Tensor) -> Tensor:
+def blur(faces: Tensor) -> Tensor:
     """(N, 3, H, W) blurred by the binomial kernel 1 4 6 4 1: what is finest in photographs is not in renders."""
     line = faces.new_tensor([1, 4, 6, 4, 1]) / 16
     kernel = torch.outer(line, line).expand(3, 1, 5, 5)

@@ -9,22 +9,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import nan
-from typing import Literal, Self, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
 from sentio.affect.backbones import Encoder
-from sentio.affect.backbones.faces import FaceNetwork, face_features, make_network
+from sentio.affect.backbones.networks import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SOURCES, VALENCE_AROUSAL
+from sentio.affect.labels import EXPRESSIONS, SET_TASKS, SOURCES, TASKS
 from sentio.affect.losses import ccc, labels
+from sentio.affect.method import AffectMethod
 from sentio.core.errors import InputError
 from sentio.core.registry import register
 
-TASKS = {"valence_arousal": len(VALENCE_AROUSAL), "expression": len(EXPRESSIONS), "action_units": len(ACTION_UNITS)}
-"""Tasks, and the numbers each has; task k is what label set k of ``labels.SOURCES`` labels."""
 MTL = SOURCES.index("mtl")
 """The set that labels all three."""
 SCORES = ("p_va", "p_expr", "p_au")
@@ -32,10 +31,10 @@ SCORES = ("p_va", "p_expr", "p_au")
 CLIP = 1e-7
 """Keras keeps a probability this far from 0 and 1 before it takes the logarithm."""
 
-Answers = Mapping[str, Tensor]
+Predictions = Mapping[str, Tensor]
 """Of N rows, by name: the tasks' (N, 2) in [-1, 1], (N, 8) logits and (N, 12) logits, and ``shared``, (N, D)."""
 Inputs = tuple[Tensor | None, Tensor | None]
-"""(N, T, D) face features and (N, Da) mean sound features; None for what is not looked at."""
+"""(N, T, D) face features and (N, Da) mean sound features; None for what is not used."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class MultiTaskConfig:
 
     Args:
         encoder: frozen face network; not run on stored features.
-        inputs: what is seen and heard.
-        sound_features: length of the stored sound vectors, whose mean over the window is heard.
+        inputs: faces, sound, or both.
+        sound_features: length of the stored sound vectors, whose mean over the window is used.
         adversary: the task discriminator.
         complete_rows: train on those rows of the multi-task set only that have all labels, as the release does.
         losses: ``swapped`` gives label and prediction to the cross-entropies in each other's place, as the release
@@ -87,13 +86,13 @@ class Network(nn.Module):
         )
 
     def forward(self, faces: Tensor | None, sound: Tensor | None) -> dict[str, Tensor]:
-        seen = [] if self.lstm is None else [self.lstm(faces)]
-        heard = [] if self.sound is None else [self.sound(sound)]
-        shared = self.shared(torch.cat(seen + heard, 1))
-        answers = {task: head(shared) for task, head in self.heads.items()}
-        return answers | {"valence_arousal": answers["valence_arousal"].tanh(), "shared": shared}
+        image = [] if self.lstm is None else [self.lstm(faces)]  # (N, lstm)
+        audio = [] if self.sound is None else [self.sound(sound)]  # (N, sound)
+        shared = self.shared(torch.cat(image + audio, 1))  # (N, D)
+        found = {task: head(shared) for task, head in self.heads.items()}  # (N, 2), (N, 8), (N, 12)
+        return found | {"valence_arousal": found["valence_arousal"].tanh(), "shared": shared}
 
-    def guess(self, shared: Tensor) -> Tensor:
+    def discriminate(self, shared: Tensor) -> Tensor:
         """(N, D) -> (N, 3) logits of the set that each row is from; what is learnt there is unlearnt in ``shared``."""
         return cast(Tensor, self.discriminator(reverse(shared)))
 
@@ -101,24 +100,25 @@ class Network(nn.Module):
 @register(
     "multitask", summary="Valence, arousal, expression, action units from incomplete labels (ABAW3); the teacher."
 )
-class MultiTask(nn.Module):
+class MultiTask(AffectMethod):
     """A frozen face network under the network of three tasks; learns each row's own labels."""
 
     Config = MultiTaskConfig
 
     def __init__(self, config: MultiTaskConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = make_network(config.encoder).requires_grad_(False)
+        super().__init__(config)
+        self.encoder = make_network(config.encoder)
         self.network = Network(config, self.encoder.info.dim)
 
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.encoder.eval()
-        return self
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        return ("encoder",)
+
+    def example_batch(self) -> AffectBatch:
+        return _example(self.config)
 
     def inputs(self, batch: AffectBatch) -> tuple[Inputs, Tensor]:
-        """What the network is given of B windows, and (B,) whether all that it needs is there."""
+        """The network's inputs for B windows, and (B,) whether all that it needs is there."""
         faces = sound = None
         usable = torch.ones(len(batch), dtype=torch.bool, device=batch.source.device)
         if self.config.inputs != "image":
@@ -128,19 +128,19 @@ class MultiTask(nn.Module):
         return (faces, sound), usable
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
-        """One answer for the newest frame; NaN where a face of the window is missing (without faces: all sound)."""
+        """Predictions of the newest frame; NaN where a face of the window is missing (without faces: all sound)."""
         inputs, usable = self.inputs(batch)
         return output(self.network(*inputs), usable)
 
     def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
         """Each set's losses on its own labels, and the discriminator's, whose weight grows with progress."""
         inputs, usable = self.inputs(batch)
-        answers = self.network(*_select(inputs, usable))
+        found = self.network(*_select(inputs, usable))
         terms: defaultdict[str, Tensor] = defaultdict(lambda: batch.time_s.new_zeros(()))
-        for stream in streams(batch, usable, answers, self.config):
+        for stream in streams(batch, usable, found, self.config):
             for task in stream.tasks:
                 terms[task] += stream.label_loss(task)
-        return terms | adversary_loss(self.network, answers, batch.source[usable], progress, self.config)
+        return terms | adversary_loss(self.network, found, batch.source[usable], progress, self.config)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class MultiTaskStudentConfig:
 
 
 @register("multitask-student", summary="The same three from labels and from a teacher where there are none (ABAW3).")
-class MultiTaskStudent(nn.Module):
+class MultiTaskStudent(AffectMethod):
     """A frozen teacher, and a new network on the same inputs."""
 
     Config = MultiTaskStudentConfig
@@ -171,9 +171,8 @@ class MultiTaskStudent(nn.Module):
     stale: Tensor
 
     def __init__(self, config: MultiTaskStudentConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.teacher = MultiTask(config.network).requires_grad_(False)
+        super().__init__(config)
+        self.teacher = MultiTask(config.network)
         self.network = Network(config.network, self.encoder.info.dim)
         self.register_buffer("best", torch.full((len(TASKS),), -1.0))
         self.register_buffer("stale", torch.zeros(len(TASKS), dtype=torch.int64))
@@ -183,10 +182,12 @@ class MultiTaskStudent(nn.Module):
         """The face network, which is the teacher's."""
         return self.teacher.encoder
 
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.teacher.eval()
-        return self
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        return ("teacher",)
+
+    def example_batch(self) -> AffectBatch:
+        return _example(self.config.network)
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """As the teacher's; the logits of the expressions are those at the temperature it was trained with."""
@@ -197,19 +198,19 @@ class MultiTaskStudent(nn.Module):
         """Labels; the teacher on all tasks of the rows that are labelled for one; the discriminator."""
         inputs, usable = self.teacher.inputs(batch)
         inputs = _select(inputs, usable)
-        answers = self._cooled(self.network(*inputs))
+        found = self._cooled(self.network(*inputs))
         with torch.no_grad():
             taught = self._cooled(self.teacher.network(*inputs))
         weights = dict(zip(TASKS, (self.config.patience * self.stale).exp(), strict=True))
         terms: defaultdict[str, Tensor] = defaultdict(lambda: batch.time_s.new_zeros(()))
-        for stream in streams(batch, usable, answers, self.config.network):
+        for stream in streams(batch, usable, found, self.config.network):
             single = stream.number != MTL
             for task in stream.tasks:
                 terms[task] += weights[task] * (self.config.alpha if single else 1.0) * stream.label_loss(task)
             for task in TASKS if single else ():
                 share = 1.0 if task in stream.tasks else self.config.beta
                 terms[f"{task}_taught"] += weights[task] * share * stream.teacher_loss(task, taught)
-        return terms | adversary_loss(self.network, answers, batch.source[usable], progress, self.config.network)
+        return terms | adversary_loss(self.network, found, batch.source[usable], progress, self.config.network)
 
     def after_validation(self, metrics: dict[str, float]) -> None:
         """Count the validations in a row that brought no new best, for each task."""
@@ -219,8 +220,8 @@ class MultiTaskStudent(nn.Module):
                 self.stale[task] = 0 if better else self.stale[task] + 1
                 self.best[task] = max(metrics[name], float(self.best[task]))
 
-    def _cooled(self, answers: dict[str, Tensor]) -> dict[str, Tensor]:
-        return answers | {"expression": answers["expression"] / self.config.temperature}
+    def _cooled(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        return found | {"expression": found["expression"] / self.config.temperature}
 
 
 class ReluLstm(nn.Module):
@@ -239,7 +240,7 @@ class ReluLstm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         output = cell = x.new_zeros(len(x), self.units)
         for step in self.input(x).unbind(1):
-            enter, forget, value, leave = (step + self.recurrent(output)).chunk(4, 1)
+            enter, forget, value, leave = (step + self.recurrent(output)).chunk(4, 1)  # (N, units) each
             cell = forget.sigmoid() * cell + enter.sigmoid() * value.relu()
             output = leave.sigmoid() * cell.relu()
         return output
@@ -251,11 +252,11 @@ class Stream:
 
     number: int
     """Index into ``labels.SOURCES``."""
-    answers: Answers
+    predictions: Predictions
     labels: Mapping[str, tuple[Tensor, Tensor]]
     """Of the set's own tasks: labels and what of them is valid."""
     rows: Tensor
-    """Which rows of the batch's ``answers`` these are."""
+    """Which rows of the batch's predictions these are."""
     losses: str
 
     @property
@@ -266,24 +267,24 @@ class Stream:
     def label_loss(self, task: str) -> Tensor:
         """The task's loss on the labels; 0, with a gradient of 0, if there is none."""
         label, valid = self.labels[task]
-        answer, target = self.answers[task][valid], label[valid]
-        if not len(answer):
-            return answer.sum()
+        prediction, target = self.predictions[task][valid], label[valid]
+        if not len(prediction):
+            return prediction.sum()
         if task == "expression":
-            target = functional.one_hot(target, len(EXPRESSIONS)).float()
-        return task_loss(task, answer, target, self.losses)
+            target = functional.one_hot(target, len(EXPRESSIONS)).float()  # (N,) -> (N, 8)
+        return task_loss(task, prediction, target, self.losses)
 
-    def teacher_loss(self, task: str, taught: Answers) -> Tensor:
-        """The task's loss with a teacher's answers, of all rows of the batch, for labels."""
+    def teacher_loss(self, task: str, taught: Predictions) -> Tensor:
+        """The task's loss with a teacher's predictions, of all rows of the batch, for labels."""
         target = taught[task][self.rows]
         if task == "expression":
             target = target.softmax(1)
         elif task == "action_units":
             target = target.sigmoid()
-        return task_loss(task, self.answers[task], target, self.losses)
+        return task_loss(task, self.predictions[task], target, self.losses)
 
 
-def streams(batch: AffectBatch, usable: Tensor, answers: Answers, config: MultiTaskConfig) -> Iterator[Stream]:
+def streams(batch: AffectBatch, usable: Tensor, found: Predictions, config: MultiTaskConfig) -> Iterator[Stream]:
     """The usable rows of a batch by label set.
 
     Raises:
@@ -293,47 +294,47 @@ def streams(batch: AffectBatch, usable: Tensor, answers: Answers, config: MultiT
     if (source > MTL).any():
         raise InputError("The batch has windows of other sets than va, expr, au, mtl.")
     for number in sorted(set(source.tolist())):
-        tasks = tuple(TASKS) if number == MTL else tuple(TASKS)[number : number + 1]
+        tasks = SET_TASKS[SOURCES[number]]
         rows = source == number
         if number == MTL and config.complete_rows:
             rows &= _complete(batch)[usable]
         known = {task: _newest(batch, task, usable, rows) for task in tasks}
-        part = {name: value[rows] for name, value in answers.items()}
+        part = {name: value[rows] for name, value in found.items()}
         yield Stream(number, part, known, rows, config.losses)
 
 
-def task_loss(task: str, answer: Tensor, target: Tensor, losses: str = "textbook") -> Tensor:
+def task_loss(task: str, prediction: Tensor, target: Tensor, losses: str = "textbook") -> Tensor:
     """1 - mean CCC, softmax cross-entropy, or binary cross-entropy.
 
     Args:
         task: one of ``TASKS``.
-        answer: (N, 2) values, (N, 8) logits, or any number of logits.
+        prediction: (N, 2) values, (N, 8) logits, or any number of logits.
         target: of the same shape: values, or probabilities.
         losses: see :class:`MultiTaskConfig`.
     """
-    answer = answer.float()
+    prediction = prediction.float()
     if task == "valence_arousal":
-        return 1 - ccc(answer, target).mean()
+        return 1 - ccc(prediction, target).mean()
     off = target.clamp(CLIP, 1 - CLIP)
     if task == "expression":
         if losses == "swapped":
-            return -(answer.softmax(1) * off.log()).sum(1).mean()
-        return functional.cross_entropy(answer, target)
+            return -(prediction.softmax(1) * off.log()).sum(1).mean()
+        return functional.cross_entropy(prediction, target)
     if losses == "swapped":
-        probability = answer.sigmoid()
+        probability = prediction.sigmoid()
         return -(probability * off.log() + (1 - probability) * (1 - off).log()).mean()
-    return functional.binary_cross_entropy_with_logits(answer, target)
+    return functional.binary_cross_entropy_with_logits(prediction, target)
 
 
 def adversary_loss(
-    network: Network, answers: Answers, source: Tensor, progress: float, config: MultiTaskConfig
+    network: Network, found: Predictions, source: Tensor, progress: float, config: MultiTaskConfig
 ) -> dict[str, Tensor]:
-    """Cross-entropy of the guessed set, over the rows from a set of one task, times progress (0 to 1)."""
+    """Cross-entropy of the discriminator's set, over the rows from a set of one task, times progress (0 to 1)."""
     single = source < len(TASKS)
     if not config.adversary or single.sum() < 2:  # batch norm needs two
         return {}
-    guess = network.guess(answers["shared"][single])
-    return {"adversary": progress * functional.cross_entropy(guess, source[single])}
+    logits = network.discriminate(found["shared"][single])
+    return {"adversary": progress * functional.cross_entropy(logits, source[single])}
 
 
 def reverse(x: Tensor) -> Tensor:
@@ -341,10 +342,16 @@ def reverse(x: Tensor) -> Tensor:
     return 2 * x.detach() - x
 
 
-def output(answers: Answers, usable: Tensor) -> AffectOutput:
-    """(N, ...) answers as (N, 1, ...), NaN in the rows that are not usable."""
-    known = {name: value.masked_fill(~usable[:, None], nan)[:, None] for name, value in answers.items()}
+def output(found: Predictions, usable: Tensor) -> AffectOutput:
+    """(N, ...) predictions as (N, 1, ...), NaN in the rows that are not usable."""
+    known = {name: value.masked_fill(~usable[:, None], nan)[:, None] for name, value in found.items()}
     return AffectOutput(**{task: known[task] for task in TASKS}, features=known["shared"])  # type: ignore[arg-type]
+
+
+def _example(config: MultiTaskConfig) -> AffectBatch:
+    """Three windows of two faces, and of sound, from each label set."""
+    sound = None if config.inputs == "image" else config.sound_features
+    return AffectBatch.example(12, 2, sources=range(MTL + 1), sound=sound)
 
 
 def _mean_sound(batch: AffectBatch) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentio.affect.backbones.voice import BINS, RATE, FrontEnd, colour, hide, normalise
-from sentio.affect.labels import EXPRESSIONS
-from sentio.affect.training.speech import EMOTIONS, PLACES, EmoDb, EmoDbConfig, SoundBatch
+from sentio.affect.backbones.voice import BINS, FrontEnd, mask, normalise, tilt
+from sentio.affect.labels import EXPRESSIONS, SAMPLE_RATE
+from sentio.affect.training import speech
+from sentio.affect.training.speech import EMOTIONS, PLACES, SoundBatch
 from sentio.core.config import from_dict
-from sentio.core.export import Graph
+from sentio.core.method import Graph, Method
+from sentio.core.progress import Tell, silent
 from sentio.core.registry import register
+from sentio.core.report import Figures
 
 RECENT = 12
 """Cells of 40 ms, half a second, that the probability of speech is about."""
@@ -35,7 +38,7 @@ class VoiceConfig:
         width: of the convolutions over time alone.
         dilations: of these.
         dropout: of what is pooled over time.
-        masks: bands of frequency, and of time, that are hidden in training.
+        masks: bands of frequency, and of time, that are masked in training.
         colour: largest tilt and bend of the spectrum in training, in natural log units of energy.
         affect: weight of the squared error of valence and arousal.
         temperature: what the emotion logits are divided by; found on speakers not trained on.
@@ -73,15 +76,14 @@ class VoiceOutput:
 
 
 @register("voice", summary="Speech, emotion, valence and arousal of a voice; the model that comes with the package.")
-class Voice(nn.Module):
+class Voice(Method):
     """See the module's text."""
 
     Config = VoiceConfig
     places: Tensor
 
     def __init__(self, config: VoiceConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.front = FrontEnd()
         self.spectral = _stack(config.channels)
         joined = config.channels[-1] * BINS // 2 ** len(config.channels)
@@ -92,20 +94,39 @@ class Voice(nn.Module):
         self.emotion = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(2 * config.width, len(EMOTIONS)))
         self.register_buffer("places", torch.tensor([PLACES[name] for name in EMOTIONS]), persistent=False)
 
-    def open_data(self, folder: Path, section: dict[str, Any]) -> EmoDb:
-        """A folder of EMO-DB, as the front end hears it."""
-        return EmoDb(folder, from_dict(EmoDbConfig, section, where="data"), self.front)
+    def open_data(self, path: Path, section: dict[str, Any]) -> speech.EmoDb:
+        """A folder of EMO-DB, as the front end gives it."""
+        return speech.EmoDb(path, from_dict(speech.EmoDbConfig, section, where="data"), self.front)
 
-    def forward(self, sound: Tensor) -> VoiceOutput:
-        """Sound (N, S) at 16 kHz, S at least 8,000."""
-        return self.listen(normalise(self.front(sound)))
+    def evaluate(self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent) -> Figures:
+        """Recalls of the emotions of speakers that were held out; see ``training.speech.VoiceEvaluationConfig``."""
+        config = from_dict(speech.VoiceEvaluationConfig, section, where="evaluation of voice")
+        trained = from_dict(speech.EmoDbConfig, data, where="data")
+        return speech.evaluate(self, path, config, trained, tell=tell)
 
-    def listen(self, energies: Tensor) -> VoiceOutput:
+    def example_batch(self) -> SoundBatch:
+        random = torch.Generator().manual_seed(0)
+        emotion = torch.rand(4, len(EMOTIONS), generator=random).softmax(1)
+        cells = torch.randint(2, (4, speech.WINDOW // speech.CELL), generator=random).float()
+        with torch.no_grad():
+            energies = self.front(torch.randn(4, speech.WINDOW, generator=random) / 10)
+        return SoundBatch(energies, emotion, cells)
+
+    def forward(self, batch: SoundBatch) -> VoiceOutput:
+        """All that there is to say of N windows."""
+        return self.predict(normalise(batch.energies))
+
+    def hear(self, sound: Tensor) -> VoiceOutput:
+        """The same of sound (N, S) at 16 kHz, S at least 8,000."""
+        return self.predict(normalise(self.front(sound)))
+
+    def predict(self, energies: Tensor) -> VoiceOutput:
         """From normalised energies (N, T, 64)."""
-        features = self.temporal(self.join(self.spectral(energies.transpose(1, 2)[:, None]).flatten(1, 2))).float()
-        cells = self.cell(features)
+        maps = self.spectral(energies.transpose(1, 2)[:, None])  # (N, 1, 64, T) -> (N, C, 64 / 2^n, K)
+        features = self.temporal(self.join(maps.flatten(1, 2))).float()  # (N, width, K)
+        cells = self.cell(features)  # (N, 1, K)
         weight = (self.attention(features) + functional.logsigmoid(cells.detach())).softmax(-1)
-        mean = (weight * features).sum(-1)
+        mean = (weight * features).sum(-1)  # (N, width)
         spread = ((weight * features**2).sum(-1) - mean**2).clamp(min=1e-4).sqrt()
         emotion = self.emotion(torch.cat([mean, spread], -1))
         return VoiceOutput(cells[:, 0], cells[:, 0, -RECENT:].amax(-1), emotion)
@@ -116,14 +137,14 @@ class Voice(nn.Module):
 
     def loss(self, batch: SoundBatch, progress: float) -> dict[str, Tensor]:
         """Cross-entropies of emotion and of speech, squared error of the expected place."""
-        found = self.listen(hide(normalise(colour(batch.heard, self.config.colour)), self.config.masks))
+        found = self.predict(mask(normalise(tilt(batch.energies, self.config.colour)), self.config.masks))
         known = batch.emotion.sum(1)
         total = known.sum().clamp(min=1e-6)
-        chances = found.emotion.float().log_softmax(-1)
-        error = ((self.valence_arousal(chances.exp()) - self.valence_arousal(batch.emotion)) ** 2).sum(1)
+        logarithms = found.emotion.float().log_softmax(-1)
+        error = ((self.valence_arousal(logarithms.exp()) - self.valence_arousal(batch.emotion)) ** 2).sum(1)
         recent = batch.speech[:, -RECENT:].amax(1)
         return {
-            "emotion": -(batch.emotion * chances).sum() / total,
+            "emotion": -(batch.emotion * logarithms).sum() / total,
             "affect": self.config.affect * (known * error).sum() / total,
             "cells": functional.binary_cross_entropy_with_logits(found.cells.float(), batch.speech),
             "speech": functional.binary_cross_entropy_with_logits(found.speech.float(), recent),
@@ -131,7 +152,7 @@ class Voice(nn.Module):
 
     def graphs(self) -> list[Graph]:
         """The whole model, sound in, probabilities out, for any number and length of windows."""
-        sound = torch.randn(2, 3 * RATE, generator=torch.Generator().manual_seed(0)) / 10
+        sound = torch.randn(2, 3 * SAMPLE_RATE, generator=torch.Generator().manual_seed(0)) / 10
         return [
             Graph(
                 "voice",
@@ -142,8 +163,6 @@ class Voice(nn.Module):
                 dict.fromkeys(("speech", "valence_arousal", "expression"), ("windows",))
                 | {"sound": ("windows", "samples")},
                 "Mono float32 at 16 kHz within [-1, 1], about 3 s (8,000 samples at least); loudness hardly matters.",
-                TRAINING_DATA,
-                USE,
                 {"threshold": self.config.threshold, "temperature": self.config.temperature},
             )
         ]
@@ -161,9 +180,9 @@ class _Probabilities(nn.Module):
         self.register_buffer("order", torch.tensor(order))
 
     def forward(self, sound: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        found = self.model(sound)
-        chances = (found.emotion / self.model.config.temperature).softmax(-1)
-        return found.speech.sigmoid(), self.model.valence_arousal(chances), chances @ self.order
+        found = self.model.hear(sound)
+        probabilities = (found.emotion / self.model.config.temperature).softmax(-1)  # (N, 7)
+        return found.speech.sigmoid(), self.model.valence_arousal(probabilities), probabilities @ self.order  # (N, 8)
 
 
 def _stack(channels: tuple[int, ...]) -> nn.Sequential:
@@ -185,16 +204,3 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x + self.norm(self.convolution(x)))
-
-
-TRAINING_DATA = (
-    "EMO-DB, Berlin emotional speech (Burkhardt et al. 2005; CC0 1.0 according to the audEERING data card): 408"
-    " utterances of 8 actors",
-    "rooms, noise, tones and chords made by sentio.affect.synth (Apache-2.0)",
-)
-USE = (
-    "How a voice sounds to listeners, for research: whether somebody speaks, and which of seven acted emotions it"
-    " resembles. Not what anybody feels. German actors in a studio taught it all it knows: other languages, children,"
-    " whispers, singing, several voices at once and everyday speech are outside. It knows no Surprise; its valence and"
-    " arousal are the place of the expected emotion, not learnt from ratings."
-)

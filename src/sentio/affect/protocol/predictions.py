@@ -6,14 +6,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_AROUSAL
+from sentio.affect.labels import EXPRESSIONS, TASKS
 from sentio.core.errors import InputError
 
 Fill = Literal["nearest", "previous"]
 """How a frame without a prediction gets one: from the nearest frame that has one, or from the last one before it."""
-
-TASKS = {"valence_arousal": len(VALENCE_AROUSAL), "expression": len(EXPRESSIONS), "action_units": len(ACTION_UNITS)}
-"""Fields of a prediction and the numbers each has for a frame."""
 
 
 @dataclass(frozen=True, kw_only=True)

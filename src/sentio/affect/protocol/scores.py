@@ -192,13 +192,15 @@ class Pool:
     def intervals(self, *, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
         """Percentile bootstrap intervals: whole videos are drawn with replacement, frames of one are not independent.
 
+        There are none with less than two videos that have labels: one video drawn again and again looks certain.
+
         Args:
             level: coverage, e.g. 0.95.
             resamples: draws.
             seed: of the draws.
         """
-        tallies = [self.tallies[video] for video in sorted(self.tallies)]
-        if not tallies:
+        tallies = [tally for _, tally in sorted(self.tallies.items()) if tally.scores(self.protocol)]
+        if len(tallies) < 2:
             return {}
         videos = len(tallies)
         draws = np.random.default_rng(seed).multinomial(videos, [1 / videos] * videos, size=resamples)

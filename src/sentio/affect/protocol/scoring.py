@@ -1,7 +1,7 @@
 """A model over windows: frame-wise predictions, and their tallies by the official protocol."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,19 +11,25 @@ from torch.utils.data import DataLoader
 from sentio.affect.batch import AffectOutput
 from sentio.affect.data.clips import Clip
 from sentio.affect.data.items import WindowDataset, collate
+from sentio.affect.labels import TASKS
 from sentio.affect.protocol import thresholds as units
-from sentio.affect.protocol.predictions import TASKS, Prediction
+from sentio.affect.protocol.predictions import Prediction
 from sentio.affect.protocol.scores import Pool, Protocol, Tally, decide
 from sentio.core.errors import InputError
+from sentio.core.method import Method
+from sentio.core.progress import Tell, silent
 
 
 @torch.no_grad()
-def predict(method: Any, data: WindowDataset, *, batch_size: int = 128, workers: int = 0) -> list[Prediction]:
-    """Answer for every frame that a window answers for; windows that overlap are averaged.
+def predict(
+    method: Method, data: WindowDataset, *, batch_size: int = 128, workers: int = 0, tell: Tell = silent
+) -> list[Prediction]:
+    """Predictions of every frame that a window is about; windows that overlap are averaged.
 
     Args:
         method: called with an AffectBatch, gives an AffectOutput; in eval mode, on its own device.
-        data: windows; labels are not looked at.
+        data: windows; labels are not used.
+        tell: told how many windows are done.
 
     Returns:
         One prediction a clip of ``data.clips``: expression and action units as probabilities, NaN where no window
@@ -34,13 +40,12 @@ def predict(method: Any, data: WindowDataset, *, batch_size: int = 128, workers:
     """
     if not len(data):
         raise InputError("No window can be cut from these clips.", "Do they have crops, and are they long enough?")
-    device = next(cast(torch.nn.Module, method).parameters()).device
     sums: list[dict[str, NDArray[np.float64]]] = [{} for _ in data.clips]
     counts = [np.zeros((clip.frames, 1)) for clip in data.clips]
     start = 0
     own = torch.Generator()  # else the loader would draw from the global one
     for batch in DataLoader(data, batch_size, collate_fn=collate, num_workers=workers, generator=own):
-        answers = _answers(method(batch.to(device)))
+        answers = _answers(method(batch.to(method.device)))
         _refuse_other_steps(answers, data.rule.targets(np.zeros(1, np.int64)).shape[1])
         for row in range(len(batch)):
             number, anchor = data.locate(start + row)
@@ -51,6 +56,7 @@ def predict(method: Any, data: WindowDataset, *, batch_size: int = 128, workers:
                 total = sums[number].setdefault(name, np.zeros((len(counts[number]), TASKS[name])))
                 total[targets[inside]] += values[row, inside]
         start += len(batch)
+        tell(start, len(data))
     answered = {name for part in sums for name in part}
     return [_mean(part, count, answered) for part, count in zip(sums, counts, strict=True)]
 

@@ -7,41 +7,37 @@ multi-task (MTL) and synthetic-data (LSD) tracks have their own single file.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.data.clips import IMAGE
+from sentio.affect.data.clips import IMAGE, Frames
 from sentio.affect.data.problems import Problem
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, EXPRESSIONS_ABAW2, EXPRESSIONS_LSD, VALENCE_AROUSAL
+from sentio.affect.labels import (
+    ACTION_UNITS,
+    EXPRESSIONS,
+    EXPRESSIONS_ABAW2,
+    EXPRESSIONS_LSD,
+    SET_TASKS,
+    VALENCE_AROUSAL,
+    Source,
+)
 from sentio.affect.protocol import thresholds as units
 from sentio.affect.protocol.predictions import Prediction
 from sentio.affect.protocol.scores import decide
 from sentio.core.errors import InputError
 from sentio.core.writers import write_text
 
-Track = Literal["va", "expr", "au", "mtl", "lsd"]
-Frames = dict[str, NDArray[np.int64]]
-"""Image numbers (1 is ``00001.jpg``) that a submission answers for, by clip, in order."""
-
-EDITIONS: dict[Track, tuple[int, ...]] = {
+EDITIONS: dict[Source, tuple[int, ...]] = {
     "va": (2, 3, 5, 6, 8, 10),
     "expr": (2, 3, 5, 6, 8, 10),
     "au": (2, 3, 5, 6, 8, 10),
     "mtl": (3, 4, 7),
     "lsd": (4,),
 }
-_TASKS: dict[Track, tuple[str, ...]] = {
-    "va": ("valence_arousal",),
-    "expr": ("expression",),
-    "au": ("action_units",),
-    "mtl": ("valence_arousal", "expression", "action_units"),
-    "lsd": ("expression",),
-}
 
 
-def header(track: Track, edition: int) -> str:
+def header(track: Source, edition: int) -> str:
     """The first line of a submission file.
 
     Raises:
@@ -62,7 +58,7 @@ def header(track: Track, edition: int) -> str:
 
 def write(
     folder: Path,
-    track: Track,
+    track: Source,
     edition: int,
     predictions: Mapping[str, Prediction],
     frames: Frames,
@@ -125,7 +121,7 @@ def read_frames(path: Path) -> Frames:
 
 
 def validate(
-    path: Path, track: Track, edition: int, expected: Frames | Sequence[str], *, limit: int = 20
+    path: Path, track: Source, edition: int, expected: Frames | Sequence[str], *, limit: int = 20
 ) -> list[Problem]:
     """Read a submission back.
 
@@ -156,14 +152,14 @@ def validate(
     return list(_file_faults(path, first, track, edition, images))[:limit]
 
 
-def one_file_a_video(track: Track, edition: int) -> bool:
+def one_file_a_video(track: Source, edition: int) -> bool:
     """Whether the submission is laid out as the annotations are, with a row for every frame."""
     return track in ("va", "expr", "au") and edition <= 3
 
 
 def _rows(
     name: str,
-    track: Track,
+    track: Source,
     edition: int,
     predictions: Mapping[str, Prediction],
     numbers: NDArray[np.int64],
@@ -172,7 +168,7 @@ def _rows(
     """The values of one clip's frames as text."""
     fields = predictions[name].fields() if name in predictions else {}
     columns: list[NDArray[np.str_]] = []
-    for task in _TASKS[track]:
+    for task in SET_TASKS[track]:
         if task not in fields:
             raise InputError(f"There is no prediction of {task} for {name}.")
         values = fields[task][np.minimum(numbers - 1, len(fields[task]) - 1)]
@@ -196,7 +192,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"Cannot read {path}: {error}.") from error
 
 
-def _video_faults(path: Path, first: str, track: Track, edition: int, count: int) -> Iterator[Problem]:
+def _video_faults(path: Path, first: str, track: Source, edition: int, count: int) -> Iterator[Problem]:
     if not path.is_file():
         yield Problem("error", path, "this video is missing")
         return
@@ -211,7 +207,7 @@ def _video_faults(path: Path, first: str, track: Track, edition: int, count: int
         yield Problem("error", path, f"{max(number - 1, 0)} frames, expected {count}", number or None)
 
 
-def _file_faults(path: Path, first: str, track: Track, edition: int, images: list[str]) -> Iterator[Problem]:
+def _file_faults(path: Path, first: str, track: Source, edition: int, images: list[str]) -> Iterator[Problem]:
     if not path.is_file():
         yield Problem("error", path, "this file is missing")
         return
@@ -241,7 +237,7 @@ def _file_faults(path: Path, first: str, track: Track, edition: int, images: lis
         yield misplaced
 
 
-def _value_fault(values: list[str], track: Track, edition: int) -> str | None:
+def _value_fault(values: list[str], track: Source, edition: int) -> str | None:
     """What is wrong with the values of a row, None if nothing is."""
     kinds: list[Sequence[str] | None] = []
     if track in ("va", "mtl"):

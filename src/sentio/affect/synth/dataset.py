@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from sentio.affect.faces.alignment import SIZE, apply, warp
 from sentio.affect.labels import EXPRESSIONS, EXPRESSIONS_LSD
-from sentio.affect.synth import acting, appearance, layout, scene, voice
-from sentio.affect.synth import rig as rigs
+from sentio.affect.synth import acting, appearance, layout, rigs, scene, voice
 from sentio.affect.synth.render import Camera
 from sentio.core.errors import InputError, OutputError
 from sentio.core.writers import atomic_path, write_json, write_text

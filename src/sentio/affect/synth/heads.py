@@ -22,8 +22,7 @@ import cv2
 import numpy as np
 
 from sentio.affect.labels import EXPRESSIONS
-from sentio.affect.synth import acting, appearance, scene
-from sentio.affect.synth import rig as rigs
+from sentio.affect.synth import acting, appearance, rigs, scene
 from sentio.affect.synth.render import Camera
 from sentio.core import weights
 from sentio.core.errors import InputError

@@ -8,10 +8,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_AROUSAL
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SAMPLE_RATE, VALENCE_AROUSAL
 from sentio.core.writers import write_text
 
-AUDIO_RATE = 16_000
 FOLDERS = {
     "va": "VA_Estimation_Challenge",
     "expr": "EXPR_Recognition_Challenge",
@@ -52,17 +51,17 @@ def write_mtl(folder: Path, split: str, rows: list[str]) -> None:
 def write_media(
     path: Path, images: Iterable[NDArray[np.uint8]], sound: NDArray[np.float32], fps: int, bit_rate: int = 400_000
 ) -> None:
-    """A video of BGR images (H, W, 3) with mono sound at AUDIO_RATE."""
+    """A video of BGR images (H, W, 3) with mono sound at SAMPLE_RATE."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=fps)
-        audio = container.add_stream("aac", rate=AUDIO_RATE, layout="mono")
+        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         for index, image in enumerate(images):
             if index == 0:
                 video.height, video.width, video.bit_rate = *image.shape[:2], bit_rate
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
-        frame.sample_rate = AUDIO_RATE
+        frame.sample_rate = SAMPLE_RATE
         container.mux(audio.encode(frame))
         for stream in (video, audio):
             container.mux(stream.encode())

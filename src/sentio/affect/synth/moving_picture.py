@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.labels import ACTION_UNITS, FILE_INVALID, FILE_INVALID_VALENCE_AROUSAL
+from sentio.affect.labels import ACTION_UNITS, FILE_INVALID, FILE_INVALID_VALENCE_AROUSAL, SAMPLE_RATE
 from sentio.affect.synth import layout
-from sentio.affect.synth.layout import AUDIO_RATE
 from sentio.core.errors import OutputError
 
 SIZE = 112
@@ -172,7 +171,7 @@ def _mtl_rows(name: str, truth: Floats, missing: NDArray[np.bool_], rng: np.rand
 
 def _sound(truth: Floats) -> NDArray[np.float32]:
     """A tone that rises with arousal and grows louder with valence."""
-    time = np.arange(len(truth) * AUDIO_RATE // FPS) / AUDIO_RATE
+    time = np.arange(len(truth) * SAMPLE_RATE // FPS) / SAMPLE_RATE
     valence, arousal = (np.interp(time, np.arange(len(truth)) / FPS, column) for column in truth.T)
-    phase = 2 * np.pi * np.cumsum(220 * 2**arousal) / AUDIO_RATE
+    phase = 2 * np.pi * np.cumsum(220 * 2**arousal) / SAMPLE_RATE
     return np.asarray((0.3 + 0.2 * valence) * np.sin(phase), np.float32)

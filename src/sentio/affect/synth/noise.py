@@ -5,14 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.affect.labels import SAMPLE_RATE
+
 Floats = NDArray[np.float64]
-RATE = 16_000
 
 
 def coloured(samples: int, rng: np.random.Generator) -> Floats:
     """Noise whose amplitude falls as f^-0 to f^-1.2: white, pink, brown and between; half of them through a band."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
-    hertz = np.fft.rfftfreq(samples, 1 / RATE)
+    hertz = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
     spectrum /= np.maximum(hertz, 30) ** rng.uniform(0, 1.2)
     if rng.random() < 0.5:
         centre, octaves = 2 ** rng.uniform(6.5, 12.5), rng.uniform(0.5, 3)
@@ -24,7 +25,7 @@ def coloured(samples: int, rng: np.random.Generator) -> Floats:
 def hum(samples: int, rng: np.random.Generator) -> Floats:
     """Mains or a motor: a low tone and its harmonics, steady."""
     base = rng.choice([50.0, 60.0, rng.uniform(30, 300)])
-    time = np.arange(samples) / RATE
+    time = np.arange(samples) / SAMPLE_RATE
     orders = np.arange(1, int(rng.integers(3, 20)))
     levels = rng.uniform(0, 1, len(orders)) / orders ** rng.uniform(0.3, 1.5)
     return sum_of_sines(time, base * orders, levels, rng)
@@ -36,7 +37,7 @@ def clicks(samples: int, rng: np.random.Generator) -> Floats:
     count = int(rng.integers(1, 14))
     starts = np.arange(count) * samples / count if rng.random() < 0.4 else rng.uniform(0, samples, count)
     for start in starts.astype(int):
-        length = min(int(RATE * 10 ** rng.uniform(-2.5, -0.6)), samples - start)
+        length = min(int(SAMPLE_RATE * 10 ** rng.uniform(-2.5, -0.6)), samples - start)
         burst = rng.standard_normal(length) * np.exp(-5 * np.arange(length) / max(length, 1))
         sound[start : start + length] += rng.uniform(0.2, 1) * np.convolve(burst, rng.uniform(-1, 1, 8))[:length]
     return sound
@@ -47,8 +48,8 @@ def chords(samples: int, rng: np.random.Generator) -> Floats:
     sound = np.zeros(samples)
     root, start = 55 * 2 ** rng.uniform(0, 3), 0
     while start < samples:
-        length = min(int(RATE * rng.choice([0.15, 0.3, 0.6, 1.2, 3.0])), samples - start)
-        time = np.arange(length) / RATE
+        length = min(int(SAMPLE_RATE * rng.choice([0.15, 0.3, 0.6, 1.2, 3.0])), samples - start)
+        time = np.arange(length) / SAMPLE_RATE
         note = np.zeros(length)
         for step in rng.choice([0, 2, 4, 5, 7, 9, 11, 12, 16, 19], int(rng.integers(1, 5)), replace=False):
             orders = np.arange(1, int(rng.integers(2, 10)))

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,26 +106,6 @@ class Rig:
         if not names:
             raise InputError(f"The rig {self.name} has no control {name!r}.", f"It has: {', '.join(self.controls)}.")
         return [self.controls.index(n) for n in names]
-
-
-def load(folder: Path) -> Rig:
-    """Read the rig that a folder holds: ICT-FaceKit light, or the base mesh, targets and skins of MPFB.
-
-    Raises:
-        InputError: neither is there, or it is damaged.
-    """
-    return _load(Path(folder).resolve())
-
-
-@cache
-def _load(folder: Path) -> Rig:
-    from sentio.affect.synth import rig_ict, rig_mpfb  # they build on this module
-
-    if (folder / rig_ict.PACKED).is_file() or (folder / "FaceXModel").is_dir():
-        return rig_ict.read(folder)
-    if (folder / "base.obj").is_file():
-        return rig_mpfb.read(folder)
-    raise InputError(f"{folder} holds no rig.", "Expected ICT-FaceKit or MPFB files; see docs/synth.md.")
 
 
 def table(rig: str) -> dict[str, dict[str, dict[str, float]]]:

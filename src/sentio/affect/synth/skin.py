@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.synth import rig as rigs
+from sentio.affect.synth import rigs
 from sentio.affect.synth.kernels import rasterize
-from sentio.affect.synth.rig import UV_ANGLE, UV_BOTTOM, UV_TOP, Floats
+from sentio.affect.synth.rig import SKIN, UV_ANGLE, UV_BOTTOM, UV_TOP, Floats, template
 from sentio.core.errors import InputError
 
 Bytes = NDArray[np.uint8]
@@ -92,7 +92,7 @@ def grid() -> tuple[Floats, Floats]:
 @cache
 def places() -> Floats:
     """(68, 2) landmarks in centimetres."""
-    uv = rigs.template()
+    uv = template()
     return np.stack([(uv[:, 0] - 0.5) * WIDTH, uv[:, 1] * HEIGHT + UV_BOTTOM], axis=1)
 
 
@@ -268,7 +268,7 @@ def photographed(folder: Path) -> tuple[Floats, ...]:
     rig = rigs.load(folder)
     if rig.atlas is None:
         raise InputError(f"The rig in {folder} has no skins.", "Name an MPFB folder.")
-    faces = rig.triangles[rig.part == rigs.SKIN]
+    faces = rig.triangles[rig.part == SKIN]
     points = np.column_stack([rig.uv[:, 0] * SIZE - 0.5, (1 - rig.uv[:, 1]) * SIZE - 0.5, -rig.vertices[:, 2]])
     nothing = np.zeros((1, 1, 1, 4), np.uint8), np.zeros(1, np.bool_)
     hit, weights, _ = rasterize(

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.affect.labels import SAMPLE_RATE
 from sentio.core.errors import InputError, require
 
 Floats = NDArray[np.float64]
-RATE = 16_000
 EMOTIONS = {"W": "Anger", "L": "Other", "N": "Neutral", "F": "Happiness", "A": "Fear", "T": "Sadness", "E": "Disgust"}
 """Sixth character of a file's name -> expression; L is boredom. There is no surprise."""
 
@@ -62,7 +62,7 @@ def speak(
         names: expressions of the acts, which share the time equally.
         voices: see :func:`utterances`; empty for no speech.
     """
-    voice = np.zeros(round(seconds * RATE))
+    voice = np.zeros(round(seconds * SAMPLE_RATE))
     said = []
     actors = sorted({path.stem[:2] for paths in voices.values() for path in paths})
     actor = str(rng.choice(actors)) if actors else ""
@@ -80,8 +80,8 @@ def read(path: Path) -> Floats:
     """(S,) mono at 16 kHz with a root mean square of 0.06."""
     soundfile = require("soundfile", "train")
     sound, rate = soundfile.read(path, dtype="float64", always_2d=True)
-    if rate != RATE:
-        sound = require("soxr", "train").resample(sound, rate, RATE)
+    if rate != SAMPLE_RATE:
+        sound = require("soxr", "train").resample(sound, rate, SAMPLE_RATE)
     mono = sound.mean(axis=1)
     return np.asarray(mono / max(float(np.sqrt(np.mean(mono**2))), 1e-6) * 0.06)
 
@@ -89,9 +89,9 @@ def read(path: Path) -> Floats:
 def _place(voice: Floats, speech: Floats, start: int, room: int, rng: np.random.Generator) -> bool:
     """Put ``speech`` somewhere into ``room`` samples from ``start``; cut with a fade if it is longer."""
     speech = speech[:room].copy()
-    if len(speech) < RATE // 4:
+    if len(speech) < SAMPLE_RATE // 4:
         return False
-    fade = RATE // 50
+    fade = SAMPLE_RATE // 50
     speech[-fade:] *= np.linspace(1, 0, fade)
     at = start + int(rng.integers(room - len(speech) + 1))
     voice[at : at + len(speech)] += speech
@@ -100,16 +100,16 @@ def _place(voice: Floats, speech: Floats, start: int, room: int, rng: np.random.
 
 def loudness(voice: Floats, fps: float, frames: int) -> Floats:
     """(frames,) root mean square about each frame's moment, 1 at the loudest twentieth."""
-    edges = (np.arange(frames + 1) / fps * RATE).astype(int)
+    edges = (np.arange(frames + 1) / fps * SAMPLE_RATE).astype(int)
     squares = np.concatenate([[0.0], np.cumsum(voice**2)])[np.minimum(edges, len(voice))]
-    level = np.sqrt(np.maximum(np.diff(squares), 0) * fps / RATE)
+    level = np.sqrt(np.maximum(np.diff(squares), 0) * fps / SAMPLE_RATE)
     top = np.percentile(level[level > 1e-4], 95) if (level > 1e-4).any() else 1.0
     return np.asarray(np.clip(level / top, 0, 1))
 
 
 def room(voice: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
     """Echoes of a room of 0.1 to 0.6 s, pinkish noise 10 to 40 dB below, a gain."""
-    length = int(rng.uniform(0.1, 0.6) * RATE)
+    length = int(rng.uniform(0.1, 0.6) * SAMPLE_RATE)
     echo = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
     echo *= rng.uniform(0.02, 0.35) / np.sqrt(np.sum(echo**2))
     size = 1 << int(np.ceil(np.log2(len(voice) + length)))

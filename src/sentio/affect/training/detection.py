@@ -23,7 +23,9 @@ from sentio.affect.faces.detection import Detection, Image, overlap, suppress
 from sentio.affect.faces.grid import FLOOR, LIMIT, STRIDES, blend, decode, to_blob
 from sentio.affect.synth.composites import HARD, Composite, CompositeConfig, Floats, Source, compose, read, to_xywh
 from sentio.core import weights
-from sentio.core.progress import track
+from sentio.core.method import Method, TrainingData
+from sentio.core.progress import Tell, silent, track
+from sentio.core.report import Figures
 from sentio.core.writers import write_text
 
 ITEMS = 16000
@@ -76,8 +78,8 @@ class CompositeDataset(Dataset[Composite]):
         return compose(self.source, self.config, np.random.default_rng((self.seed, self.epoch, index)))
 
 
-class Composites:
-    """`TrainingData` of the detector."""
+class Composites(TrainingData):
+    """Training data of the detector."""
 
     monitor = "average_precision"
     higher_is_better = True
@@ -86,11 +88,15 @@ class Composites:
         cv2.setNumThreads(1)
         self.config = config
         self.train, self.held = (Source(folder, validation) for validation in (False, True))
-        rng = np.random.default_rng(1)
-        self._validation = [compose(self.held, config, rng) for _ in range(HELD)]
+        self._validation = held_out(self.held, config, HELD)
+
+        self.dataset = CompositeDataset(self.train, config, seed=0)
 
     def train_dataset(self) -> CompositeDataset:
-        return CompositeDataset(self.train, self.config, seed=0)
+        return self.dataset
+
+    def set_epoch(self, epoch: int) -> None:
+        self.dataset.set_epoch(epoch)
 
     def collate(self, items: list[Composite]) -> DetectionBatch:
         """Composites to a batch."""
@@ -110,12 +116,55 @@ class Composites:
         return score(found, [picture.faces for picture in self._validation])
 
 
+def held_out(source: Source, config: CompositeConfig, pictures: int) -> list[Composite]:
+    """Composites of a split that never change."""
+    rng = np.random.default_rng(1)
+    return [compose(source, config, rng) for _ in range(pictures)]
+
+
+@dataclass(frozen=True)
+class DetectorEvaluationConfig:
+    """The ``evaluation`` section of a recipe.
+
+    Attributes:
+        pictures: how many composites of held-out heads and pictures are made.
+    """
+
+    pictures: int = HELD
+
+    def __post_init__(self) -> None:
+        if self.pictures < 1:
+            raise ValueError("pictures must be above zero")
+
+
+def evaluate(
+    method: Method, folder: Path, config: DetectorEvaluationConfig, composites: CompositeConfig, *, tell: Tell = silent
+) -> Figures:
+    """See `score`; by composites of heads and pictures that are kept for validation.
+
+    Args:
+        composites: how pictures are put together, as in the training.
+        tell: told how many pictures are done.
+    """
+    truth = held_out(Source(folder, validation=True), composites, config.pictures)
+    found = []
+    for number, picture in enumerate(truth):
+        found.append(detect(method, picture.image))
+        tell(number + 1, len(truth))
+    header = {
+        "system": method.name,
+        "protocol": f"IoU 0.5; recall and false faces at a score of {SURE}; landmarks in eye distances, median",
+        "pictures": len(truth),
+        "faces": sum(clear for picture in truth for _, _, clear in picture.faces),
+    }
+    return Figures(header, score(found, [picture.faces for picture in truth]))
+
+
 def detect(method: Any, image: Image) -> list[Detection]:
-    """What the network says of an RGB picture, decoded as `GridDetector` does."""
+    """The network's faces in an RGB picture, decoded as `GridDetector` does."""
     blob = torch.from_numpy(to_blob(image))
-    device = next(method.parameters()).device
     with torch.no_grad():
-        outputs = [value.float().cpu().numpy() for value in method(blob.to(device))]
+        outputs = [value.float().cpu().numpy() for value in method.decodable(blob.to(method.device))]
     names = [f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
     named = dict(zip(names, outputs, strict=True))
     candidates = [face for stride in STRIDES for face in decode(named, stride, blob.shape[3] // stride)]
@@ -123,7 +172,7 @@ def detect(method: Any, image: Image) -> list[Detection]:
 
 
 def score(found: list[list[Detection]], truth: list[list[tuple[Floats, Floats, bool]]]) -> dict[str, float]:
-    """Average precision (area under the precision-recall curve, IoU 0.5), error of landmarks, false faces.
+    """Average precision (area under the precision-recall curve, IoU 0.5), recall, precision, landmarks, false faces.
 
     Args:
         found: of each picture, best first.
@@ -150,11 +199,13 @@ def score(found: list[list[Detection]], truth: list[list[tuple[Floats, Floats, b
     rows.sort(reverse=True)
     right = np.array([hit for _, hit in rows], np.float64)
     precision = right.cumsum() / np.arange(1, len(right) + 1)
-    false_faces = sum(not hit for value, hit in rows if value >= SURE)
+    sure = [hit for value, hit in rows if value >= SURE]
     return {
         "average_precision": float((precision * right).sum() / max(total, 1)),
+        "recall": sum(sure) / max(total, 1),
+        "precision": sum(sure) / len(sure) if sure else float("nan"),
         "landmark_error": float(np.median(errors)) if errors else float("nan"),
-        "false_faces": 100 * false_faces / max(len(found), 1),
+        "false_faces": 100 * (len(sure) - sum(sure)) / max(len(found), 1),
     }
 
 
@@ -170,9 +221,9 @@ def mine(method: Any, folder: Path) -> int:
 
 
 def calibrate(method: Any, folder: Path, pictures: int = 800) -> Any:
-    """The same method, its score the share of right answers (Platt, 1999), from composites kept for validation.
+    """The same method, its score the share of right detections (Platt, 1999), from composites kept for validation.
 
-    An answer that overlaps a face by 0.3 to 0.5, or one that is hidden, is neither right nor wrong.
+    A detection that overlaps a face by 0.3 to 0.5, or one that is hidden, is neither right nor wrong.
     """
     source, rng = Source(folder, validation=True), np.random.default_rng(2)
     logits, right = [], []

@@ -10,20 +10,24 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
-from sentio.affect.backbones import open_encoder
+from sentio.affect.backbones.encoders import open_encoder
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.clips import Clip, Split
 from sentio.affect.data.features import CROP_SIZE, FeatureStore, SoundSteps
 from sentio.affect.data.items import WindowDataset, collate
 from sentio.affect.data.problems import Problem
-from sentio.affect.data.sets import Source, read_sets
+from sentio.affect.data.sets import read_sets
 from sentio.affect.data.streams import Streams
 from sentio.affect.data.tree import scan
 from sentio.affect.data.windows import Windows
+from sentio.affect.labels import Source
 from sentio.affect.protocol.scores import Protocol
 from sentio.affect.protocol.scoring import predict, tally
+from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError
+from sentio.core.method import Method, TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +71,8 @@ class DataConfig:
             raise ValueError("the images of lsd do not follow each other: windows.length must be 1")
 
 
-class AffectData:
-    """Training and validation clips of a folder, as ``core.training`` wants them.
+class AffectData(TrainingData):
+    """Training and validation clips of a folder.
 
     Args:
         root: a folder in any published layout.
@@ -121,7 +125,7 @@ class AffectData:
         """The clips of a split that scores are taken on: of the multi-task set alone, where it is one of several."""
         return [clip for clip in self.split(name) if clip.source == "mtl" or "mtl" not in self.config.sets]
 
-    def train_dataset(self) -> WindowDataset | Streams:
+    def train_dataset(self) -> Dataset[Any]:
         """All windows of the training clips that answer for a labelled frame, singly or in batches of one set."""
         windows = self.windows(self.split("train"), self.config.windows)
         return Streams(windows, self.config.stream_batch) if self.config.stream_batch else windows
@@ -184,16 +188,30 @@ def open_store(root: Path, spec: str, config: DataConfig, *, fetch: bool = False
     return FeatureStore(folder, encoder, config.sound_steps if encoder.info.rate else None)
 
 
-def refuse_other_encoder(method: Any, store: FeatureStore) -> None:
-    """See that stored features are of the face network that the method has, if it has one.
+def open_published(method: Method, root: Path, section: dict[str, Any]) -> AffectData:
+    """The data of a method that learns from published layouts and has a face network, its ``encoder``.
+
+    Args:
+        root: a folder in any published layout.
+        section: see :class:`DataConfig`.
+
+    Raises:
+        RecipeError: an unknown key, a wrong value, or stored features of another face network than the method's.
+        InputError: see :class:`AffectData`.
+    """
+    data = AffectData(root, from_dict(DataConfig, section, where="data"))
+    if data.faces is not None:
+        refuse_other_encoder(method, data.faces)
+    return data
+
+
+def refuse_other_encoder(method: Method, store: FeatureStore) -> None:
+    """See that stored features are of the face network that the method has.
 
     Raises:
         RecipeError: they are of another, or of other weights.
     """
-    own = getattr(method, "encoder", None)
-    if own is None:
-        return
-    ours, theirs = own.state_dict(), cast(nn.Module, store.encoder).state_dict()
+    ours, theirs = method.part("encoder").state_dict(), cast(nn.Module, store.encoder).state_dict()
     if ours.keys() != theirs.keys() or not all(torch.equal(ours[key].cpu(), theirs[key].cpu()) for key in ours):
         raise RecipeError(
             f"The stored features are of another face network than that of this {method.name}.",

@@ -1,11 +1,11 @@
 """Rendered faces with exact labels, as ``sentio synth`` writes them: held in memory, with every movement's strength."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -15,9 +15,12 @@ from torch.utils.data import Dataset
 
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.images import read_image
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SOURCES
+from sentio.affect.protocol import thresholds
 from sentio.affect.protocol.scores import Tally, decide
 from sentio.core.errors import InputError
+from sentio.core.method import Method, TrainingData
+from sentio.core.report import Figures
 
 MOVEMENTS = (
     "AU1", "AU2", "AU4", "AU5", "AU6", "AU7", "AU9", "AU10", "AU12", "AU14", "AU15", "AU16", "AU17", "AU18", "AU20",
@@ -42,29 +45,37 @@ class RendersConfig:
     validation_rig: str = ""
 
 
-@dataclass(frozen=True)
-class RenderBatch:
-    """N rendered faces.
+@dataclass(frozen=True, kw_only=True)
+class RenderBatch(AffectBatch):
+    """Windows of one rendered face, with all labels and two more.
 
     Attributes:
-        face: (N, 3, 112, 112) float32 RGB in [0, 1].
-        movements: (N, len(MOVEMENTS)) float32, strengths from 0 to about 1; the stronger side counts.
-        landmarks: (N, 68, 2) float32, x and y, -1 at the left and upper edges of the picture, 1 at the others.
-        valence_arousal: (N, 2) float32 in [-1, 1].
-        expression: (N,) int64, 0 to 7.
-        action_units: (N, 12) float32, 0 or 1.
+        movements: (B, len(MOVEMENTS)) float32, strengths from 0 to about 1; the stronger side counts.
+        landmarks: (B, 68, 2) float32, x and y, -1 at the left and upper edges of the picture, 1 at the others.
     """
 
-    face: Tensor
     movements: Tensor
     landmarks: Tensor
-    valence_arousal: Tensor
-    expression: Tensor
-    action_units: Tensor
 
-    def to(self, device: torch.device | str) -> Self:
-        """The same batch with all tensors on ``device``."""
-        return type(self)(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+    @classmethod
+    def of(cls, face: Tensor, labels: Mapping[str, Tensor]) -> Self:
+        """The batch of (B, 3, 112, 112) pictures and what :attr:`Renders.labels` has of them."""
+        B = len(face)
+        here = torch.ones(B, 1, dtype=torch.bool)
+        return cls(
+            face=face[:, None],  # (B, 1, 3, 112, 112)
+            face_valid=here,
+            time_s=torch.zeros(B, 1),
+            source=torch.full((B,), SOURCES.index("mtl")),
+            valence_arousal=labels["valence_arousal"][:, None],
+            valence_arousal_valid=here,
+            expression=labels["expression"][:, None],
+            expression_valid=here,
+            action_units=labels["action_units"][:, None],
+            action_units_valid=here[..., None].expand(B, 1, len(ACTION_UNITS)),
+            movements=labels["movements"],
+            landmarks=labels["landmarks"],
+        )
 
 
 @dataclass(frozen=True)
@@ -83,11 +94,11 @@ class Renders(Dataset[int]):
     def batch(self, items: Sequence[int]) -> RenderBatch:
         """The batch of these items."""
         face = torch.from_numpy(self.faces[items]).permute(0, 3, 1, 2).contiguous().float() / 255
-        return RenderBatch(face, **{name: torch.from_numpy(values[items]) for name, values in self.labels.items()})
+        return RenderBatch.of(face, {name: torch.from_numpy(values[items]) for name, values in self.labels.items()})
 
 
-class RenderedFaces:
-    """Training and validation pictures of a folder that ``sentio synth`` filled, as ``core.training`` wants them.
+class RenderedFaces(TrainingData):
+    """Training and validation pictures of a folder that ``sentio synth`` filled.
 
     About 38 kB of memory a picture.
 
@@ -111,9 +122,9 @@ class RenderedFaces:
 
     def validate(self, method: Any) -> dict[str, float]:
         """The official scores on the validation pictures, on which the method is also calibrated."""
-        answers = predict(method, self.validation)
-        method.calibrate(answers, self.validation.labels)
-        return score(answers, self.validation)
+        predictions = predict(method, self.validation)
+        method.calibrate(predictions, self.validation.labels)
+        return score(predictions, self.validation)
 
 
 def read_listing(root: Path) -> list[dict[str, Any]]:
@@ -174,25 +185,66 @@ def strengths(movements: dict[str, float]) -> list[float]:
 
 
 @torch.no_grad()
-def predict(method: Any, renders: Renders, *, batch_size: int = 256) -> dict[str, NDArray[np.float64]]:
-    """Answers for all pictures: valence_arousal (N, 2), probabilities expression (N, 8) and action_units (N, 12)."""
-    device = next(cast(torch.nn.Module, method).parameters()).device
+def predict(method: Method, renders: Renders, *, batch_size: int = 256) -> dict[str, NDArray[np.float64]]:
+    """Predictions of all pictures: valence_arousal (N, 2), probabilities expression (N, 8) and action_units (N, 12)."""
     parts = []
     for start in range(0, len(renders), batch_size):
-        face = renders.batch(list(range(start, min(start + batch_size, len(renders))))).face
-        output = method(AffectBatch.of_faces(face).to(device))
+        batch = renders.batch(list(range(start, min(start + batch_size, len(renders)))))
+        output = method(batch.to(method.device))
         values = (output.valence_arousal, output.expression.softmax(-1), output.action_units.sigmoid())
         parts.append([value[:, 0].double().cpu().numpy() for value in values])
     names = ("valence_arousal", "expression", "action_units")
     return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 
-def score(answers: dict[str, NDArray[np.float64]], renders: Renders) -> dict[str, float]:
-    """The official multi-task scores of answers for pictures; action units are decided at 0.5."""
+def score(
+    predictions: dict[str, NDArray[np.float64]], renders: Renders, decided: Sequence[float] = thresholds.DEFAULT
+) -> dict[str, float]:
+    """The official multi-task scores of predictions; ``decided`` are the thresholds of the action units."""
     labels = renders.labels
+    units = thresholds.apply(predictions["action_units"], tuple(decided))
     tally = Tally.of(
-        valence_arousal=(answers["valence_arousal"], labels["valence_arousal"]),
-        expression=(decide(answers["expression"], "abaw"), labels["expression"]),
-        action_units=((answers["action_units"] >= 0.5).astype(np.int64), labels["action_units"].astype(np.int64)),
+        valence_arousal=(predictions["valence_arousal"], labels["valence_arousal"]),
+        expression=(decide(predictions["expression"], "abaw"), labels["expression"]),
+        action_units=(units, labels["action_units"].astype(np.int64)),
     )
     return tally.scores("abaw")
+
+
+@dataclass(frozen=True)
+class RendersEvaluationConfig:
+    """The ``evaluation`` section of a recipe.
+
+    Attributes:
+        split: whose pictures are scored.
+        rig: pictures of one rig only, ``ict`` or ``mpfb``; of both if empty.
+    """
+
+    split: Literal["train", "validation"] = "validation"
+    rig: str = ""
+
+
+def evaluate(method: Method, root: Path, config: RendersEvaluationConfig, decided: Sequence[float]) -> Figures:
+    """The official scores on the pictures of a split.
+
+    Args:
+        decided: thresholds of the action units.
+
+    Raises:
+        InputError: see :class:`RenderedFaces`.
+    """
+    rows = _chosen(read_listing(root), "training" if config.split == "train" else config.split, config.rig)
+    renders = load(rows)
+    header = {
+        "system": method.name,
+        "split": config.split,
+        "protocol": "abaw, pooled over all pictures",
+        "pictures": len(rows),
+        "rigs": sorted({row["rig"] for row in rows}),
+        "thresholds": [round(float(value), 4) for value in decided],
+    }
+    notes = {
+        "train": "These pictures were trained on.",
+        "validation": "Temperature and thresholds were chosen on the validation pictures of the training data.",
+    }
+    return Figures(header, score(predict(method, renders), renders, decided), notes=(notes[config.split],))

@@ -3,7 +3,7 @@
 A folder with the utterances (``03a01Fa.flac`` or ``.wav``, anywhere below) and the listeners' table ``erkennung.txt``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sentio.affect.labels import EXPRESSIONS
+from sentio.affect.labels import EXPRESSIONS, SAMPLE_RATE
 from sentio.affect.synth import voice
-from sentio.affect.synth.noise import RATE, noise
+from sentio.affect.synth.noise import noise
 from sentio.core.errors import InputError
+from sentio.core.method import Method, TrainingData
+from sentio.core.progress import Tell, silent
+from sentio.core.report import Figures
 
 EMOTIONS = tuple(name for name in EXPRESSIONS if name in voice.EMOTIONS.values())
 """The seven of EMO-DB in the order of the expressions: no Surprise, and boredom is Other."""
@@ -34,8 +37,8 @@ PLACES = {
 
 Mean ratings of the words angry, disgusted, fearful, happy, sad and bored (Russell and Mehrabian 1977); neutral is ours.
 """
-WINDOW = 3 * RATE
-CELL = RATE // 25
+WINDOW = 3 * SAMPLE_RATE
+CELL = SAMPLE_RATE // 25
 """Samples of a cell, 40 ms: the grid on which speech is marked."""
 AUDIBLE = 0.03
 """Loudness, beside the loudest twentieth of an utterance, above which a cell is speech (-30 dB)."""
@@ -78,7 +81,7 @@ class EmoDbConfig:
         silent: windows without speech for each window with speech.
         clean: share of the utterances that stay as they were recorded.
         stretch: largest change of speed and pitch together, up or down, as a natural logarithm.
-        rounds: epochs after which the same windows come again (with other masks and colours): they are kept in memory.
+        rounds: epochs after which the same windows come again (with other masks and tilts): they are kept in memory.
         seed: of all that is drawn.
     """
 
@@ -95,12 +98,12 @@ class SoundBatch:
     """N windows.
 
     Attributes:
-        heard: (N, T, 64) float32 log-mel energies.
+        energies: (N, T, 64) float32 log-mel energies.
         emotion: (N, 7) shares of listeners, zeros without speech.
         speech: (N, 75) 1 where somebody speaks, in cells of 40 ms.
     """
 
-    heard: Tensor
+    energies: Tensor
     emotion: Tensor
     speech: Tensor
 
@@ -140,8 +143,8 @@ def agreement(table: Path) -> dict[str, float]:
         raise InputError(f"{table} cannot be read: {error}.", "It comes with EMO-DB.") from error
 
 
-class EmoDb:
-    """Training and validation of the voice model on a folder, as ``core.training`` wants them.
+class EmoDb(TrainingData):
+    """Training and validation of the voice model on a folder.
 
     Raises:
         InputError: see :func:`read`, or nobody is left to train or validate on.
@@ -163,16 +166,69 @@ class EmoDb:
     def train_dataset(self) -> "Windows":
         return self.train
 
+    def set_epoch(self, epoch: int) -> None:
+        self.train.set_epoch(epoch)
+
     def collate(self, items: list[Item]) -> SoundBatch:
         return SoundBatch(*(torch.stack(part).float() for part in zip(*items, strict=True)))
 
     def validate(self, method: Any) -> dict[str, float]:
         """``uar``: unweighted average recall of the seven emotions, each utterance whole and alone."""
-        answers = [method(torch.from_numpy(padded(utterance.sound))[None]).emotion for utterance in self.validation]
-        found = torch.cat(answers).argmax(1).numpy()
-        return {
-            "uar": float(np.nanmean(recalls(found, np.array([utterance.emotion for utterance in self.validation]))))
-        }
+        return {"uar": scores(method, self.validation)["uar"]}
+
+
+@dataclass(frozen=True)
+class VoiceEvaluationConfig:
+    """The ``evaluation`` section of a recipe.
+
+    Attributes:
+        speakers: who is listened to; those that were held out of the training if empty, or all where none was.
+    """
+
+    speakers: tuple[str, ...] = ()
+
+
+def evaluate(
+    method: Method, folder: Path, config: VoiceEvaluationConfig, trained: EmoDbConfig, *, tell: Tell = silent
+) -> Figures:
+    """Recall of each emotion, each utterance whole and alone, and their unweighted average.
+
+    Args:
+        trained: the ``data`` section of the training: who was held out.
+        tell: told how many utterances are done.
+
+    Raises:
+        InputError: see :func:`read`, or there is no such speaker.
+    """
+    utterances = read(folder)
+    chosen = config.speakers or trained.held_out or tuple(sorted({each.speaker for each in utterances}))
+    if unknown := set(chosen) - {each.speaker for each in utterances}:
+        raise InputError(f"{folder} has no speaker {min(unknown)}.")
+    kept = [each for each in utterances if each.speaker in chosen]
+    known = sorted(set(chosen) - set(trained.held_out))
+    header = {
+        "system": method.name,
+        "protocol": "unweighted average recall of seven emotions, whole utterances",
+        "speakers": list(chosen),
+        "utterances": len(kept),
+    }
+    said = f"Not held out of the training by its recipe: {', '.join(known)}. Their scores say nothing of other voices."
+    return Figures(header, scores(method, kept, tell=tell), notes=(said,) if known else ())
+
+
+@torch.no_grad()
+def scores(method: Any, utterances: Sequence[Utterance], *, tell: Tell = silent) -> dict[str, float]:
+    """``uar``, ``accuracy``, and ``recall_<emotion>`` of the emotions that there are."""
+    logits = []
+    for number, utterance in enumerate(utterances):
+        sound = torch.from_numpy(padded(utterance.sound))[None].to(method.device)
+        logits.append(method.hear(sound).emotion.cpu())
+        tell(number + 1, len(utterances))
+    found, true = torch.cat(logits).argmax(1).numpy(), np.array([each.emotion for each in utterances])
+    each = recalls(found, true)
+    named = {f"recall_{name.lower()}": float(value) for name, value in zip(EMOTIONS, each, strict=True)}
+    kept = {name: value for name, value in named.items() if not np.isnan(value)}
+    return {"uar": float(np.nanmean(each)), "accuracy": float(np.mean(found == true)), **kept}
 
 
 def recalls(found: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
@@ -205,9 +261,9 @@ class Windows(Dataset[Item]):
         if key not in self._made:
             sound, *labels = self.draw(np.random.default_rng((self.config.seed, 0, *key)), index)
             with torch.no_grad():
-                heard = self.front(torch.from_numpy(sound)[None])[0].half()
+                energies = self.front(torch.from_numpy(sound)[None])[0].half()
             emotion, speech = map(torch.from_numpy, labels)
-            self._made[key] = heard, emotion, speech
+            self._made[key] = energies, emotion, speech
         return self._made[key]
 
     def draw(self, rng: np.random.Generator, index: int) -> tuple[Sound, Sound, Sound]:
@@ -219,7 +275,7 @@ class Windows(Dataset[Item]):
 
     def _spoken(self, utterance: Utterance, rng: np.random.Generator) -> tuple[Sound, Sound, Sound]:
         said = stretch(utterance.sound, float(np.exp(self.config.stretch * rng.uniform(-1, 1))))
-        cells = voice.loudness(said.astype(np.float64), RATE / CELL, len(said) // CELL) > AUDIBLE
+        cells = voice.loudness(said.astype(np.float64), SAMPLE_RATE / CELL, len(said) // CELL) > AUDIBLE
         sound, speech = np.zeros(WINDOW, np.float32), np.zeros(WINDOW // CELL, np.float32)
         put(said, cells, sound, speech, rng)
         if rng.random() > self.config.clean:

@@ -7,22 +7,25 @@ from the paper:
   is refined, from the deepest scale to the first, by cross-attention to the multi-scale features of its neighbours.
 - Every source point measures in its own frame and its own unit (principal axes and spacing of its neighbours), so the
   network turns, moves and scales with the cloud, and one set of weights serves sparse and dense clouds.
-- The answer is a displacement onto the surface, a vote of the neighbours, each in its own frame. Training asks for the
+- The output is a displacement onto the surface, a vote of the neighbours, each in its own frame. Training asks for the
   closest point of the true mesh, not for another sample of it.
 
 Sources: N points, queries: Q points; several clouds are one, end to end, with shifted indices.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentio.core.export import Graph
+from sentio.core.method import Graph
 from sentio.core.registry import register
 from sentio.points.batch import QueryBatch
-from sentio.points.card import TRAINING_DATA, USE
+from sentio.points.method import PointsMethod
+from sentio.points.training import QueryData, open_queries
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,9 @@ class PointTransformerBlock(nn.Module):
     def forward(self, feature: Tensor, geometry: Tensor, neighbours: Tensor) -> Tensor:
         x = self.norm(feature)
         position = self.position(geometry)
-        key, value = self.key_value(x)[neighbours].chunk(2, -1)
+        key, value = self.key_value(x)[neighbours].chunk(2, -1)  # (N, k, C) each
         weight = self.attention(self.query(x)[:, None] - key + position).softmax(1)
-        value = (value + position).unflatten(-1, (weight.shape[-1], -1))
+        value = (value + position).unflatten(-1, (weight.shape[-1], -1))  # (N, k, groups, C / groups)
         feature = feature + self.mix((weight.unsqueeze(-1) * value).sum(1).flatten(1))
         result: Tensor = feature + self.feed(feature)
         return result
@@ -125,8 +128,8 @@ class ContextRefiner(nn.Module):
         self.feed = nn.Sequential(nn.LayerNorm(channels), _mlp(channels, 2 * channels, channels))
 
     def forward(self, feature: Tensor, source: Tensor, position: Tensor, near: Tensor) -> Tensor:
-        memory = torch.cat([self.source_norm(source).to(position.dtype)[near], position], -1)
-        query = self.query(self.norm(feature)).unflatten(-1, (self.heads, -1))
+        memory = torch.cat([self.source_norm(source).to(position.dtype)[near], position], -1)  # (Q, k', 2 C)
+        query = self.query(self.norm(feature)).unflatten(-1, (self.heads, -1))  # (Q, heads, 2 C)
         weight = ((query @ memory.transpose(1, 2)) * memory.shape[-1] ** -0.5).softmax(-1)
         feature = feature + self.value((weight.to(memory.dtype) @ memory).flatten(1))
         result: Tensor = feature + self.feed(feature)
@@ -172,17 +175,45 @@ class Head(nn.Module):
 @register(
     "pu-any", summary="Any-ratio point-cloud up-sampling: PU-MFA's attention per query, displacement to the surface."
 )
-class PUAny(nn.Module):
+class PUAny(PointsMethod):
     """Encoder and head; see the module's text."""
 
     Config = PUAnyConfig
-    Batch = QueryBatch
 
     def __init__(self, config: PUAnyConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder = Encoder(config)
         self.head = Head(config)
+
+    def open_data(self, path: Path, section: dict[str, Any]) -> QueryData:
+        """A folder of meshes, and procedural shapes; see ``points.training.QueryDataConfig``."""
+        neighbours = self.config.neighbours * max(self.config.dilations)
+        return open_queries(path, section, neighbours=neighbours, near=self.config.query_neighbours)
+
+    def example_batch(self) -> QueryBatch:
+        random, source = torch.Generator().manual_seed(1), self._example_source()
+        q = 48
+        return QueryBatch(
+            points=torch.randn(len(source["spacing"]), 3, generator=random),
+            frames=source["frames"],
+            spacing=source["spacing"],
+            neighbours=source["neighbours"],
+            queries=torch.randn(q, 3, generator=random),
+            near=torch.randint(0, len(source["spacing"]), (q, self.config.query_neighbours), generator=random),
+            target=torch.randn(q, 3, generator=random),
+            normal=functional.normalize(torch.randn(q, 3, generator=random), dim=1),
+            weight=torch.ones(q),
+        )
+
+    def _example_source(self) -> dict[str, Tensor]:
+        """64 source points as the encoder takes them."""
+        n, k, random = 64, self.config.neighbours * max(self.config.dilations), torch.Generator().manual_seed(0)
+        return {
+            "offsets": torch.randn(n, k, 3, generator=random),
+            "frames": torch.linalg.qr(torch.randn(n, 3, 3, generator=random))[0],
+            "spacing": torch.rand(n, generator=random) + 0.5,
+            "neighbours": torch.randint(0, n, (n, k), generator=random),
+        }
 
     def forward(self, batch: QueryBatch) -> tuple[Tensor, Tensor]:
         """Displacement (Q, 3) of the queries and its expected error (Q,)."""
@@ -207,14 +238,8 @@ class PUAny(nn.Module):
 
     def graphs(self) -> list[Graph]:
         """The encoder, run once for a cloud, and the head, run for every query."""
-        config, random = self.config, torch.Generator().manual_seed(0)
-        k, n, q = config.neighbours * max(config.dilations), 64, 48
-        source = {
-            "offsets": torch.randn(n, k, 3, generator=random),
-            "frames": torch.linalg.qr(torch.randn(n, 3, 3, generator=random))[0],
-            "spacing": torch.rand(n, generator=random) + 0.5,
-            "neighbours": torch.randint(0, n, (n, k), generator=random),
-        }
+        config, random, source = self.config, torch.Generator().manual_seed(2), self._example_source()
+        n, k, q = source["neighbours"].shape[0], source["neighbours"].shape[1], 48
         with torch.no_grad():
             features = self.encoder(*source.values())
         query = {
@@ -233,8 +258,6 @@ class PUAny(nn.Module):
             ("features",),
             dict.fromkeys((*source, "features"), ("N",)),
             f"Sources as sentio.points.geometry.measure gives them; offsets to the {k} neighbours in the cloud's unit.",
-            TRAINING_DATA,
-            USE,
         )
         head = Graph(
             "pu-any",
@@ -244,7 +267,5 @@ class PUAny(nn.Module):
             ("displacement", "error"),
             dict.fromkeys(query, ("N",)) | per_query,
             "Features of pu-any-encoder; offsets of a query from its nearest sources in the cloud's unit.",
-            TRAINING_DATA,
-            USE,
         )
         return [encoder, head]

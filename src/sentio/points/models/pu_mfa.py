@@ -9,16 +9,19 @@ No code was published. docs/papers/pu-mfa.md tells which of this is the paper's 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentio.core.export import Graph
+from sentio.core.method import Graph
 from sentio.core.registry import register
 from sentio.points.batch import PatchBatch
-from sentio.points.card import TRAINING_DATA, USE
 from sentio.points.losses import chamfer, repulsion, squared_distances
+from sentio.points.method import PointsMethod
+from sentio.points.training import PatchData, open_patches
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,11 @@ class GlobalContextRefining(nn.Module):
 
     def forward(self, context: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """``context`` is the global feature, ``scale`` the skip feature, both (B, N, C); also the weights (B, N, N)."""
-        query = self.query(self.norm(context)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        query = self.query(self.norm(context)).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, N, D)
         key, value = self.key_value(self.scale_norm(scale)).unflatten(-1, (2, self.heads, -1)).unbind(2)
         weight = (query @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5).softmax(-1)
-        seen = (weight.to(value.dtype) @ value.transpose(1, 2)).transpose(1, 2).flatten(2)
-        context = context + self.mix(seen)
+        attended = (weight.to(value.dtype) @ value.transpose(1, 2)).transpose(1, 2).flatten(2)  # (B, N, C)
+        context = context + self.mix(attended)
         return context + self.feed(context), weight.mean(1)
 
 
@@ -112,22 +115,20 @@ class SelfAttention(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         query, key, value = self.qkv(self.norm(feature)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(query, key, value)
-        feature = feature + self.mix(seen.transpose(1, 2).flatten(2))
+        attended = functional.scaled_dot_product_attention(query, key, value)  # (B, H, r N, D)
+        feature = feature + self.mix(attended.transpose(1, 2).flatten(2))
         result: Tensor = feature + self.feed(feature)
         return result
 
 
 @register("pu-mfa", summary="PU-MFA: point-cloud up-sampling by multi-scale features attention, x4 (Sensors 2022).")
-class PUMFA(nn.Module):
+class PUMFA(PointsMethod):
     """The network; see the module's text."""
 
     Config = PUMFAConfig
-    Batch = PatchBatch
 
     def __init__(self, config: PUMFAConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         channels = config.channels
         self.embed = _mlp(3, channels, channels)
         self.extractor = nn.ModuleList(PointTransformerBlock(channels) for _ in range(config.scales))
@@ -139,7 +140,20 @@ class PUMFA(nn.Module):
         self.attention = SelfAttention(channels, config.heads)
         self.fine = _mlp(channels, channels, 3)
 
-    def forward(self, sparse: Tensor) -> Upsampled:
+    def open_data(self, path: Path, section: dict[str, Any]) -> PatchData:
+        """Meshes, or patches of the field's h5 files; see ``points.training.PatchDataConfig``."""
+        return open_patches(path, section)
+
+    def example_batch(self) -> PatchBatch:
+        random, n = torch.Generator().manual_seed(0), 2 * self.config.neighbours
+        sparse, dense = (torch.randn(2, size, 3, generator=random) for size in (n, self.config.ratio * n))
+        return PatchBatch(sparse / 3, dense / 3)
+
+    def forward(self, batch: PatchBatch) -> Upsampled:
+        """Up-sample the sparse patches of a batch."""
+        return self.upsample(batch.sparse)
+
+    def upsample(self, sparse: Tensor) -> Upsampled:
         """Up-sample patches (B, N, 3), each in the unit sphere, N at least the number of neighbours."""
         scales = self._extract(sparse)
         pooled = scales[-1].amax(1, keepdim=True).expand_as(scales[-1])
@@ -148,7 +162,7 @@ class PUMFA(nn.Module):
         for refine, scale in zip(self.refiner, reversed(scales), strict=True):
             context, weight = refine(context, scale)
             maps.append(weight)
-        spread = self.expand(context).unflatten(-1, (self.config.ratio, -1)).flatten(1, 2)
+        spread = self.expand(context).unflatten(-1, (self.config.ratio, -1)).flatten(1, 2)  # (B, N, r C) -> (B, r N, C)
         source = sparse.unsqueeze(2).expand(-1, -1, self.config.ratio, -1).flatten(1, 2)
         coarse = source + self.config.bound * torch.tanh(self.coarse(functional.relu(spread)).float())
         refined = self.attention(self.lift(torch.cat([spread, coarse.to(spread.dtype)], -1)))
@@ -167,7 +181,7 @@ class PUMFA(nn.Module):
 
     def loss(self, batch: PatchBatch, progress: float) -> dict[str, Tensor]:
         """Chamfer distance of both stages (x100, so that gradients are of order 1) and repulsion of the last."""
-        result = self(batch.sparse)
+        result = self(batch)
         radius = 2.0 / batch.dense.shape[1] ** 0.5
         return {
             "coarse": 100 * chamfer(result.coarse, batch.dense).mean(),
@@ -188,8 +202,6 @@ class PUMFA(nn.Module):
             ("coarse", "fine", "attention"),
             free,
             "Patches of 256 points (16 at least), each with its centroid at 0 and its farthest point at 1.",
-            TRAINING_DATA,
-            USE,
         )
         return [graph]
 
@@ -202,5 +214,5 @@ class _Stages(nn.Module):
         self.model = model
 
     def forward(self, sparse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        result = self.model(sparse)
+        result = self.model.upsample(sparse)
         return result.coarse, result.fine, result.attention

@@ -1,0 +1,35 @@
+"""Encoders by name or file: published ones through transformers, or a trained system's own."""
+
+import dataclasses
+from pathlib import Path
+from typing import cast
+
+from sentio.affect.backbones import Encoder
+from sentio.core import weights
+from sentio.core.errors import RecipeError
+
+
+def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:
+    """A frozen encoder, ready to use.
+
+    Args:
+        spec: ``vit``, ``clip``, ``wav2vec2`` or ``ast`` for the published weights that the papers use; the same with
+            ``:NAME`` or ``:FOLDER`` for others of that architecture; or a ``.safetensors`` file of a trained system,
+            whose own encoder is taken.
+        fetch: allow a download of published weights.
+
+    Raises:
+        WeightsError: the weights are not here (the message says how to get them), damaged, or not safetensors.
+        RecipeError: there is no such kind, or the system has no encoder.
+    """
+    if spec.endswith(".safetensors"):
+        encoder = weights.load(Path(spec)).part("encoder")
+        encoder.info = dataclasses.replace(encoder.info, provenance=Path(spec).name)
+        return cast(Encoder, encoder.requires_grad_(False).eval())
+    from sentio.affect.backbones import pretrained
+
+    kind, _, name = spec.partition(":")
+    if kind not in pretrained.ENCODERS:
+        raise RecipeError(f"There is no encoder {kind!r}.", f"Choose one of: {', '.join(pretrained.ENCODERS)}.")
+    make, published = pretrained.ENCODERS[kind]
+    return cast(Encoder, make(name or published, fetch=fetch))

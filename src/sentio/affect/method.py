@@ -1,0 +1,34 @@
+"""What the systems of the published layouts share: their data, their official scores, their submissions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sentio.affect import evaluate
+from sentio.affect.training.published import AffectData, open_published
+from sentio.core.config import from_dict
+from sentio.core.method import Method
+from sentio.core.progress import Tell, silent
+
+
+class AffectMethod(Method):
+    """A Method from ``AffectBatch`` to ``AffectOutput`` that has a face network, its ``encoder``."""
+
+    def open_data(self, path: Path, section: dict[str, Any]) -> AffectData:
+        """A folder in any published layout; see :class:`~sentio.affect.training.published.DataConfig`."""
+        return open_published(self, path, section)
+
+    def evaluate(
+        self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent
+    ) -> evaluate.Evaluation:
+        """The official scores; see :class:`~sentio.affect.evaluate.EvaluationConfig`."""
+        config = from_dict(evaluate.EvaluationConfig, section, where=f"evaluation of {self.name}")
+        return evaluate.evaluate(self, self.open_data(path, data), config, tell=tell)
+
+    def submit(
+        self, path: Path, section: dict[str, Any], out: Path, *, data: dict[str, Any], form: Mapping[str, Any]
+    ) -> list[Path]:
+        """A submission to a track of an ABAW challenge; ``form`` is an :class:`~sentio.affect.evaluate.Form`."""
+        config = from_dict(evaluate.EvaluationConfig, section, where=f"evaluation of {self.name}")
+        asked = from_dict(evaluate.Form, dict(form), where="submission")
+        return evaluate.submit_run(self, self.open_data(path, data), config, asked, out)

@@ -1,0 +1,149 @@
+"""The house's imports, by reading every file: one way, no circles, no model file but through the registry."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sentio
+
+SOURCE = Path(sentio.__file__).resolve().parent
+ROOMS = ("cli", "affect", "points", "core")
+"""A room imports what stands to its right, and itself; ``affect`` and ``points`` never meet."""
+MAY = {
+    "affect.models": {"method", "evaluate", "training", "protocol", "backbones", "synth", "faces", "losses"},
+    "affect.method": {"evaluate", "training"},
+    "affect.evaluate": {"training", "protocol", "data"},
+    "affect.training": {"protocol", "data", "synth", "backbones", "faces"},
+    "affect.protocol": {"data"},
+    "affect.data": {"backbones", "media"},
+    "affect.backbones": set(),
+    "affect.losses": set(),
+    "affect.synth": {"faces", "media"},
+    "affect.analysis": {"faces", "media", "table"},
+    "affect.faces": set(),
+    "affect.media": set(),
+    "affect.table": set(),
+    "affect.batch": set(),
+    "affect.labels": set(),
+}
+"""What each part of ``affect`` may import besides labels, batch and ``core``: a method evaluates itself, so that
+models stand above evaluate."""
+SHARED = {"labels", "batch"}
+POINTS = ("models", "method", "training", "evaluate")
+"""Parts of ``points``, from above; the rest is below them."""
+WITHOUT_TORCH = (
+    "sentio",
+    "sentio.affect.analysis",
+    "sentio.affect.media",
+    "sentio.affect.faces",
+    "sentio.points.upsample",
+)
+
+
+def module_of(file: Path) -> str:
+    return ".".join(("sentio", *file.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+FILES = {module_of(file): file for file in sorted(SOURCE.rglob("*.py"))}
+
+
+def imports_of(file: Path) -> set[str]:
+    """Modules of the package, and others, that a file imports anywhere, in functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively"
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in FILES else str(node.module) for name in full}
+    return names
+
+
+IMPORTS = {module: imports_of(file) - {module} for module, file in FILES.items()}
+
+
+def room(module: str) -> str:
+    """``affect.data`` for a module of it, ``core`` for all of core."""
+    parts = module.split(".")[1:]
+    return ".".join(parts[:2]) if parts[:1] == ["affect"] else (parts or ["sentio"])[0]
+
+
+def pairs() -> list[tuple[str, str]]:
+    return [(one, other) for one, found in IMPORTS.items() for other in sorted(found) if other in FILES]
+
+
+def test_rooms_are_entered_one_way() -> None:
+    for one, other in pairs():
+        a, b = one.split(".")[1:2], other.split(".")[1:2]
+        if a and b and a[0] in ROOMS and b[0] in ROOMS:
+            assert ROOMS.index(a[0]) <= ROOMS.index(b[0]), f"{one} imports {other}"
+            assert {a[0], b[0]} != {"affect", "points"}, f"{one} imports {other}"
+
+
+@pytest.mark.parametrize("part", sorted({room(module) for module in FILES if room(module).startswith("affect.")}))
+def test_affect_goes_one_way(part) -> None:
+    allowed = MAY[part] | SHARED | {part.removeprefix("affect.")}
+    for one, other in pairs():
+        if room(one) == part and room(other).startswith("affect."):
+            assert room(other).removeprefix("affect.") in allowed, f"{one} imports {other}"
+
+
+def test_points_go_one_way() -> None:
+    def height(module: str) -> int:
+        part = module.split(".")[2] if module.count(".") > 1 else ""
+        return POINTS.index(part) if part in POINTS else len(POINTS)
+
+    for one, other in pairs():
+        if one.startswith("sentio.points.") and other.startswith("sentio.points."):
+            assert height(one) <= height(other), f"{one} imports {other}"
+
+
+def test_nothing_imports_a_model_file() -> None:
+    for one, found in IMPORTS.items():
+        for other in found:
+            inside = other.startswith(("sentio.affect.models.", "sentio.points.models."))
+            assert not inside or ".models." in one, f"{one} imports {other}"
+
+
+def test_there_are_no_circles() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, f"a circle: {' -> '.join((*path[path.index(module) :], module))}"
+        if module not in done:
+            for other in sorted(IMPORTS[module] & FILES.keys()):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in FILES:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("start", WITHOUT_TORCH)
+def test_inference_names_no_torch(start) -> None:
+    """What can be reached from here, by imports that a function may make later."""
+    reached, waiting = (
+        set(),
+        [name for name in FILES if name == start or (name.startswith(start + ".") and start != "sentio")],
+    )
+    lazy = {"sentio.core.weights"}  # its load() is for training; the registry names model files only by text
+    while waiting:
+        module = waiting.pop()
+        if module in reached:
+            continue
+        reached.add(module)
+        heavy = {name for name in IMPORTS[module] if name.split(".")[0] in ("torch", "lightning", "transformers")}
+        assert not heavy, f"{start} reaches {module}, which imports {', '.join(heavy)}"
+        if module not in lazy:
+            waiting += [name for name in IMPORTS[module] if name in FILES]
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_inference_loads_no_torch(module) -> None:
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
