@@ -17,12 +17,16 @@ from sentio.core.writers import write_text
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "sentio"
 WIDTH, BOX, GAP, ROW, TOP = 1180, (150, 46), 14, 92, 24
+LIFTED = ("method", "evaluate", "training")
+"""Files of a domain that stand above others of it: rooms of their own."""
+FOLDED = ("io",)
+"""Folders that lean on the files beside them: one room with these."""
 FILL = {"core": "#e3e7ee", "affect": "#dbeafe", "points": "#dcfce7", "cli": "#fef3c7"}
 
 
 @dataclass
 class Room:
-    """A folder of the package, or the files that lie directly in ``affect`` or ``points``."""
+    """A folder of the package, or the files that lie directly in ``affect`` or ``points``, but for `LIFTED`."""
 
     name: str
     files: int = 0
@@ -35,8 +39,8 @@ def room_of(module: str) -> str:
     parts = module.split(".")[1:]
     if not parts or parts[0] not in ("affect", "points"):
         return parts[0] if parts else "sentio"
-    inner = SOURCE.joinpath(*parts[:2])
-    return "/".join(parts[:2]) if len(parts) > 1 and inner.is_dir() else parts[0]
+    own = len(parts) > 1 and parts[1] not in FOLDED and (parts[1] in LIFTED or SOURCE.joinpath(*parts[:2]).is_dir())
+    return "/".join(parts[:2]) if own else parts[0]
 
 
 def imports(file: Path) -> set[str]:
@@ -68,7 +72,7 @@ def rooms() -> dict[str, Room]:
 
 
 def levels(house: dict[str, Room]) -> dict[str, int]:
-    """Height of each room: one more than the highest that it uses; a circle ends the search."""
+    """Height of each room: one more than the highest that it uses; a circle ends the search. The door is on top."""
     height: dict[str, int] = {}
 
     def climb(name: str, above: tuple[str, ...] = ()) -> int:
@@ -79,6 +83,7 @@ def levels(house: dict[str, Room]) -> dict[str, int]:
 
     for name in house:
         climb(name)
+    height["cli"] = 1 + max(height.values())
     return height
 
 
@@ -134,7 +139,7 @@ def _box(room: Room, x: float, y: float) -> str:
         f'<rect x="{x:.0f}" y="{y:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="6" fill="{fill}" stroke="#94a3b8"/>'
         f'<text x="{middle:.0f}" y="{y + 20:.0f}" font-size="14" text-anchor="middle">{escape(room.name)}</text>'
         f'<text x="{middle:.0f}" y="{y + 37:.0f}" font-size="11" text-anchor="middle" fill="#475569">'
-        f"{room.files} files, {room.lines:,} lines</text>"
+        f"{room.files} {'file' if room.files == 1 else 'files'}, {room.lines:,} lines</text>"
     )
 
 

@@ -184,7 +184,7 @@ def test_what_is_no_window_is_refused(model, bad):
 def test_speech_of_a_clip_is_heard_and_the_pause_before_it_is_not(model, clips):
     with open_media(clips / "talking.mp4") as media:
         sound, start_s = media.waveform()
-    rows = list(voice.scores([AudioBlock(start_s, sound)], model))
+    rows = all_scores([AudioBlock(start_s, sound)], model)
     assert all(row.valence is None for row in rows if row.time_s <= 0.5)
     assert np.mean([row.valence is not None for row in rows if row.time_s > 0.8]) > 0.8
 

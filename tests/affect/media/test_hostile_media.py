@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from sentio.affect.analysis.jobs import MEDIA_NAME
+from sentio.affect.analysis.sources import MEDIA_NAME
 
 from media import number_in, picture, steady, tone, write_media
 from sentio.affect.media import MediaError, open_media, source

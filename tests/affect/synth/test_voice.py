@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sentio.affect.labels import SAMPLE_RATE
 from sentio.affect.synth import voice
 from sentio.core.errors import InputError
 
@@ -11,10 +12,10 @@ ANGER, FEAR = "W", "A"
 @pytest.fixture
 def folder(tmp_path):
     """Utterances of three actors, a tone of one second each."""
-    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(voice.RATE) / voice.RATE)
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
     for actor in ("03", "08", "11"):
         for letter in (ANGER, FEAR):
-            soundfile.write(tmp_path / f"{actor}a01{letter}a.wav", tone, voice.RATE)
+            soundfile.write(tmp_path / f"{actor}a01{letter}a.wav", tone, SAMPLE_RATE)
     (tmp_path / "notes.txt").write_text("nothing")
     return tmp_path
 
@@ -34,7 +35,7 @@ def test_a_folder_without_utterances_is_refused(tmp_path):
 def test_one_actor_speaks_with_the_emotions_of_the_acts(folder):
     for seed in range(8):
         track = voice.speak(["Anger", "Surprise", "Fear"], 9, 25, voice.utterances(folder), np.random.default_rng(seed))
-        assert len(track.sound) == 9 * voice.RATE and len(track.energy) == 225
+        assert len(track.sound) == 9 * SAMPLE_RATE and len(track.energy) == 225
         assert len({said[:2] for said in track.said}) <= 1
         assert {said[5] for said in track.said} <= {ANGER, FEAR}
         assert not track.energy[76:149].any()  # nobody has a surprised voice

@@ -59,6 +59,8 @@ def _load(data: bytes, suffix: str) -> Any:
     try:
         mesh = trimesh.load(io.BytesIO(data), file_type=suffix, process=False)
         return mesh.to_mesh() if isinstance(mesh, trimesh.Scene) else mesh
+    except ImportError as error:  # it would guess the encoding of what is no text
+        raise InputError("The mesh is damaged or of another format: it is no text.") from error
     except Exception as error:  # its parsers raise many kinds
         raise InputError(f"The mesh is damaged or of another format: {error}.") from error
 
