@@ -167,6 +167,7 @@ def test_analyze_says_a_sentence_for_each_and_goes_on(watched, tmp_path):
 
 
 @pytest.mark.parametrize("name", CLOUDS)
+@pytest.mark.slow
 def test_upsample_says_a_sentence(watched, tmp_path, name):
     folder = write(tmp_path / "in", {name: CLOUDS[name]})
     done = watched.run("upsample", name, cwd=folder)
@@ -184,6 +185,7 @@ def test_upsample_says_a_sentence(watched, tmp_path, name):
         (["train", "deep.json", "--data", ".", "--out", "run"], "The recipe deep.json is nested more than 64"),
     ],
 )
+@pytest.mark.slow
 def test_nested_and_missing_json(tmp_path, arguments, words):
     (tmp_path / "deep.json").write_bytes(DEEP)
     write_media(tmp_path / SIBLING, times=steady(3))
@@ -224,6 +226,7 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_one_ctrl_c_ends_an_open_that_stalls(tmp_path):
     write_media(tmp_path / "clip.mp4", times=steady(3))
     command = [sys.executable, "-c", STALLING, "analyze", "clip.mp4", "--out", "out", "--quiet"]

@@ -139,6 +139,7 @@ def test_graphs_say_in_onnx_what_they_say_in_torch(name, tmp_path):
             np.testing.assert_allclose(a, b.numpy(), atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_two_steps_of_training_and_an_evaluation(name, folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(detection, "HELD", 2)
     monkeypatch.setattr(metrics, "DISK_SEEDS", 30)

@@ -119,6 +119,7 @@ def damage_start(path):
 
 
 @pytest.mark.parametrize("damage", [damage_end, damage_middle, damage_start])
+@pytest.mark.slow
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_the_end_is_the_same(killed, whole, damage, caplog):
     damage(killed / "checkpoints/step-000000018.safetensors")
     with caplog.at_level(logging.WARNING):

@@ -189,6 +189,7 @@ def test_links_that_lead_nowhere_fail_alone(folder, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.slow
 def test_interrupted_batch_leaves_whole_files_only(tmp_path, number) -> None:
     """A long video is killed half-way; then --resume completes the batch and skips what was done."""
     (tmp_path / "in").mkdir()

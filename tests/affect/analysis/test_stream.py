@@ -59,6 +59,7 @@ def test_the_stream_is_the_file(chunk, first) -> None:
 
 
 @pytest.mark.parametrize("clip", ["grid_bbaf2n.mpg", "face_noface.mov", "nasa_13013.mp4"])
+@pytest.mark.slow
 def test_the_stream_is_the_file_on_real_clips(shared, clip) -> None:
     path, options = shared / "data/affect/clips" / clip, Options(detector="builtin", end=3.0)
     expected = analyze(path, options=options).arrow.to_pylist()

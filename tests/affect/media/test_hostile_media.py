@@ -14,9 +14,9 @@ import av
 import cv2
 import numpy as np
 import pytest
-from sentio.affect.analysis.sources import MEDIA_NAME
 
 from media import number_in, picture, steady, tone, write_media
+from sentio.affect.analysis.sources import MEDIA_NAME
 from sentio.affect.media import MediaError, open_media, source
 from sentio.affect.media.container import FORMATS
 from sentio.affect.media.exif import exif_orientation
@@ -173,6 +173,7 @@ def test_only_stamps_that_cannot_be_true_are_taken_away(stamps, kept):
 
 
 @pytest.mark.parametrize("suffix", ["flv", "mkv", "ts", "wmv"])
+@pytest.mark.slow
 def test_damaged_bytes_do_not_stretch_time(tmp_path, suffix):
     options = {"codec": "mpeg4", "time_base": Fraction(1, 1000)} if suffix == "wmv" else {}
     path = write_media(tmp_path / f"clip.{suffix}", times=steady(92), size=(320, 240), sound=tone(3.7), **options)

@@ -142,6 +142,7 @@ def test_wrong_folders_are_refused_before_anything_is_written(shared, tmp_path):
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_a_named_row_for_each_class(made):
     sheet = cv2.imread(str(made / "sheet.png"))
     assert sheet.shape == (SIZE * len(EXPRESSIONS), dataset.CAPTION + SIZE * 12, 3)
@@ -151,6 +152,7 @@ def test_the_sheet_shows_a_named_row_for_each_class(made):
 
 
 @pytest.mark.parametrize("folder", ["", "affwild2", "lsd"])
+@pytest.mark.slow
 def test_the_check_has_nothing_to_complain_of(made, folder):
     report = check(made / folder)
     assert report.problems == [] and report.usable()
@@ -162,6 +164,7 @@ def test_a_fifth_is_for_validation():
     assert [dataset._split(k) for k in range(20)].count("validation") == 4
 
 
+@pytest.mark.slow
 def test_one_is_too_few(made):
     """The set was asked for one video and one person."""
     rows = described(made)
