@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from media import steady, write_media
+from media import steady, tone, write_media
 
 LIMIT_S = 120
 NO_SOCKETS = """
@@ -208,10 +208,14 @@ from pathlib import Path
 from sentio import cli
 
 whole = Path.open
+left = list(range(1 + int(sys.argv.pop(1))))
 class Stalling:
     def __init__(self, file):
         self.file = file
     def read(self, size=-1):
+        left.pop()
+        if left:
+            return self.file.read(size)
         print("stalls", flush=True)
         time.sleep(600)
     def __getattr__(self, name):
@@ -227,9 +231,12 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-def test_one_ctrl_c_ends_an_open_that_stalls(tmp_path):
-    write_media(tmp_path / "clip.mp4", times=steady(3))
-    command = [sys.executable, "-c", STALLING, "analyze", "clip.mp4", "--out", "out", "--quiet"]
+@pytest.mark.parametrize("reads", [0, 8])
+def test_one_ctrl_c_ends_a_read_that_stalls(tmp_path, reads):
+    """While the file is opened, and later."""
+    write_media(tmp_path / "clip.mkv", times=steady(3), sound=tone(15), sound_codec="pcm_s16le")
+    (tmp_path / "clip.mkv").rename(tmp_path / "clip.mp4")
+    command = [sys.executable, "-c", STALLING, str(reads), "analyze", "clip.mp4", "--out", "out", "--quiet"]
     child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert child.stdout is not None and child.stdout.readline() == "stalls\n"
