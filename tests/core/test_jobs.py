@@ -66,7 +66,7 @@ def test_failures_are_listed_also_after_an_interruption(tmp_path) -> None:
     assert [entry["file"] for entry in json.loads((tmp_path / "failed.json").read_text())] == ["bad"]
 
 
-@pytest.mark.parametrize("content", ["{}[", '[{"mine": 1}]', '"text"'])
+@pytest.mark.parametrize("content", ["{}[", "{}", '[{"mine": 1}]', '"text"'])
 def test_a_file_of_the_same_name_is_not_replaced(tmp_path, content) -> None:
     (tmp_path / "failed.json").write_text(content)
     with pytest.raises(OutputError, match="in the way"):

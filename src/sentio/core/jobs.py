@@ -235,7 +235,8 @@ def _refuse_foreign(path: Path) -> None:
     if not path.exists():
         return
     try:
-        ours = all({"file", "error", "fix"} == set(entry) for entry in json.loads(path.read_text(encoding="utf-8")))
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        ours = isinstance(entries, list) and all({"file", "error", "fix"} == set(entry) for entry in entries)
     except (OSError, ValueError, TypeError):
         ours = False
     if not ours:

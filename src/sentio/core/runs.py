@@ -17,7 +17,7 @@ from sentio.core.optimization import FitConfig
 from sentio.core.progress import Tell, silent
 from sentio.core.report import Report
 from sentio.core.training import fit, start_from
-from sentio.core.writers import write_json
+from sentio.core.writers import try_folder, write_json
 
 RECIPE = "recipe.json"
 BEST = "best.safetensors"
@@ -97,10 +97,12 @@ def evaluate(
     Raises:
         SentioError: see :func:`read_run` and ``Method.evaluate``.
     """
-    plan, method = read_run(run, settings)
-    result: Report = method.evaluate(data, plan.evaluation, data=plan.data, tell=tell)
     if out is None and (Path(run) / RECIPE).is_file():
         out = Path(run) / EVALUATION
+    if out is not None:
+        try_folder(out.parent)
+    plan, method = read_run(run, settings)
+    result: Report = method.evaluate(data, plan.evaluation, data=plan.data, tell=tell)
     if out is not None:
         write_json(out, result.to_dict())
     return result

@@ -47,15 +47,20 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        if error.errno in FULL:
-            raise DiskFullError(f"Cannot write {path}: the disk is full.", "Free some space, then go on.") from error
-        problem, fix = error.strerror or str(error), "Check the folder's permissions."
-        if temporary is not None and not temporary.exists():
-            problem, fix = "its unfinished file was taken away", "Let one run at a time write to a folder."
-        raise OutputError(f"Cannot write {path}: {problem}.", fix) from error
+        if temporary is not None and not temporary.exists() and error.errno not in FULL:
+            what, fix = "its unfinished file was taken away", "Let one run at a time write to a folder."
+            raise OutputError(f"Cannot write {path}: {what}.", fix) from error
+        raise output_error(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """What the system's refusal to write means for the user."""
+    if error.errno in FULL:
+        return DiskFullError(f"Cannot write {path}: the disk is full.", "Free some space, then go on.")
+    return OutputError(f"Cannot write {path}: {error.strerror or error}.", "Check the folder's permissions.")
 
 
 def try_folder(folder: Path) -> None:

@@ -114,7 +114,7 @@ class Evaluation:
         table.add_column("shape")
         table.add_column("method")
         for name in [*METRICS, "seconds"]:
-            table.add_column(name.replace("_", "\n"), justify="right", vertical="bottom")
+            table.add_column(name.replace("_", "\n"), justify="right", vertical="bottom", no_wrap=True)
         rows = sorted(self.rows, key=lambda row: row.shape) if shapes else []
         for row in rows + self.means():
             values = [f"{1000 * row.scores[name]:.3f}" for name in METRICS]

@@ -164,6 +164,39 @@ def test_a_disk_that_is_really_full(small_disk, tmp_path, clip) -> None:
         run(tmp_path / "in", small_disk)
 
 
+def test_a_disk_that_fills_at_the_very_end_leaves_the_old_result(tmp_path, clip, monkeypatch) -> None:
+    Analysis(tmp_path, HAAR).write(tmp_path / "a", clip)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+
+    def full(path, value) -> None:
+        raise DiskFullError("full", "free some")
+
+    monkeypatch.setattr(outputs, "write_json", full)  # of the record, when the tables are written
+    with pytest.raises(DiskFullError):
+        Analysis(tmp_path, HAAR).write(tmp_path / "a", clip)
+    with pytest.raises(DiskFullError):
+        Analysis(tmp_path, HAAR).write(tmp_path / "b", clip)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_result_of_another_file_is_neither_replaced_nor_taken_for_its_own(tmp_path, resume) -> None:
+    """Of the same name, size and time of change, as after unpacking an archive."""
+    for place, level in (("one", 0.1), ("two", 0.2)):
+        (tmp_path / place).mkdir()
+        sound = np.full(16_000, level, np.float32)
+        write_media(tmp_path / place / "take.wav", sound=sound, sound_rate=16_000, sound_codec="pcm_s16le")
+        os.utime(tmp_path / place / "take.wav", (1, 1))
+    assert done(run(tmp_path / "one/take.wav", tmp_path / "out")) == ["take.wav"]
+    summary = run(tmp_path / "two/take.wav", tmp_path / "out", resume=resume)
+    [failure] = summary.failed
+    assert "holds the result of another file" in failure["error"] and "one/take.wav" in failure["error"]
+    assert run(tmp_path / "one/take.wav", tmp_path / "out", resume=resume).whole
+    (tmp_path / "one").rename(tmp_path / "moved")
+    assert len(run(tmp_path / "moved/take.wav", tmp_path / "out", resume=True).of("skipped")) == 1, "moved, the same"
+
+
 def test_names_that_are_no_text(tmp_path, clip) -> None:
     name = os.fsdecode(b"caf\xe9")
     (tmp_path / "in").mkdir()

@@ -15,6 +15,7 @@ import pytest
 
 from media import burst, steady, write_media
 from sentio import analyze
+from sentio.affect.analysis import pipeline
 from sentio.affect.analysis.models import BATCH_FACES, FaceScore, Models, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.outputs import Analysis
@@ -221,6 +222,28 @@ def _folders(root: Path, *names: str) -> tuple[str, ...]:
     return names
 
 
+def test_a_list_is_opened_whole_before_one_is_read_and_each_file_once(tmp_path, monkeypatch) -> None:
+    clip = write_media(tmp_path / "a.mp4", times=steady(3))
+    assert len(analyze([clip, clip], options=HAAR)) == 3
+    monkeypatch.setattr(pipeline.Reading, "read", lambda _: pytest.fail("read"))
+    with pytest.raises(InputError, match="no file or folder"):
+        analyze([clip, tmp_path / "none.mp4"], options=HAAR)
+
+
+@pytest.mark.parametrize("source", [[np.zeros((2, 2, 3), np.uint8)], b"clip.mp4"])
+def test_what_is_neither_files_nor_pictures_is_refused(source) -> None:
+    with pytest.raises(InputError, match="Neither files nor pictures"):
+        analyze(source)
+
+
+def test_a_start_within_a_file_that_does_not_declare_its_length(tmp_path) -> None:
+    """FFmpeg guesses the length of raw AAC by the rate of its first bytes."""
+    sound = np.concatenate([np.random.default_rng(0).normal(0, 0.3, 8 * 16_000), np.zeros(32 * 16_000)])
+    path = write_media(tmp_path / "v.aac", sound=sound.astype(np.float32), sound_rate=16_000)
+    times = analyze(path, options=Options(detector="haar", start=30.0))["time_s"]
+    assert times.min() >= 30 and times.max() > 38
+
+
 def test_pictures_in_memory_are_rows_like_those_of_a_file(tmp_path) -> None:
     frames = np.stack(demo_frames(20))
     table = analyze(frames, times=np.arange(20) / 25, options=HAAR)
@@ -378,3 +401,9 @@ def analyzed_whole(path: Path, options: Options) -> Table:
     assert np.allclose(sorted(set(times)), np.array(stamps, float))
     assert len({*zip(frames, person, strict=True)}) == len(table), "one row for each frame and person"
     return table
+
+
+@pytest.mark.parametrize("wrong", [{"fps": 0.0}, {"fps": float("nan")}, {"start": 2.0, "end": 1.0}])
+def test_impossible_rates_and_stretches_are_refused_once(wrong) -> None:
+    with pytest.raises(RecipeError):
+        Options(**wrong)

@@ -161,3 +161,12 @@ def test_sound_alone_has_a_row_for_every_score() -> None:
     stream = Stream(Options(detector="haar"), Models(voice=open_models("face").voice), pictures=False, sound=True)
     rows = stream.push(np.zeros(20_000, np.float32), 0.0) + stream.flush()
     assert [row["time_s"] for row in rows] == [0.25, 0.5, 0.75, 1.0, 1.25]
+
+
+def test_a_refused_picture_leaves_the_stream_in_step() -> None:
+    stream, picture = Stream(Options(detector="haar", model="none")), np.zeros((40, 40, 3), np.uint8)
+    rows = stream.push(picture, 0.0)
+    with pytest.raises(InputError):
+        stream.push(picture, -1.0)
+    rows += stream.push(picture, 1.0) + stream.flush()
+    assert [(row["frame"], row["time_s"]) for row in rows] == [(0, 0.0), (1, 1.0)]

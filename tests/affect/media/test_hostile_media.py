@@ -117,6 +117,16 @@ def test_a_read_that_stalls_is_given_up(hanging, monkeypatch):
         open_media(hanging)
 
 
+def test_a_drive_that_stalls_is_waited_for_once_not_for_each_picture(hanging, tmp_path, monkeypatch):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.png").touch()
+    monkeypatch.setattr(source, "STALL_S", 0.3)
+    with pytest.raises(MediaError, match="its disk or network stalls"):
+        open_media(folder)
+
+
 def test_ctrl_c_ends_a_read_that_stalls(hanging):
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):

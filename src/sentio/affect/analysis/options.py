@@ -21,7 +21,7 @@ class Options:
             ``none`` they stay null, the voice's, too.
 
     Raises:
-        RecipeError: an unknown detector or an interval that is no length of time.
+        RecipeError: an unknown detector, an interval that is no length of time, no rate, or an empty stretch.
     """
 
     detector: DetectorName = "auto"
@@ -35,3 +35,7 @@ class Options:
         resolve(self.detector)
         if not 0 <= self.search_interval < math.inf:
             raise RecipeError(f"The search interval {self.search_interval} s is no length of time.")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise RecipeError(f"{self.fps:g} is no rate.", "Give frames a second, above 0.")
+        if self.start is not None and self.end is not None and not self.start < self.end:
+            raise RecipeError(f"The stretch from {self.start:g} s to {self.end:g} s is empty.", "End after the start.")

@@ -1,8 +1,11 @@
 """What a run leaves in its folder: one list, `OUTPUTS`; and the record `run.json` that says that it is whole."""
 
+import hashlib
 import json
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +24,11 @@ from sentio.core.config import to_dict
 from sentio.core.errors import OutputError, RecipeError, WeightsError
 from sentio.core.jobs import Job, Outcome, ShareDone
 from sentio.core.results import RowBuffer, open_writers
-from sentio.core.writers import TEMPORARY, write_json
+from sentio.core.writers import TEMPORARY, output_error, write_json
 
 RECORD = "run.json"
+ENDS = 1 << 20
+"""Bytes at either end of a file that go into its hash."""
 
 WriteBatch = Callable[[pa.RecordBatch], None]
 
@@ -108,10 +113,11 @@ class Analysis:
 
         Raises:
             InputError: the source cannot be read, or gives no row; an older result stays.
-            OutputError: the folder cannot be written.
+            OutputError: the folder cannot be written, or holds the result of another file.
             DiskFullError: no space is left.
         """
         folder = self.out / job.result
+        _refuse_another(folder, job.source)
         if self.resume and self.is_complete(folder, job.source):
             return Outcome(str(job.source), "skipped")
         record = self.write(folder, job.source, share_done)
@@ -122,6 +128,8 @@ class Analysis:
     def write(self, folder: Path, source: Path, share_done: ShareDone = lambda share: None) -> dict[str, Any]:
         """Read a source and write the outputs as its rows come; they appear together at the end, ``run.json`` last.
 
+        All is written to a hidden folder within ``folder`` first, so that a failure leaves an older result as it was.
+
         Returns:
             The content of ``run.json``.
 
@@ -131,22 +139,18 @@ class Analysis:
         started = time.perf_counter()
         reading = Reading(source, self.options, self.models, share_done=share_done)
         chosen = [output for output in OUTPUTS if output.name in self.outputs]
-        _remove(folder.glob(f"{TEMPORARY}*"))  # of a run that was killed
-        try:
+        with _staged(folder) as stage:
             with ExitStack() as files:
-                writes = [files.enter_context(output.write(folder / output.file, reading)) for output in chosen]
+                writes = [files.enter_context(output.write(stage / output.file, reading)) for output in chosen]
                 with closing(reading.read()) as rows:
                     RowBuffer(AFFECT.arrow(), partial(_write_all, writes)).fill(rows)
-                _make_way(folder, chosen)
             record = self._record(reading, time.perf_counter() - started)
-            write_json(folder / RECORD, record)
-        except BaseException:
-            _leave_nothing_half(folder, chosen)
-            raise
+            write_json(stage / RECORD, record)
+            _replace(folder, stage)
         return record
 
     def is_complete(self, folder: Path, source: Path) -> bool:
-        """Whether a folder holds the whole result of this very file (size, time of change), made as it would be now.
+        """Whether a folder holds the whole result of this very file (see `_fingerprint`), made as it would be now.
 
         As now means these options and models, the detector that ``auto`` stands for now, its weights, and today's
         schema.
@@ -196,31 +200,73 @@ def _write_all(writes: Sequence[WriteBatch], batch: pa.RecordBatch) -> None:
         write(batch)
 
 
-def _make_way(folder: Path, outputs: Sequence[Output]) -> None:
-    """Take away the mark of completeness and what will not be made anew, just before the new files appear."""
-    stale = [name for output in OUTPUTS if output not in outputs for name in output.files]
-    _remove(folder / name for name in (RECORD, *stale))
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A folder within ``folder`` to write to, which is gone afterwards; so is ``folder``, if nothing came of it.
+
+    Raises:
+        OutputError: there can be none.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{TEMPORARY}*"):  # by a run that was killed
+            shutil.rmtree(left)
+        stage = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
+    except OSError as error:
+        raise output_error(folder, error) from error
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()  # if it is empty
 
 
-def _leave_nothing_half(folder: Path, outputs: Sequence[Output]) -> None:
-    """After a failure: without the mark of completeness, what has appeared is no whole result."""
-    with suppress(OSError, OutputError):
-        if not (folder / RECORD).exists():
-            _remove(folder / name for output in outputs for name in output.files)
-        folder.rmdir()  # if it is empty
+def _replace(folder: Path, stage: Path) -> None:
+    """Move all files of a stage to their places: first goes the mark of completeness, and last it comes."""
+    made = [path.name for path in stage.iterdir() if path.name != RECORD]
+    stale = [name for output in OUTPUTS for name in output.files if name not in made]
+    try:
+        for name in (RECORD, *stale):
+            (folder / name).unlink(missing_ok=True)
+        for name in (*made, RECORD):
+            (stage / name).replace(folder / name)
+    except OSError as error:
+        raise output_error(folder, error) from error
 
 
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            fix = "Choose another folder with --out."
-            raise OutputError(f"Cannot write to {path.parent}: {error.strerror}.", fix) from error
+def _refuse_another(folder: Path, source: Path) -> None:
+    """See that a result to be replaced is of this file: of its path, or of its content if it was moved.
+
+    Raises:
+        OutputError: it is of another one.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        same = Path(record["file"]).resolve() == source.resolve() or record["input"] == _fingerprint(source)
+    except (OSError, ValueError, KeyError, TypeError):  # no result, or none of ours, which is replaced as ever
+        return
+    if not same:
+        raise OutputError(
+            f"{folder} holds the result of another file, {record['file']}.",
+            "Choose another folder with --out, or remove that result.",
+        )
 
 
-def _fingerprint(path: Path) -> dict[str, int]:
-    """Size and time of change of a file; for a folder, of the files in it."""
+def _fingerprint(path: Path) -> dict[str, Any]:
+    """What tells a file from others: size, time of change, a hash of its first and last MiB; for a folder, of names."""
     files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
     stats = [file.stat() for file in files]
-    return {"bytes": sum(s.st_size for s in stats), "changed_ns": max((s.st_mtime_ns for s in stats), default=0)}
+    digest = hashlib.sha256()
+    for file, stat in zip(files, stats, strict=True):
+        digest.update(f"{file.name}\0{stat.st_size}\0".encode("utf-8", "surrogateescape"))
+    if path.is_file():
+        with path.open("rb") as opened:
+            for start in (0, max(0, stats[0].st_size - ENDS)):
+                opened.seek(start)
+                digest.update(opened.read(ENDS))
+    return {
+        "bytes": sum(stat.st_size for stat in stats),
+        "changed_ns": max((stat.st_mtime_ns for stat in stats), default=0),
+        "sha256": digest.hexdigest(),
+    }

@@ -22,7 +22,7 @@ from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.rows import Row, ScoredFrame
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.analysis.voice import HOP_S, VoiceScore
-from sentio.affect.media import Damage, Frame, Media, open_media
+from sentio.affect.media import DECLARING, Damage, Frame, Media, open_media
 from sentio.affect.table import AFFECT
 from sentio.core.ahead import ahead
 from sentio.core.bench import StageTimer
@@ -83,7 +83,8 @@ class Reading:
         self.name = name or file_name(path)
         self.media: Media = open_media(path, start=options.start, end=options.end, fps=options.fps)
         info = self.media.info
-        if options.start is not None and info.duration_s and options.start >= info.start_s + info.duration_s:
+        declared_s = info.duration_s if info.format.startswith(DECLARING) else None  # elsewhere it is an estimate
+        if options.start is not None and declared_s and options.start >= info.start_s + declared_s:
             raise self._nothing(options)
         self.stream = Stream(options, models, file=self.name, pictures=info.has_video, sound=info.has_audio)
         self.timer = StageTimer()
@@ -180,7 +181,8 @@ class Reading:
         if options.start is not None or options.end is not None:
             length = f"it ends at {info.start_s + info.duration_s:g} s" if info.duration_s else "its length is unknown"
             stretch = f"{options.start or 0:g} s" + (f" to {options.end:g} s" if options.end is not None else " on")
-            return InputError(f"{path} has nothing to read from {stretch}: {length}.", "Give an earlier --start.")
+            fix = "Give an earlier start." if options.start is not None else "Give a later end."
+            return InputError(f"{path} has nothing to read from {stretch}: {length}.", fix)
         if info.has_video:
             return InputError(f"{path} gives no picture that can be shown.", "Copy or export it again.")
         if self.stream.voice:
@@ -224,18 +226,19 @@ def analyze(
         reading = Reading(Path(source), options, models)
         rows = _collect(reading.read())
         return Table(rows, reading.header())
+    if not all(isinstance(path, str | Path) for path in source):
+        raise InputError("Neither files nor pictures.", "Give a path, a list of paths, or one array of pictures.")
     return _analyze_list([Path(path) for path in source], options, models)
 
 
 def _analyze_list(paths: list[Path], options: Options, models: Models | None) -> Table:
     if not paths:
         raise InputError("There is no file in the list.")
-    places = [path.parent.resolve() / file_name(path) for path in paths]
+    places = {path.parent.resolve() / file_name(path): path for path in paths}  # each file once
     names = distinct((place, Path(place.name)) for place in places)
-    readings, tables = [], []
-    for path, name in zip(paths, names, strict=True):
-        readings.append(Reading(path, options, models, name=_text(name)))
-        tables.append(_collect(readings[-1].read()))
+    pairs = zip(places.values(), names, strict=True)
+    readings = [Reading(path, options, models, name=_text(name)) for path, name in pairs]  # all, before one is read
+    tables = [_collect(reading.read()) for reading in readings]
     sources = [{"source": reading.name, "media": reading.describe_media()} for reading in readings]
     return Table(pa.concat_tables(tables), AFFECT.describe({**readings[0].stream.describe(), "sources": sources}))
 
@@ -248,11 +251,11 @@ def _analyze_pictures(
 ) -> Table:
     pictures = pictures[None] if pictures.ndim == 3 else pictures  # (T, H, W, 3)
     moments = np.zeros(1) if times is None and len(pictures) == 1 else np.asarray(times, np.float64)
-    if pictures.ndim != 4 or not len(pictures) or moments.shape != (len(pictures),):
-        raise InputError(
-            f"Pictures {pictures.shape} with times {moments.shape}: these do not belong together.",
-            "Give uint8 (H, W, 3), or (T, H, W, 3) with T times in seconds.",
-        )
+    fix = "Give uint8 (H, W, 3), or (T, H, W, 3) with T times in seconds."
+    if pictures.ndim != 4 or pictures.shape[3] != 3 or not len(pictures):
+        raise InputError(f"An array {pictures.shape} holds no colour pictures.", fix)
+    if moments.shape != (len(pictures),):
+        raise InputError(f"Pictures {pictures.shape} and times {moments.shape} do not belong together.", fix)
     if (options.start, options.end, options.fps) != (None, None, None):
         raise InputError("start, end and fps are for files.", "Choose among the pictures yourself.")
     stream = Stream(options, models, file="array")

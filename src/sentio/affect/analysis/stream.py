@@ -39,8 +39,9 @@ class FaceFinder:
 
     def push(self, frame: Frame) -> list[Found]:
         """Take the next frame; gives those whose faces are decided by now."""
+        decided = self._tracker.push(frame.image, frame.time_s)  # which may refuse the frame
         self._waiting.append((frame.index, frame.doubtful))
-        return self._numbered(self._tracker.push(frame.image, frame.time_s))
+        return self._numbered(decided)
 
     def flush(self) -> list[Found]:
         """The frames that the tracker still holds back."""
@@ -155,8 +156,9 @@ class Stream:
         if not isinstance(item, Frame | AudioBlock):
             item = self._timed(item, time_s)
         if isinstance(item, Frame):
+            found = self.finder.push(item)
             self._frames += 1
-            return self._score(self.finder.push(item))
+            return self._score(found)
         if not self._sound:
             raise InputError("This stream was opened without sound.", "Open it with sound=True.")
         scores = self.voice.push(item) if self.voice else []

@@ -11,7 +11,7 @@ pictures of one file share it. Nothing is computed as index / rate, except for a
 """
 
 from sentio.affect.labels import SAMPLE_RATE
-from sentio.affect.media.container import MAX_PIXELS
+from sentio.affect.media.container import DECLARING, MAX_PIXELS
 from sentio.affect.media.damage import Damage, Gap
 from sentio.affect.media.frame import AudioBlock, Frame
 from sentio.affect.media.info import Info
@@ -19,6 +19,7 @@ from sentio.affect.media.reader import Media, open_media
 from sentio.affect.media.source import MediaError
 
 __all__ = [
+    "DECLARING",
     "MAX_PIXELS",
     "SAMPLE_RATE",
     "AudioBlock",

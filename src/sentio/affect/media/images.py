@@ -15,7 +15,7 @@ from sentio.affect.media.frame import Frame
 from sentio.affect.media.info import Info
 from sentio.affect.media.orientation import Orientation
 from sentio.affect.media.picture import frame_of
-from sentio.affect.media.source import MediaError
+from sentio.affect.media.source import MediaError, StallError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Files of a folder that are taken for images; a single image is known by its content."""
@@ -84,11 +84,13 @@ def describe_images(paths: list[Path], rate: float) -> Info:
     """What a list of images holds, from the first one that can be read.
 
     Raises:
-        MediaError: none can be read.
+        MediaError: none can be read, or a read stalls.
     """
     for path in paths:
         try:
             picture, orientation, _ = read_image(path)
+        except StallError:
+            raise
         except MediaError as error:
             if len(paths) == 1:
                 raise
@@ -106,6 +108,8 @@ def read_images(paths: list[Path], rate: float, damage: Damage) -> Generator[Fra
     for index, path in enumerate(paths):
         try:
             picture, orientation, doubtful = read_image(path)
+        except StallError:
+            raise
         except MediaError:
             damage.packets += 1
             damage.add_gap(index / rate, (index + 1) / rate, 1)

@@ -28,6 +28,10 @@ class MediaError(InputError):
     """A file or folder that gives neither pictures nor sound."""
 
 
+class StallError(MediaError):
+    """A read that does not come back: others from the same place would not, either."""
+
+
 class Source:
     """A regular file, opened for reading; `read`, `seek` and `tell` are those of an unbuffered Python file.
 
@@ -112,7 +116,7 @@ class Source:
                 if error is not None:
                     raise error
                 return value  # type: ignore[no-any-return]
-            raise MediaError(
+            raise StallError(
                 f"{self._path} gives nothing for {STALL_S:.0f} s: its disk or network stalls.",
                 "Check the drive or the connection, or copy the file to this machine.",
             )
