@@ -79,7 +79,7 @@ def test_check_features_train_evaluate_submit_validate(tmp_path):
     begun = json.loads((run / "recipe.json").read_text())
     begun["evaluation"]["search_thresholds"] = True
     (run / "recipe.json").write_text(json.dumps(begun))
-    with pytest.raises(InputError, match=r"Give those that .* as evaluation\.thresholds"):
+    with pytest.raises(InputError, match=r"Give those that .* --set evaluation\.thresholds"):
         runs.submit(run, root, tmp_path / "none", {"track": "mtl", "edition": 4, "images": images})
 
 
