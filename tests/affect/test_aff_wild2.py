@@ -74,13 +74,14 @@ def test_check_features_train_evaluate_submit_validate(tmp_path):
     ]
     with pytest.raises(InputError, match="no test clip"):
         runs.submit(run, root, tmp_path / "none", {"track": "va", "edition": 6})
-    with pytest.raises(InputError, match="Leave out the list"):
+    with pytest.raises(InputError, match="give no list"):
         runs.submit(run, root, tmp_path / "none", {"track": "lsd", "edition": 4, "images": images})
     begun = json.loads((run / "recipe.json").read_text())
     begun["evaluation"]["search_thresholds"] = True
     (run / "recipe.json").write_text(json.dumps(begun))
-    with pytest.raises(InputError, match=r"Give those that .* as evaluation\.thresholds"):
+    with pytest.raises(InputError, match="does not search thresholds") as refused:
         runs.submit(run, root, tmp_path / "none", {"track": "mtl", "edition": 4, "images": images})
+    assert "--set evaluation.thresholds" in refused.value.fix
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.3])

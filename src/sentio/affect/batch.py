@@ -152,10 +152,10 @@ class AffectOutput:
     """Anything else that the model's own loss needs."""
 
     def __post_init__(self) -> None:
-        answers = [value for value in (self.valence_arousal, self.expression, self.action_units) if value is not None]
-        if not answers:
+        given = [value for value in (self.valence_arousal, self.expression, self.action_units) if value is not None]
+        if not given:
             raise InputError("An output answers at least one of valence_arousal, expression, action_units.")
-        B, L, _ = _dimensions(answers[0], 3, "output")
+        B, L, _ = _dimensions(given[0], 3, "output")
         sizes = {"B": B, "2": len(VALENCE_AROUSAL), "8": len(EXPRESSIONS), "12": len(ACTION_UNITS)}
         _check(self, _OUTPUT_SHAPES, sizes, steps=L)
 

@@ -151,16 +151,16 @@ def submit_run(method: Method, data: AffectData, config: EvaluationConfig, form:
     if config.search_thresholds:
         raise InputError(
             "A submission does not search thresholds.",
-            "Give those that the evaluation found on validation: --settings evaluation.thresholds=[...].",
+            "Give those that the evaluation found on validation: --set evaluation.thresholds=[...].",
         )
     frames = submission.read_frames(form.images) if form.images else None
     split = config.split or "test"
     clips = listed_clips(data.tree, frames, form.track) if frames else data.scored(split)
     if not clips:
-        there = [name for name in get_args(Split) if data.scored(name)]
+        there = [f"--split {name}" for name in reversed(get_args(Split)) if data.scored(name)]
         raise InputError(
-            f"{data.root} has no {split} clip.",
-            f"Give the organisers' list with --images, or another --split: it has {' and '.join(there)} clips.",
+            f"{data.root} has no {split} clip to answer for.",
+            f"Give the organisers' list: --images LIST; or take another split: {' or '.join(there)}.",
         )
     raw = predict_clips(method, data, clips, fallback=_fallback(config, data.root))
     predictions = [postprocess(prediction, config) for prediction in raw]

@@ -55,7 +55,7 @@ def evaluate(
 
     Examples:
         sentio evaluate runs/capnet --data AFFWILD2 --fallback runs/fer_tuned
-        sentio evaluate runs/capnet --data AFFWILD2 --submit OUT --track va --edition 6
+        sentio evaluate runs/capnet --data AFFWILD2 --submit OUT --track va --edition 6 --images LIST
         sentio evaluate pu-any --data MESHES --ratio 16
     """
     require("torch", "train")

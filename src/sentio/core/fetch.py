@@ -61,11 +61,11 @@ def _download(file: WeightFile, part: Path, progress: Progress) -> None:
     if have >= file.bytes:
         return  # complete; the hash will tell
     request = urllib.request.Request(str(file.url), headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-        resumed = answer.status == 206
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        resumed = response.status == 206
         have = have if resumed else 0
         with part.open("ab" if resumed else "wb") as out:
-            while have < file.bytes and (block := answer.read(min(BLOCK, file.bytes - have))):
+            while have < file.bytes and (block := response.read(min(BLOCK, file.bytes - have))):
                 out.write(block)
                 have += len(block)
                 progress(have, file.bytes)

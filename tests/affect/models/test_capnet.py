@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.windows import Windows
 from sentio.affect.evaluate import EvaluationConfig
 from sentio.affect.losses import ccc_loss
 from sentio.affect.training.published import DataConfig
-from sentio.core import registry, weights
+from sentio.core import registry
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError
 from sentio.core.training import FitConfig
@@ -299,15 +298,10 @@ def test_keras_initial_values():
 
 
 @pytest.mark.parametrize("name", ["capnet", "fer_tuned"])
-def test_weights_come_back_and_the_recipe_is_of_this_config(tmp_path, name):
+def test_the_recipe_is_of_this_config(name):
     recipe = json.loads((Path(__file__).parents[3] / f"recipes/{name}.json").read_text())
     from_dict(FitConfig, recipe["fit"])
     from_dict(EvaluationConfig, recipe["evaluation"])
     data = from_dict(DataConfig, recipe["data"])
     assert data.windows == (Windows(length=10, step=10, search=9) if name == "capnet" else Windows())
-    model = registry.build(recipe["system"], recipe["model"] | {"encoder": "small"})
-    weights.save(tmp_path / "w.safetensors", model)
-    again = weights.load(tmp_path / "w.safetensors")
-    assert again.config == model.config and isinstance(again, nn.Module)
-    for key, value in model.state_dict().items():
-        assert torch.equal(value, again.state_dict()[key])
+    registry.build(recipe["system"], recipe["model"] | {"encoder": "small"})

@@ -18,14 +18,14 @@ SIDE = 96
 TINY = {"widths": [4, 8, 8, 8, 8], "neck": 8}
 
 
-def batch(boxes, clear=True, hidden=False, images=None) -> DetectionBatch:
+def batch(boxes, clear=True, ignored=False, images=None) -> DetectionBatch:
     """One picture with these boxes (corners), their five points a cross in the middle half."""
     boxes = torch.tensor(boxes, dtype=torch.float32).reshape(1, -1, 4)
     low, size = boxes[..., None, :2], (boxes[..., None, 2:] - boxes[..., None, :2])
     points = low + size * torch.tensor([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
     flags = torch.ones(boxes.shape[:2], dtype=torch.bool)
     images = torch.zeros(1, 3, SIDE, SIDE) if images is None else images
-    return DetectionBatch(images, boxes, points, flags & clear, flags & hidden)
+    return DetectionBatch(images, boxes, points, flags & clear, flags & ignored)
 
 
 def plainly_owned(boxes) -> list[int]:
@@ -67,7 +67,7 @@ def test_every_face_has_cells(side):
 
 
 def test_hidden_faces_teach_nothing():
-    faces = batch([(20, 20, 60, 70)], clear=False, hidden=True)
+    faces = batch([(20, 20, 60, 70)], clear=False, ignored=True)
     owner, unsure = detector.assign(faces, (SIDE, SIDE))
     assert (owner < 0).all()
     cells = [(x, y) for s in STRIDES for y in range(0, SIDE, s) for x in range(0, SIDE, s)]

@@ -139,7 +139,7 @@ def test_batches_hold_the_pictures_in_bgr_and_all_faces(folder):
     np.testing.assert_array_equal(batch.images[2].numpy().transpose(1, 2, 0)[..., ::-1], items[2].image)
     for n, item in enumerate(items):
         assert int(batch.clear[n].sum()) == sum(clear for _, _, clear in item.faces)
-        assert int((batch.clear[n] | batch.hidden[n]).sum()) == len(item.faces)
+        assert int((batch.clear[n] | batch.ignored[n]).sum()) == len(item.faces)
         for k, (box, points, _) in enumerate(item.faces):
             np.testing.assert_allclose(batch.boxes[n, k], box, rtol=1e-5)
             np.testing.assert_allclose(batch.landmarks[n, k], points, rtol=1e-5)
@@ -174,7 +174,7 @@ def test_scores_of_known_answers():
     detections = [found(0, 0.9, moved=1.0), found(200, 0.8), found(50, 0.7), found(100, 0.6)]
     scores = detection.score([detections, []], [faces, []])
     assert scores["average_precision"] == pytest.approx((1 / 1 + 2 / 3) / 2), (
-        "right, wrong, right; hidden ones do not count"
+        "right, wrong, right; ignored ones do not count"
     )
     assert scores["landmark_error"] == pytest.approx(np.median([1 / 10, 0]))
     assert scores["false_faces"] == 50, "one in two pictures"

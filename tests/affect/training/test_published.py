@@ -163,7 +163,7 @@ def test_a_model_that_answers_for_other_frames_is_refused(drawn):
     newest = Oracle(
         lambda batch: AffectOutput(valence_arousal=batch.face.mean((2, 3, 4))[:, -1:, None].expand(-1, 1, 2))
     )
-    with pytest.raises(InputError, match="gives 1 answers of valence_arousal for a window that asks for 3"):
+    with pytest.raises(InputError, match="gives 1 predictions of valence_arousal for a window that asks for 3"):
         data.validate(newest)
 
 

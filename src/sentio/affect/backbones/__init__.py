@@ -74,7 +74,8 @@ def residual_stages(block: Callable[..., nn.Module], stages: Sequence[tuple[int,
 def encode_faces(network: Callable[[Tensor], Tensor], info: EncoderInfo, faces: Tensor) -> Tensor:
     """Apply a network of single pictures, (N, 3, S, S) -> (N, D), to (B, T, 3, H, W) faces in [0, 1]."""
     B, T = faces.shape[:2]
-    return network(normalise(faces.flatten(0, 1), info)).reshape(B, T, -1)
+    features = network(normalise(faces.flatten(0, 1), info))  # (B T, 3, S, S) -> (B T, D)
+    return features.reshape(B, T, -1)  # (B, T, D)
 
 
 def normalise(pictures: Tensor, info: EncoderInfo) -> Tensor:

@@ -45,7 +45,8 @@ class AlignedResNet(nn.Module):
 
     def network(self, x: Tensor) -> Tensor:
         """(N, 3, 80, 80) -> (N, 256)."""
-        features: Tensor = self.dense(self.squeeze(self.blocks(self.stem(standardise(x)))))
+        maps = self.blocks(self.stem(standardise(x)))  # (N, 192, 5, 5)
+        features: Tensor = self.dense(self.squeeze(maps))  # (N, 64, 5, 5) -> (N, 256)
         return features
 
 
@@ -58,7 +59,7 @@ class StyleNorm(nn.Module):
         self.shared = nn.BatchNorm2d(channels - channels // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        first, second = x.tensor_split([self.own.num_features], 1)
+        first, second = x.tensor_split([self.own.num_features], 1)  # (N, C / 2, H, W) each
         return torch.cat([self.own(first), self.shared(second)], 1)
 
 

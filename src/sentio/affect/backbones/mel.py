@@ -35,7 +35,7 @@ class MelFilterBank(nn.Module):
         frames = frames - frames.mean(-1, keepdim=True)
         before = torch.cat([frames[..., :1], frames[..., :-1]], -1)
         power = torch.fft.rfft((frames - PREEMPHASIS * before) * self.window, FFT).abs() ** 2  # (N, frames, 257)
-        energies: Tensor = power @ self.filters
+        energies: Tensor = power @ self.filters  # (N, frames, bins)
         return energies.clamp(min=FLOOR).log()
 
 
@@ -44,7 +44,7 @@ def mel_filters(bins: int, rate: int) -> Tensor:
     low, high = to_mel(torch.tensor([LOWEST_HZ, rate / 2], dtype=torch.float64)).tolist()
     edges = torch.linspace(low, high, bins + 2, dtype=torch.float64)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    place = to_mel(torch.arange(FFT // 2 + 1, dtype=torch.float64) * rate / FFT)[:, None]
+    place = to_mel(torch.arange(FFT // 2 + 1, dtype=torch.float64) * rate / FFT)[:, None]  # (257, 1)
     rising, falling = (place - left) / (centre - left), (right - place) / (right - centre)
     return torch.minimum(rising, falling).clamp(min=0).float()
 

@@ -60,8 +60,8 @@ class VitEncoder(Frozen):
 
     def _network(self, x: Tensor) -> Tensor:
         output = self.model(pixel_values=x)
-        tokens: Tensor = output.last_hidden_state
-        pooled: Tensor = output.pooler_output if self.pooling == "pooler" else tokens[:, 0]
+        tokens: Tensor = output.last_hidden_state  # (N, 1 + patches, D)
+        pooled: Tensor = output.pooler_output if self.pooling == "pooler" else tokens[:, 0]  # (N, D)
         return tokens[:, 1:].mean(1) if self.pooling == "mean" else pooled
 
 
@@ -114,7 +114,7 @@ class Wav2Vec2Encoder(Frozen):
         if self.normalises:
             variance, mean = torch.var_mean(sound, -1, correction=0, keepdim=True)
             sound = (sound - mean) / (variance + 1e-7).sqrt()
-        states: Tensor = self.model(sound).last_hidden_state
+        states: Tensor = self.model(sound).last_hidden_state  # (B, T, D)
         return states
 
 
@@ -132,13 +132,13 @@ class AstEncoder(Frozen):
         self.mean, self.std = float(settings["mean"]), float(settings["std"])
 
     def forward(self, sound: Tensor) -> Tensor:
-        output: Tensor = self.model(self.spectrogram(sound.flatten(0, 1))).pooler_output
-        return output.reshape(*sound.shape[:2], -1)
+        output: Tensor = self.model(self.spectrogram(sound.flatten(0, 1))).pooler_output  # (B T, D)
+        return output.reshape(*sound.shape[:2], -1)  # (B, T, D)
 
     def spectrogram(self, sound: Tensor) -> Tensor:
         """(N, S) -> (N, length, bins), normalised as the transformer was trained: (x - mean) / (2 std)."""
-        energies = self.mel(sound)[:, : self.length]
-        energies = functional.pad(energies, (0, 0, 0, self.length - energies.shape[1]))
+        energies = self.mel(sound)[:, : self.length]  # (N, frames, bins)
+        energies = functional.pad(energies, (0, 0, 0, self.length - energies.shape[1]))  # (N, length, bins)
         normalised: Tensor = (energies - self.mean) / (2 * self.std)
         return normalised
 

@@ -34,9 +34,9 @@ class ResNet50(nn.Module):
 
     def network(self, x: Tensor) -> Tensor:
         """(N, 3, 128, 128) -> (N, 2048)."""
-        x = functional.max_pool2d(self.stem(x), 3, stride=2, padding=1)
-        features: Tensor = self.blocks(x)
-        return features.mean((2, 3))
+        x = functional.max_pool2d(self.stem(x), 3, stride=2, padding=1)  # (N, 64, 32, 32)
+        features: Tensor = self.blocks(x)  # (N, 2048, 4, 4)
+        return features.mean((2, 3))  # (N, 2048)
 
 
 class Bottleneck(nn.Module):

@@ -33,10 +33,10 @@ class ResNeXt34(nn.Module):
 
     def network(self, x: Tensor) -> Tensor:
         """(N, 3, 224, 224) -> (N, 512)."""
-        x = self.stem(x)
-        x = functional.max_pool2d(pad_same(x, 3, 2, value=-math.inf), 3, 2)
-        features: Tensor = self.blocks(x)
-        return features.mean((2, 3))
+        x = self.stem(x)  # (N, 64, 112, 112)
+        x = functional.max_pool2d(pad_same(x, 3, 2, value=-math.inf), 3, 2)  # (N, 64, 56, 56)
+        features: Tensor = self.blocks(x)  # (N, 512, 7, 7)
+        return features.mean((2, 3))  # (N, 512)
 
 
 class Block(nn.Module):
@@ -70,8 +70,8 @@ class ParallelAttention(nn.Module):
         self.place = SameConv2d(width, 1, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        channel = self.excite(functional.relu(self.squeeze(x.mean((2, 3))))).sigmoid()
-        place = self.place(x).sigmoid()
+        channel = self.excite(functional.relu(self.squeeze(x.mean((2, 3))))).sigmoid()  # (N, C)
+        place = self.place(x).sigmoid()  # (N, 1, H, W)
         attended: Tensor = x * channel[:, :, None, None] + x * place
         return attended
 

@@ -37,8 +37,8 @@ class SmallResNet(nn.Module):
 
     def network(self, x: Tensor) -> Tensor:
         """(N, 3, 80, 80) -> (N, 192)."""
-        features: Tensor = self.blocks(self.stem(x))
-        return features.mean((2, 3))
+        features: Tensor = self.blocks(self.stem(x))  # (N, 192, 5, 5)
+        return features.mean((2, 3))  # (N, 192)
 
 
 class Block(nn.Module):

@@ -46,7 +46,7 @@ def fourier_basis() -> Tensor:
     before = torch.cat([centred[:1], centred[:-1]])
     window = torch.hann_window(FRAME, periodic=False, dtype=torch.float64)
     spectrum = torch.fft.rfft((centred - PREEMPHASIS * before) * window[:, None], FFT, dim=0)
-    return torch.cat([spectrum.real, spectrum.imag]).float()
+    return torch.cat([spectrum.real, spectrum.imag]).float()  # (514, 400)
 
 
 def normalise(energies: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def tilt(energies: Tensor, strength: float) -> Tensor:
     place = torch.linspace(-1, 1, BINS, device=energies.device)
     shapes = torch.stack([place, torch.cos(torch.pi * place), torch.sin(torch.pi * place)])
     weights = strength * (torch.rand(len(energies), 3, device=energies.device) - 0.5)
-    return energies + (weights @ shapes)[:, None]
+    return energies + (weights @ shapes)[:, None]  # (N, 3) @ (3, 64) -> (N, 1, 64)
 
 
 def mask(energies: Tensor, masks: int) -> Tensor:

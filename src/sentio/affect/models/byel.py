@@ -58,7 +58,7 @@ class Branch(nn.Module):
         self.projector = _perceptron(self.encoder.info.dim, config.units, config.projection)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.project(self.encoder(pictures[:, None])[:, 0])
+        return self.project(self.encoder(pictures[:, None])[:, 0])  # (N, 1, D) -> (N, D) -> (N, P)
 
     def project(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, P)."""
@@ -163,7 +163,7 @@ class ByelTransfer(AffectMethod):
     def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
         """Cross-entropy on one random view of every face."""
         faces, emotion = _labelled(batch)
-        features = self.encoder(self.view(faces)[:, None])[:, 0]
+        features = self.encoder(self.view(faces)[:, None])[:, 0]  # (N, D)
         return {"emotion": functional.cross_entropy(self.head(self.dropout(features)), emotion)}
 
 

@@ -202,7 +202,10 @@ class Network(nn.Module):
             levels.append(lateral(value))
         for k in (1, 0):
             levels[k] = levels[k] + functional.interpolate(levels[k + 1], scale_factor=2.0, mode="nearest")
-        return [head(level).flatten(2).transpose(1, 2) for head, level in zip(self.heads, levels, strict=True)]
+        return [
+            head(level).flatten(2).transpose(1, 2)  # (N, 16, H / s, W / s) -> (N, cells, 16)
+            for head, level in zip(self.heads, levels, strict=True)
+        ]
 
 
 class Residual(nn.Module):
@@ -242,7 +245,7 @@ def assign(batch: DetectionBatch, size: tuple[int, int]) -> tuple[Tensor, Tensor
 
     Returns:
         (N, cells) the number of the face that a cell tells of, the smaller one's if there are two, else -1; (N, cells)
-        bool, cells that are taught nothing: at the middle of a face of another level, or in one that is hidden.
+        bool, cells that are taught nothing: at the middle of a face of another level, or in one that is ignored.
     """
     owners, unsure = [], []
     low, high = batch.boxes[..., None, :2], batch.boxes[..., None, 2:]  # (N, F, 1, 2)
@@ -256,7 +259,7 @@ def assign(batch: DetectionBatch, size: tuple[int, int]) -> tuple[Tensor, Tensor
         mine = near & fits & batch.clear[..., None]
         smallest = torch.where(mine, side, torch.inf).min(1)
         owners.append(torch.where(smallest.values < torch.inf, smallest.indices, -1))
-        doubt = (central & batch.clear[..., None]) | (inside & batch.hidden[..., None])
+        doubt = (central & batch.clear[..., None]) | (inside & batch.ignored[..., None])
         unsure.append(doubt.any(1) & (owners[-1] < 0))
     return torch.cat(owners, 1), torch.cat(unsure, 1)
 

@@ -178,7 +178,7 @@ class Face(Method):
         faces = faces.contiguous(memory_format=torch.channels_last)  # a third quicker on CPUs
         features = self.encoder(faces[:, None])[:, 0]  # (B, D)
         found = self.heads(self.dropout(features))
-        shape = self.landmarks(features).float().view(-1, LANDMARKS, 2)
+        shape = self.landmarks(features).float().view(-1, LANDMARKS, 2)  # (B, 68, 2)
         affect_label, unit_label, label = (
             cast(Tensor, getattr(batch, name))[:, 0] for name in ("valence_arousal", "action_units", "expression")
         )
@@ -204,7 +204,7 @@ class _Outputs(nn.Module):
         self.model = model
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        features = self.model.encode(face[:, None])[:, 0]
+        features = self.model.encode(face[:, None])[:, 0]  # (N, D)
         return *self.model.predict(features), features
 
 

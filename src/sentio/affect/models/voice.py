@@ -128,7 +128,7 @@ class Voice(Method):
         weight = (self.attention(features) + functional.logsigmoid(cells.detach())).softmax(-1)
         mean = (weight * features).sum(-1)  # (N, width)
         spread = ((weight * features**2).sum(-1) - mean**2).clamp(min=1e-4).sqrt()
-        emotion = self.emotion(torch.cat([mean, spread], -1))
+        emotion = self.emotion(torch.cat([mean, spread], -1))  # (N, 7)
         return VoiceOutput(cells[:, 0], cells[:, 0, -RECENT:].amax(-1), emotion)
 
     def valence_arousal(self, probabilities: Tensor) -> Tensor:

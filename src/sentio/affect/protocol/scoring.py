@@ -45,20 +45,20 @@ def predict(
     start = 0
     own = torch.Generator()  # else the loader would draw from the global one
     for batch in DataLoader(data, batch_size, collate_fn=collate, num_workers=workers, generator=own):
-        answers = _answers(method(batch.to(method.device)))
-        _refuse_other_steps(answers, data.rule.targets(np.zeros(1, np.int64)).shape[1])
+        found = _probabilities(method(batch.to(method.device)))
+        _refuse_other_steps(found, data.rule.targets(np.zeros(1, np.int64)).shape[1])
         for row in range(len(batch)):
             number, anchor = data.locate(start + row)
             targets = data.rule.targets(np.array([anchor]))[0]
             inside = (targets >= 0) & (targets < data.clips[number].frames)
             counts[number][targets[inside]] += 1
-            for name, values in answers.items():
+            for name, values in found.items():
                 total = sums[number].setdefault(name, np.zeros((len(counts[number]), TASKS[name])))
                 total[targets[inside]] += values[row, inside]
         start += len(batch)
         tell(start, len(data))
-    answered = {name for part in sums for name in part}
-    return [_mean(part, count, answered) for part, count in zip(sums, counts, strict=True)]
+    predicted = {name for part in sums for name in part}
+    return [_mean(part, count, predicted) for part, count in zip(sums, counts, strict=True)]
 
 
 def tally(
@@ -83,27 +83,27 @@ def tally(
     return pool
 
 
-def _answers(output: AffectOutput) -> dict[str, NDArray[np.float32]]:
+def _probabilities(output: AffectOutput) -> dict[str, NDArray[np.float32]]:
     """(B, L, ...) values; logits become probabilities."""
-    answers: dict[str, torch.Tensor | None] = {
+    values: dict[str, torch.Tensor | None] = {
         "valence_arousal": output.valence_arousal,
         "expression": None if output.expression is None else output.expression.softmax(-1),
         "action_units": None if output.action_units is None else output.action_units.sigmoid(),
     }
-    return {name: value.float().cpu().numpy() for name, value in answers.items() if value is not None}
+    return {name: value.float().cpu().numpy() for name, value in values.items() if value is not None}
 
 
-def _refuse_other_steps(answers: dict[str, NDArray[np.float32]], expected: int) -> None:
-    for name, values in answers.items():
+def _refuse_other_steps(found: dict[str, NDArray[np.float32]], expected: int) -> None:
+    for name, values in found.items():
         if values.shape[1] != expected:
             raise InputError(
-                f"The model gives {values.shape[1]} answers of {name} for a window that asks for {expected}.",
-                "Set data.windows.answers to what the model answers.",
+                f"The model gives {values.shape[1]} predictions of {name} for a window that asks for {expected}.",
+                "Set data.windows.answers to what the model predicts.",
             )
 
 
-def _mean(sums: dict[str, NDArray[np.float64]], counts: NDArray[np.float64], answered: set[str]) -> Prediction:
+def _mean(sums: dict[str, NDArray[np.float64]], counts: NDArray[np.float64], predicted: set[str]) -> Prediction:
     """Sums by counts; a clip without any window is all NaN."""
     empty = np.where(counts > 0, counts, np.nan)
-    fields = {name: sums.get(name, np.zeros((len(counts), TASKS[name]))) / empty for name in answered}
+    fields = {name: sums.get(name, np.zeros((len(counts), TASKS[name]))) / empty for name in predicted}
     return Prediction(**{name: value.astype(np.float32) for name, value in fields.items()})

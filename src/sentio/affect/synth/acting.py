@@ -180,7 +180,7 @@ def perform(
     felt = np.array([(act.valence, act.arousal) for act in acts])
     envelopes = _envelopes(len(acts), count, fps, rng)
     shut = _blinks(count, fps, rng)
-    looks = _glances(count, fps, rng)
+    gaze = _glances(count, fps, rng)
     speech = _talk(energy[:count], rng)
     tremor = _wander(count, fps, 1.2, rng, 3) * 0.03
     faces = []
@@ -195,7 +195,7 @@ def perform(
         shown = int(envelopes[:, k].argmax())
         label = acts[shown].expression if envelopes[shown, k] >= LEAST_INTENSITY else 0
         valence, arousal = (float(x) for x in np.clip(envelopes[:, k] @ felt, -1, 1))
-        faces.append(Face(weights, (float(looks[k, 0]), float(looks[k, 1])), label, valence, arousal))
+        faces.append(Face(weights, (float(gaze[k, 0]), float(gaze[k, 1])), label, valence, arousal))
     spread = np.array([0.16, 0.08, 0.06])
     turns = rng.normal(0, [0.2, 0.08, 0.05]) + _wander(count, fps, 1.6, rng, 3) * spread
     turns[:, 1] += 0.03 * np.resize(energy, count)  # heads nod while they speak
@@ -235,13 +235,13 @@ def _blinks(count: int, fps: float, rng: np.random.Generator) -> Floats:
 
 def _glances(count: int, fps: float, rng: np.random.Generator) -> Floats:
     """(count, 2) gaze that jumps and rests."""
-    looks = np.zeros((count, 2))
+    gaze = np.zeros((count, 2))
     start = 0
     while start < count:
         length = max(int(rng.exponential(1.5) * fps), 3)
-        looks[start : start + length] = rng.normal(0, [0.12, 0.06])
+        gaze[start : start + length] = rng.normal(0, [0.12, 0.06])
         start += length
-    return looks
+    return gaze
 
 
 def _wander(count: int, fps: float, period: float, rng: np.random.Generator, columns: int) -> Floats:

@@ -48,14 +48,14 @@ class DetectionBatch:
         images: (N, 3, S, S) float32 BGR, 0 to 255.
         boxes: (N, F, 4) float32 corners x, y, x, y.
         landmarks: (N, F, 5, 2) float32, as YuNet would put them.
-        clear, hidden: (N, F) bool: faces to be found; faces so covered or cropped that it does not matter.
+        clear, ignored: (N, F) bool: faces to be found; faces so covered or cropped that it does not matter.
     """
 
     images: Tensor
     boxes: Tensor
     landmarks: Tensor
     clear: Tensor
-    hidden: Tensor
+    ignored: Tensor
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with all tensors on ``device``."""
@@ -103,11 +103,11 @@ class Composites(TrainingData):
         images = np.stack([item.image[..., ::-1] for item in items]).transpose(0, 3, 1, 2)
         boxes = np.zeros((len(items), MOST, 4), np.float32)
         landmarks = np.zeros((len(items), MOST, 5, 2), np.float32)
-        clear, hidden = np.zeros((2, len(items), MOST), np.bool_)
+        clear, ignored = np.zeros((2, len(items), MOST), np.bool_)
         for n, item in enumerate(items):
             for k, (box, points, is_clear) in enumerate(item.faces):
-                boxes[n, k], landmarks[n, k], clear[n, k], hidden[n, k] = box, points, is_clear, not is_clear
-        batch = (torch.from_numpy(value) for value in (boxes, landmarks, clear, hidden))
+                boxes[n, k], landmarks[n, k], clear[n, k], ignored[n, k] = box, points, is_clear, not is_clear
+        batch = (torch.from_numpy(value) for value in (boxes, landmarks, clear, ignored))
         return DetectionBatch(torch.from_numpy(images.astype(np.float32)), *batch)
 
     def validate(self, method: Any) -> dict[str, float]:
@@ -223,7 +223,7 @@ def mine(method: Any, folder: Path) -> int:
 def calibrate(method: Any, folder: Path, pictures: int = 800) -> Any:
     """The same method, its score the share of right detections (Platt, 1999), from composites kept for validation.
 
-    A detection that overlaps a face by 0.3 to 0.5, or one that is hidden, is neither right nor wrong.
+    A detection that overlaps a face by 0.3 to 0.5, or one of an ignored face, is neither right nor wrong.
     """
     source, rng = Source(folder, validation=True), np.random.default_rng(2)
     logits, right = [], []
@@ -233,10 +233,10 @@ def calibrate(method: Any, folder: Path, pictures: int = 800) -> Any:
         for face in detect(plain, composite.image):
             shared = overlap([face.box], [to_xywh(box) for box, _, _ in composite.faces])[0]
             most = shared.max(initial=0)
-            hidden = any(
+            ignored = any(
                 not clear and share > 0.2 for (_, _, clear), share in zip(composite.faces, shared, strict=True)
             )
-            if not hidden and not 0.3 < most < 0.5:
+            if not ignored and not 0.3 < most < 0.5:
                 logits.append(np.log(face.score / (1 - face.score)))
                 right.append(most >= 0.5)
     x, sign = np.array(logits), 2.0 * np.array(right) - 1

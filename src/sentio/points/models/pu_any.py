@@ -105,10 +105,10 @@ class Encoder(nn.Module):
             index = neighbours[:, use]
             geometry = self.geometry(offsets[:, use], frames, spacing, index)
             if feature is None:
-                feature = self.embed(geometry).amax(1)
+                feature = self.embed(geometry).amax(1)  # (N, k, C) -> (N, C)
             feature = block(feature, geometry, index)
             scales.append(feature)
-        return torch.stack(scales, 1)
+        return torch.stack(scales, 1)  # (N, scales, C)
 
 
 class ContextRefiner(nn.Module):
@@ -167,8 +167,8 @@ class Head(nn.Module):
             feature = self.refiners[scale](feature, features[:, scale], position, near)
         mixed = self.vote_source(features[:, 0])[near] + self.vote_position(position)
         vote = self.vote(functional.relu(mixed + self.vote_query(feature)[:, None])).float()
-        weight = vote[..., 3:].softmax(1)
-        moved = (local * (vote[..., :3] * unit).unsqueeze(-1)).sum(-2)
+        weight = vote[..., 3:].softmax(1)  # (Q, k', 1)
+        moved = (local * (vote[..., :3] * unit).unsqueeze(-1)).sum(-2)  # (Q, k', 3)
         return (weight * moved).sum(1), functional.softplus(self.error(feature).float()).squeeze(-1)
 
 

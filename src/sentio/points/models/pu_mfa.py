@@ -77,7 +77,7 @@ class PointTransformerBlock(nn.Module):
         x = self.norm(feature)
         position = self.position(offset)
         key, value = _gather(torch.cat([self.key(x), self.value(x)], -1), neighbours).chunk(2, -1)
-        weight = self.attention(self.query(x).unsqueeze(2) - key + position).softmax(2)
+        weight = self.attention(self.query(x).unsqueeze(2) - key + position).softmax(2)  # (B, N, k, C)
         result: Tensor = feature + self.mix((weight * (value + position)).sum(2))
         return result
 
@@ -97,7 +97,7 @@ class GlobalContextRefining(nn.Module):
         """``context`` is the global feature, ``scale`` the skip feature, both (B, N, C); also the weights (B, N, N)."""
         query = self.query(self.norm(context)).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, N, D)
         key, value = self.key_value(self.scale_norm(scale)).unflatten(-1, (2, self.heads, -1)).unbind(2)
-        weight = (query @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5).softmax(-1)
+        weight = (query @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5).softmax(-1)  # (B, H, N, N)
         attended = (weight.to(value.dtype) @ value.transpose(1, 2)).transpose(1, 2).flatten(2)  # (B, N, C)
         context = context + self.mix(attended)
         return context + self.feed(context), weight.mean(1)
@@ -163,7 +163,7 @@ class PUMFA(PointsMethod):
             context, weight = refine(context, scale)
             maps.append(weight)
         spread = self.expand(context).unflatten(-1, (self.config.ratio, -1)).flatten(1, 2)  # (B, N, r C) -> (B, r N, C)
-        source = sparse.unsqueeze(2).expand(-1, -1, self.config.ratio, -1).flatten(1, 2)
+        source = sparse.unsqueeze(2).expand(-1, -1, self.config.ratio, -1).flatten(1, 2)  # (B, r N, 3)
         coarse = source + self.config.bound * torch.tanh(self.coarse(functional.relu(spread)).float())
         refined = self.attention(self.lift(torch.cat([spread, coarse.to(spread.dtype)], -1)))
         fine = coarse + self.config.bound * torch.tanh(self.fine(refined).float())
