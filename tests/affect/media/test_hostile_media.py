@@ -117,14 +117,21 @@ def test_a_read_that_stalls_is_given_up(hanging, monkeypatch):
         open_media(hanging)
 
 
-def test_a_drive_that_stalls_is_waited_for_once_not_for_each_picture(hanging, tmp_path, monkeypatch):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
+def test_a_drive_that_stalls_is_waited_for_once_not_for_each_picture(tmp_path, monkeypatch):
     for name in "abc":
-        (folder / f"{name}.png").touch()
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture(0))
+    let, opened, opens = threading.Event(), Path.open, []
+
+    def open_hanging(self, *arguments, **options):
+        opens.append(self)
+        return Hanging(opened(self, *arguments, **options), let)
+
+    monkeypatch.setattr(Path, "open", open_hanging)
     monkeypatch.setattr(source, "STALL_S", 0.3)
     with pytest.raises(MediaError, match="its disk or network stalls"):
-        open_media(folder)
+        open_media(tmp_path)
+    let.set()
+    assert len(opens) == 1
 
 
 def test_ctrl_c_ends_a_read_that_stalls(hanging):
