@@ -1,7 +1,12 @@
 """sentio upsample: many clouds, refusals before work begins, what is written."""
 
+import errno
 import json
+import os
+import signal
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +14,7 @@ import pytest
 
 from sentio import cli
 from sentio.cli.upsample import Format
+from sentio.core import jobs
 from sentio.points import files, preview
 from sentio.points.io import FORMATS, MESHES, read_cloud
 
@@ -47,9 +53,27 @@ def test_a_folder_is_walked_and_one_bad_file_does_not_stop_the_rest(scans, capsy
 def test_results_lie_in_out_as_their_sources_do(scans, capsys) -> None:
     np.savetxt("a.xyz", np.random.default_rng(5).random((50, 3)))
     code, summary = run(capsys, "scans", "a.xyz", "--points", "400", "--out", "dense")
-    targets = {entry["target"] for entry in summary["done"]}
-    assert code == 1 and targets == {"dense/deep/b.dense.csv"}  # two would be a.dense.xyz
-    assert sum("would be the result of 2 clouds" in entry["error"] for entry in summary["failed"]) == 2
+    targets = [entry["target"] for entry in summary["done"]]
+    here = scans.name  # two would be a.dense.xyz
+    assert code == 1
+    assert targets == ["dense/scans/a.dense.xyz", "dense/deep/b.dense.csv", f"dense/{here}/a.dense.xyz"]
+    assert json.loads(Path("dense/failed.json").read_text()) == summary["failed"]
+    assert all(Path(target).is_file() for target in targets)
+
+
+def test_two_clouds_that_no_folder_tells_apart_are_refused(scans, idle, capsys) -> None:
+    for name in ("x.ply", "x.obj"):
+        Path(name).touch()
+    for out in ([], ["--out", "dense"]):
+        _, summary = run(capsys, "x.ply", "x.obj", *out)
+        assert ["would be the result of 2 clouds" in entry["error"] for entry in summary["failed"]] == [True, True]
+
+
+def test_a_quoted_pattern_is_expanded(scans, capsys) -> None:
+    code, summary = run(capsys, "scans/*/*.csv", "scans/?.xyz", "--ratio", "1")
+    assert code == 0
+    assert [entry["source"] for entry in summary["done"]] == ["scans/deep/b.csv", "scans/a.xyz"]
+    assert not Path("failed.json").exists() and not Path("scans/failed.json").exists()
 
 
 def test_results_are_not_read_again_and_not_overwritten(scans, capsys) -> None:
@@ -67,14 +91,14 @@ def test_failures_and_results_are_told_in_lines(scans, capsys) -> None:
     assert cli.main(["upsample", "scans", "--ratio", "1.5"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("scans/a.dense.xyz: 300 -> 450 points")
-    assert lines[-2].startswith("failed: scans/c.ply: Cannot use") and lines[-1] == "2 done, 1 failed"
+    assert lines[-2].startswith("failed: scans/c.ply: Cannot use") and lines[-1] == "2 done, 0 skipped, 1 failed"
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--out", "x.foo"], "no known format"),
-        (["--out", "scans/a.xyz"], "is the source itself"),
+        (["--out", "scans/a.xyz"], "is a source itself"),
         (["--out", "there.ply"], "exists"),
         (["--out", "there.ply/x.ply"], "cannot be written to"),
         (["--format", "nuscenes", "--out", "x.obj"], "no known format"),
@@ -92,6 +116,16 @@ def test_targets_are_looked_at_first(arguments, told, scans, idle, capsys) -> No
         (["scans/a.xyz", "--preview", "p.svg"], ".png, .jpg, .jpeg, .webp"),
         (["scans/a.xyz", "--preview", "p"], "no suffix"),
         (["scans/a.xyz", "--view", "there.html"], "there.html exists"),
+        (["scans/a.xyz", "--view", "v.htm"], "end in .html"),
+        (["scans/a.xyz", "--view", "scans/a.xyz"], "end in .html"),
+        (["c.png", "--preview", "c.png", "--overwrite"], "is the source already"),
+        (["c.html", "--view", "./c.html", "--overwrite"], "is the source already"),
+        (["scans/a.xyz", "--out", "p.png", "--preview", "p.png"], "is the result already"),
+        (["scans/a.xyz", "--out", "v.html", "--view", "v.html"], "is the result already"),
+        (["scans/a.xyz", "--preview", "folder.png", "--overwrite"], "folder.png is a folder"),
+        (["scans/a.xyz", "--attention", "there.html", "--overwrite"], "there.html is no folder"),
+        (["scans/a.xyz", "--ratio", "inf"], "finite number"),
+        (["scans", "--out", "there.html/below"], "there.html"),
         (["scans", "--preview", "p.png"], "is for one cloud"),
         (["scans", "--out", "x.ply"], "is one file"),
         (["scans/a.xyz", "scans/deep/b.csv", "--out", "there.html"], "is one file"),
@@ -99,7 +133,9 @@ def test_targets_are_looked_at_first(arguments, told, scans, idle, capsys) -> No
     ],
 )
 def test_what_cannot_be_written_is_refused_first(arguments, told, scans, idle, capsys) -> None:
-    (scans / "there.html").touch()
+    (scans / "folder.png").mkdir()
+    for name in ("there.html", "c.png", "c.html"):
+        (scans / name).touch()
     assert cli.main(["upsample", *arguments]) == 1
     assert told in capsys.readouterr().err
 
@@ -137,12 +173,60 @@ def test_an_interrupt_leaves_whole_files_only(scans, capsys, monkeypatch) -> Non
     assert left == ["a.dense.xyz", "a.xyz", "b.csv", "c.ply"]
 
 
-def test_progress_names_the_cloud(scans) -> None:
+def test_ctrl_c_ends_the_run_before_anything_of_the_next_cloud_is_written(scans, capsys, monkeypatch) -> None:
+    real = files.read_cloud
+
+    def read(path, **options):
+        if path.name == "b.csv":
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(path, **options)
+
+    monkeypatch.setattr(files, "read_cloud", read)
+    assert cli.main(["upsample", "scans", "--ratio", "1"]) == 130
+    left = sorted(path.name for path in (scans / "scans").rglob("*") if path.is_file())
+    assert left == ["a.dense.xyz", "a.xyz", "b.csv", "c.ply"]
+
+
+def test_a_full_disk_ends_the_run_with_a_summary(scans, capsys, monkeypatch) -> None:
+    def full(cloud, path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(FORMATS, "csv", FORMATS["csv"]._replace(write=full))
+    code, summary = run(capsys, "scans/a.xyz", "scans/deep/b.csv", "scans", "--ratio", "1")
+    assert code == 1 and [entry["source"] for entry in summary["done"]] == ["scans/a.xyz"]
+    assert ["disk is full" in entry["error"] for entry in summary["failed"]] == [True]
+    assert summary["untried"] == ["scans/c.ply"]
+
+
+def test_an_exception_in_one_cloud_is_a_failure_of_that_cloud(scans, capsys, monkeypatch) -> None:
+    real = files.upsample
+
+    def upsample(points, ratio, **options):
+        if options["count"] is None and points[0, 0] == read_cloud("scans/a.xyz").points[0, 0]:
+            raise MemoryError("no room")
+        return real(points, ratio, **options)
+
+    monkeypatch.setattr(files, "upsample", upsample)
+    code, summary = run(capsys, "scans", "--ratio", "1")
+    assert code == 1 and [entry["source"] for entry in summary["done"]] == ["scans/deep/b.csv"]
+    assert "MemoryError" in summary["failed"][0]["error"] and "Traceback" in summary["failed"][0]["fix"]
+
+
+def test_a_result_beyond_the_memory_is_refused_first(scans, idle, capsys) -> None:
+    code, summary = run(capsys, "scans/a.xyz", "--ratio", "1e9")
+    assert code == 1 and summary["done"] == []
+    assert "300,000,000,000 points would take about 120,000 GB" in summary["failed"][0]["error"]
+
+
+def test_progress_names_the_cloud(scans, monkeypatch) -> None:
     told = []
-    options = files.Options(ratio=1.0)
-    files.upsample_files(
-        [scans / "scans"], None, options, lambda done, total, what="": told.append((done, total, what))
-    )
+
+    @contextmanager
+    def progress(title, *, show):
+        yield lambda done, total, what="": told.append((done, total, what))
+
+    monkeypatch.setattr(jobs, "progress", progress)
+    files.upsample_files([scans / "scans"], None, files.Options(ratio=1.0))
     assert told[0] == (0, 3, "a.xyz") and told[-1][:2] == (3, 3)
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
 

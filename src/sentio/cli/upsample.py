@@ -8,7 +8,6 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from sentio.cli.parsing import FILE, FOLDER, exclusive
-from sentio.core.progress import progress
 
 Format = Literal[
     "xyz", "txt", "csv", "ply", "pcd", "las", "laz", "npy", "npz", "kitti", "nuscenes", "obj", "off", "stl", "glb"
@@ -37,18 +36,18 @@ def upsample(
     does not stop the others; the exit code is then 1.
 
     Args:
-        paths: clouds, and folders of them.
+        paths: clouds, folders of them, or patterns.
         ratio: points out for each point in, at least 1; 4 if nothing is given.
         points: points out, exactly, instead of a ratio.
-        out: folder for the results; for one cloud also the file, whose suffix names the format. NAME.dense.SUFFIX
-            beside each source if not given.
+        out: folder for the results, with failures listed in its failed.json; for one cloud also the file, whose suffix
+            names the format. NAME.dense.SUFFIX beside each source, and no such list, if not given.
         overwrite: replace files that are there.
         keep_input: keep the original points exactly and add to them; if not given, for laser scanners (las, laz, KITTI,
             nuScenes) only. Otherwise points are moved onto the surface, which takes away noise.
         model: pu-any for any ratio; pu-mfa is the published network.
         format: format of the sources where their suffixes do not tell, as kitti or nuscenes for a .bin.
         preview: picture of before and after, png, jpg or webp; for one cloud.
-        view: HTML page on which to turn both clouds about; for one cloud.
+        view: page on which to turn both clouds about, html; for one cloud.
         attention: folder for pictures of what PU-MFA looks at; for one cloud.
         json: print a JSON summary.
 
@@ -56,11 +55,10 @@ def upsample(
         sentio upsample scan.ply --ratio 2.7 --preview scan.png
         sentio upsample scans/ street.laz --points 50000 --out dense
     """
-    from sentio.points.files import Options, Outputs, upsample_files
+    from sentio.points.files import Options, Outputs, line, upsample_files
 
     outputs = Outputs(preview, view, attention)
     options = Options(ratio or 4.0, points, keep_input, model, format, outputs, overwrite)
-    with progress("up-sampling") as tell:
-        summary = upsample_files(paths, out, options, tell)
-    print(json_format.dumps(summary.to_dict(), indent=2) if json else summary.text())
-    return 1 if summary.failed else 0
+    summary = upsample_files(paths, out, options, show=True)
+    print(json_format.dumps(summary.to_dict(), indent=2) if json else summary.text(line))
+    return 0 if summary.whole else 1

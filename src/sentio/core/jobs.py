@@ -4,7 +4,9 @@ A job is a path to read and a path to write; what is done with it is a function 
 nothing else. So the same function serves here, in another process or on another machine.
 """
 
+import glob
 import json
+import os
 import re
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sentio.core.errors import DiskFullError, OutputError, RecipeError, SentioError
+from sentio.core.errors import DiskFullError, InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import stop_requests
 from sentio.core.progress import progress
 from sentio.core.writers import try_folder, write_json
@@ -27,7 +29,7 @@ class Job:
 
     Attributes:
         source: file or folder to read.
-        result: file or folder to write, relative to the output folder of the run.
+        result: file or folder to write, relative to the output folder of the run if it has one.
         refusal: why it cannot be read, known before it is tried.
     """
 
@@ -98,7 +100,7 @@ class Summary:
     def text(self, line: Callable[[dict[str, Any]], str]) -> str:
         """A line of each record as ``line`` makes it, the failures, and one line for the whole."""
         lines = [line(outcome.record) for outcome in self.of("done")]
-        lines += [f"failed: {entry['file']}: {entry['error']}\n  {entry['fix']}" for entry in self.failed]
+        lines += [f"failed: {entry['file']}: {entry['error']}\n  {entry['fix']}".rstrip() for entry in self.failed]
         counts = f"{len(self.of('done'))} done, {len(self.of('skipped'))} skipped, {len(self.failed)} failed"
         if untried := self.of("untried"):
             lines += [f"not tried: {outcome.source}" for outcome in untried]
@@ -136,13 +138,16 @@ class Shard:
         return "failed.json" if self.count == 1 else f"failed-{self.index}-of-{self.count}.json"
 
 
-def run(jobs: Sequence[Job], work: Work, out: Path, *, shard: Shard | None = None, title: str, show: bool) -> Summary:
+def run(
+    jobs: Sequence[Job], work: Work, out: Path | None, *, shard: Shard | None = None, title: str, show: bool
+) -> Summary:
     """Do a shard of the jobs; a failure is noted and the next one taken, but on a full disk the run ends.
 
     Args:
         jobs: all that there is to do.
         work: what is done with each.
-        out: the output folder; the failures are listed there, too, in ``failed.json``.
+        out: the output folder; the failures are listed there, too, in ``failed.json``. None if there is none, and so no
+            such list: results then lie each in a place of its own.
         shard: the part of the jobs to take; all by default.
         title: what is done, for the progress bar.
         show: show how far it has come.
@@ -154,9 +159,10 @@ def run(jobs: Sequence[Job], work: Work, out: Path, *, shard: Shard | None = Non
     """
     shard = shard or Shard()
     jobs = shard.of(jobs)
-    failures = out / shard.failed_name
-    _refuse_foreign(failures)
-    try_folder(out)
+    failures = None if out is None else out / shard.failed_name
+    if failures is not None:
+        _refuse_foreign(failures)
+        try_folder(failures.parent)
     outcomes: list[Outcome] = []
     try:
         with stop_requests() as stop, progress(title, show=show) as tell:
@@ -173,7 +179,8 @@ def run(jobs: Sequence[Job], work: Work, out: Path, *, shard: Shard | None = Non
                     break
             tell(len(outcomes), len(jobs))
     finally:
-        _list_failures(failures, [outcome.failure for outcome in outcomes if outcome.state == "failed"])
+        if failures is not None:
+            _list_failures(failures, [outcome.failure for outcome in outcomes if outcome.state == "failed"])
     rest = jobs[len(outcomes) :]
     return Summary((*outcomes, *(Outcome(str(job.source), "untried") for job in rest)))
 
@@ -191,6 +198,23 @@ def attempt(work: Work, job: Job, share_done: ShareDone) -> Outcome:
     except Exception as error:  # a defect of ours must not cost the rest of the batch
         fix = f"This is a defect of sentio; please report it with this text:\n{traceback.format_exc()}"
         return Outcome(source, "failed", error=repr(error), fix=fix)
+
+
+def expand(path: Path) -> list[Path]:
+    """The paths that an argument names: itself if it is there, else what it matches as a pattern, sorted.
+
+    The shell expands most patterns, but not those in quotes or on Windows.
+
+    Raises:
+        InputError: there is nothing of the kind.
+    """
+    if os.path.lexists(path):
+        return [path]
+    anchor = Path(path.anchor) if path.anchor else Path()
+    if glob.has_magic(str(path)) and (found := sorted(anchor.glob(str(path.relative_to(anchor))))):
+        return found
+    what = f"{path} does not exist, or its folder may not be read."
+    raise InputError(what, "Check the spelling; a pattern may match nothing.")
 
 
 def distinct(places: Iterable[tuple[Path, Path]]) -> list[Path]:

@@ -1,29 +1,35 @@
 """Files of points in, denser ones out, with attributes, pictures and a page to look at."""
 
+import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.core.errors import InputError, OutputError, SentioError, require
-from sentio.core.progress import Tell
+from sentio.core.errors import InputError, OutputError, RecipeError, SentioError, require
+from sentio.core.jobs import Job, Outcome, ShareDone, Summary, run
 from sentio.points.io import FORMATS, MESHES, Cloud, carry, read_cloud, suffix_format, write_cloud
+from sentio.points.networks import NETWORKS
 from sentio.points.preview import check_picture, draw_attention, draw_preview
+from sentio.points.sources import find, plan
 from sentio.points.upsample import attention, upsample
 from sentio.points.view import write_view
 
 LIDAR = ("kitti", "nuscenes", "las", "laz")
 """Formats of laser scanners: every point was measured, so the originals are kept by default."""
-DENSE = ".dense"
-"""In the name of a result; a folder's clouds with it in their names are passed over."""
 PACKAGES = {"las": "laspy", "laz": "laspy"} | dict.fromkeys(MESHES, "trimesh")
 """Packages of the extra ``points`` that formats need."""
+BYTES_A_POINT = 400
+"""Memory for each point of a result: bench/points.py measures 1.2 GB for 400,000 of them and 2.5 GB for 4,000,000."""
+USUAL_MEMORY = 16 << 30
+"""Bytes of memory where the system does not tell."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,6 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A cloud and where its dense one goes."""
-
-    source: Path
-    target: Path
-
-
-@dataclass(frozen=True)
 class Options:
     """How clouds are made denser.
 
@@ -65,6 +63,9 @@ class Options:
         format: of the sources, where their suffixes do not tell.
         outputs: what else to write.
         overwrite: replace files that are there.
+
+    Raises:
+        RecipeError: there is no such model or format, or no such number of points.
     """
 
     ratio: float = 4.0
@@ -75,209 +76,202 @@ class Options:
     outputs: Outputs = Outputs()
     overwrite: bool = False
 
-
-@dataclass
-class Summary:
-    """What came of a run: a JSON object for each cloud done; file, error and what to do for each that failed."""
-
-    done: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[dict[str, str]] = field(default_factory=list)
-
-    def fail(self, source: Path, error: SentioError) -> None:
-        """Note a cloud that could not be made denser."""
-        self.failed.append({"file": str(source), "error": error.what, "fix": error.fix})
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
-
-    def text(self) -> str:
-        """A line a cloud, then one for the whole."""
-        lines = [
-            f"{run['target']}: {run['points_before']:,} -> {run['points_after']:,} points, {run['seconds']:.1f} s"
-            for run in self.done
-        ]
-        lines += [f"failed: {entry['file']}: {entry['error']}\n  {entry['fix']}".rstrip() for entry in self.failed]
-        return "\n".join([*lines, f"{len(self.done)} done, {len(self.failed)} failed"])
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.ratio) and self.ratio > 0):
+            raise RecipeError(f"The ratio must be a finite number above 0, not {self.ratio}.")
+        if self.count is not None and self.count < 1:
+            raise RecipeError(f"At least 1 point must be asked for, not {self.count}.")
+        formats = (None, *FORMATS, *MESHES)
+        for what, value, known in (("model", self.model, (*NETWORKS,)), ("format", self.format, formats)):
+            if value not in known:
+                raise RecipeError(f"There is no {what} {value!r}.", f"Choose among: {', '.join(filter(None, known))}.")
 
 
-def upsample_files(paths: Sequence[Path], out: Path | None, options: Options, tell: Tell) -> Summary:
+def upsample_files(paths: Sequence[Path], out: Path | None, options: Options, *, show: bool = False) -> Summary:
     """Make clouds denser, one after the other; one that fails does not stop the others.
 
     All that can be known beforehand is looked at before the first is computed: formats, packages, targets.
 
     Args:
-        paths: clouds, and folders that are walked for clouds.
-        out: folder for the results, or, for a single cloud, its file; beside the sources if None.
+        paths: clouds, patterns, and folders that are walked for clouds.
+        out: folder for the results, which then lists failures, too; or, for a single cloud, its file; beside the
+            sources if None.
         options: how.
-        tell: told how far the work has come, in clouds.
+        show: show how far the work has come.
 
     Raises:
         InputError: there is no cloud.
-        OutputError: one picture is asked for of many clouds, or a picture cannot be written.
+        OutputError: one picture is asked for of many clouds, or a picture or the folder cannot be written.
+        DiskFullError: there is no room in the folder to begin with.
         MissingExtraError: a page is asked for without plotly.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the cloud that was in hand leaves nothing half.
     """
-    summary = Summary()
-    jobs = plan(find(paths, summary), out)
-    _check_outputs(options, jobs)
-    shared = Counter(job.target.resolve() for job in jobs)
-    ready = [job for job in jobs if _is_ready(job, options, shared[job.target.resolve()], summary)]
-    for number, job in enumerate(ready):
+    folder, jobs = plan(find(paths), out)
+    work = Upsampling(options, folder)
+    if options.outputs.given():
+        _check_outputs(work, jobs)
+    return run(_looked_at(work, jobs), work, folder, title="up-sampling", show=show)
 
-        def told(done: float, total: float, number: int = number, job: Job = job) -> None:
-            tell(number + done / total, len(ready), job.source.name)
 
-        told(0, 1)
+@dataclass(frozen=True)
+class Upsampling:
+    """What is done with each cloud of a batch: called with a job, it reads the source and writes its result.
+
+    Attributes:
+        options: how.
+        folder: in which the results lie, if they share one.
+    """
+
+    options: Options
+    folder: Path | None = None
+
+    def target(self, job: Job) -> Path:
+        """The file of a result."""
+        return (self.folder or Path()) / job.result
+
+    def __call__(self, job: Job, share_done: ShareDone = lambda share: None) -> Outcome:
+        """Read a cloud, up-sample it, carry its attributes to the new points, and write it.
+
+        Returns:
+            Done, with files, points before and after, points left out, seconds.
+
+        Raises:
+            InputError: the source cannot be used, or what is asked cannot be had.
+            OutputError: a file cannot be written.
+        """
+        options, target = self.options, self.target(job)
+        before = read_cloud(job.source, format=options.format)
+        check_size(len(before.points), options)
+        keep = before.source.format in LIDAR if options.keep_input is None else options.keep_input
+        start = time.perf_counter()
+        after = self._denser(before, keep, share_done)
+        seconds = time.perf_counter() - start
+        write_cloud(after, target, format=self.written_format(job))
+        record = {
+            "source": str(job.source),
+            "target": str(target),
+            "model": options.model,
+            "points_before": len(before.points),
+            "points_after": len(after.points),
+            "points_left_out": before.source.dropped,
+            "input_kept": keep,
+            "seconds": round(seconds, 3),
+        }
+        return Outcome(str(job.source), "done", record | _draw(before, after, options.outputs))
+
+    def _denser(self, before: Cloud, keep: bool, share_done: ShareDone) -> Cloud:
+        points = upsample(
+            before.points,
+            self.options.ratio,
+            count=self.options.count,
+            keep_input=keep,
+            model=self.options.model,
+            progress=lambda done, total: share_done(done / total),
+        )
+        return _with_attributes(before, points, keep)
+
+    def written_format(self, job: Job) -> str:
+        """The format that was given is the source's; the target has it, too, if it has the same suffix."""
+        given, target = self.options.format, self.target(job)
+        return given if given and target.suffix == job.source.suffix else suffix_format(target)
+
+
+def _looked_at(work: Upsampling, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, those that cannot be done with the reason."""
+    sources = {job.source.resolve() for job in jobs}
+    claims = Counter(work.target(job).resolve() for job in jobs if not job.refusal)
+
+    def refusal(job: Job) -> SentioError | None:
+        target = work.target(job)
         try:
-            summary.done.append(upsample_file(job, options, told))
+            if target.resolve() in sources:
+                raise OutputError(f"{target} is a source itself.", "Give another --out.")
+            if (count := claims[target.resolve()]) > 1:
+                raise OutputError(f"{target} would be the result of {count} clouds.", "Do them one by one.")
+            _check_formats(work, job)
+            check_target(target, work.options.overwrite)
         except SentioError as error:
-            summary.fail(job.source, error)
-    tell(len(ready), len(ready))
-    return summary
+            return error
+        return None
+
+    return [job if job.refusal else replace(job, refusal=refusal(job)) for job in jobs]
 
 
-def find(paths: Sequence[Path], summary: Summary) -> list[tuple[Path, Path]]:
-    """The clouds that ``paths`` name, each once, with the folder that was given for it (its own for a file).
-
-    Folders are walked, in order of names; hidden files, results and what is no cloud are passed over.
-    """
-    found: dict[Path, tuple[Path, Path]] = {}
-    for path in paths:
-        if not path.is_dir():
-            found.setdefault(path.resolve(), (path, path.parent))
-        elif inside := sorted(file for file in path.rglob("*") if _is_cloud(file, path)):
-            for file in inside:
-                found.setdefault(file.resolve(), (file, path))
-        else:
-            summary.fail(path, InputError(f"{path} holds no cloud.", f"Known are: {', '.join(_suffixes())}."))
-    if not paths:
-        raise InputError("Nothing to read.", "Name clouds, or folders of them.")
-    return list(found.values())
+def _check_formats(work: Upsampling, job: Job) -> None:
+    """Refuse a target of no known format, and a format whose package is not installed."""
+    read, written = work.options.format or suffix_format(job.source), work.written_format(job)
+    if written not in (*FORMATS, "bin"):
+        what = f"Cannot write {work.target(job)}: {written!r} is no known format."
+        raise OutputError(what, f"Use: {', '.join(FORMATS)}.")
+    for format in {read, written} & set(PACKAGES):
+        require(PACKAGES[format], "points")
 
 
-def _is_cloud(file: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-    return file.is_file() and not hidden and DENSE not in file.name and file.suffix.lower()[1:] in _suffixes()
-
-
-def _suffixes() -> list[str]:
-    return [name for name in (*FORMATS, *MESHES, "bin") if name not in ("kitti", "nuscenes")]
-
-
-def plan(found: Sequence[tuple[Path, Path]], out: Path | None) -> list[Job]:
-    """Where each result goes; below ``out`` they lie as their sources do below the folder that was given.
-
-    Raises:
-        OutputError: ``out`` is a file, or looks like one, and there are several clouds.
-    """
-    if out is None:
-        return [Job(source, default_target(source)) for source, _ in found]
-    if len(found) == 1 and out.suffix and not out.is_dir() and found[0][0].parent == found[0][1]:
-        return [Job(found[0][0], out)]
-    if out.is_file() or out.suffix.lower()[1:] in _suffixes():
-        raise OutputError(f"{out} is one file, but several clouds or a folder are given.", "Give a folder as --out.")
-    return [Job(source, out / default_target(source).relative_to(root)) for source, root in found]
-
-
-def default_target(source: Path) -> Path:
-    """``scan.ply`` gives ``scan.dense.ply``; a mesh gives a ply, a ``.pcd.bin`` keeps both suffixes."""
-    suffix = ".pcd.bin" if source.name.lower().endswith(".pcd.bin") else source.suffix
-    stem = source.name[: len(source.name) - len(suffix)]
-    written = ".ply" if suffix.lower().removeprefix(".") in MESHES else suffix
-    return source.with_name(stem + DENSE + written)
-
-
-def _check_outputs(options: Options, jobs: Sequence[Job]) -> None:
+def _check_outputs(work: Upsampling, jobs: Sequence[Job]) -> None:
     """Refuse, before anything is computed, pictures and pages that could not be written."""
-    outputs = options.outputs
-    if outputs.given() and len(jobs) > 1:
+    outputs = work.options.outputs
+    if len(jobs) > 1:
         raise OutputError(f"{outputs.given()[0]} is for one cloud, but there are {len(jobs)}.", "Name one cloud.")
     if outputs.preview:
         check_picture(outputs.preview)
     if outputs.view:
+        if outputs.view.suffix.lower() != ".html":
+            raise OutputError(f"Cannot write {outputs.view}: it is a page.", "Let its name end in .html.")
         require("plotly.offline", "view")
+    taken = {jobs[0].source.resolve(): "the source", work.target(jobs[0]).resolve(): "the result"}
     for path in outputs.given():
-        check_target(path, options.overwrite or (path.is_dir() and not any(path.iterdir())))
+        if other := taken.get(path.resolve()):
+            raise OutputError(f"{path} is {other} already.", "Give another name.")
+        taken[path.resolve()] = "another output"
+        check_target(path, work.options.overwrite, folder=path == outputs.attention)
 
 
-def _is_ready(job: Job, options: Options, claims: int, summary: Summary) -> bool:
-    """Whether a cloud can be worked on; if not, why is noted."""
-    try:
-        if job.target.resolve() == job.source.resolve():
-            raise OutputError(f"{job.target} is the source itself.", "Give another --out.")
-        if claims > 1:
-            raise OutputError(f"{job.target} would be the result of {claims} clouds.", "Do them one by one.")
-        read, written = options.format or suffix_format(job.source), _written_format(job, options)
-        if written not in (*FORMATS, "bin"):
-            raise OutputError(
-                f"Cannot write {job.target}: {written!r} is no known format.", f"Use: {', '.join(FORMATS)}."
-            )
-        for format in {read, written} & set(PACKAGES):
-            require(PACKAGES[format], "points")
-        check_target(job.target, options.overwrite)
-    except SentioError as error:
-        summary.fail(job.source, error)
-        return False
-    return True
+def check_target(path: Path, overwrite: bool, *, folder: bool = False) -> None:
+    """Refuse what cannot be written or, unless told otherwise, is there.
 
-
-def _written_format(job: Job, options: Options) -> str:
-    """The format that was given is the source's; the target has it, too, if it has the same suffix."""
-    same = job.target.suffix == job.source.suffix
-    return options.format if options.format and same else suffix_format(job.target)
-
-
-def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse a file that cannot be written or, unless told otherwise, is there.
+    Args:
+        path: what is to be written.
+        overwrite: it may be there.
+        folder: it is a folder, which may be there if it is empty.
 
     Raises:
         OutputError: it is so.
     """
-    if path.exists() and not overwrite:
+    if path.exists() and path.is_dir() != folder:
+        raise OutputError(f"{path} is {'no' if folder else 'a'} folder.", "Give another name.")
+    if path.exists() and not overwrite and not (folder and not any(path.iterdir())):
         raise OutputError(f"{path} exists.", "Give --overwrite to replace it.")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"Cannot write {path}: {folder} cannot be written to.", "Give another place.")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"Cannot write {path}: {above} cannot be written to.", "Give another place.")
 
 
-def upsample_file(
-    job: Job, options: Options, progress: Callable[[float, float], None] = lambda done, total: None
-) -> dict[str, Any]:
-    """Read a cloud, up-sample it, carry its attributes to the new points, and write it.
+def line(record: dict[str, Any]) -> str:
+    """What a record of a cloud that is done says in one line."""
+    before, after = record["points_before"], record["points_after"]
+    return f"{record['target']}: {before:,} -> {after:,} points, {record['seconds']:.1f} s"
 
-    Args:
-        job: which cloud.
-        options: how.
-        progress: called with the points done and the points in all.
 
-    Returns:
-        A JSON object: files, points before and after, points left out, seconds.
+def check_size(points: int, options: Options) -> None:
+    """Refuse a result that the machine has no memory for.
 
     Raises:
-        InputError: the source cannot be used, or what is asked cannot be had.
-        OutputError: a file cannot be written.
+        InputError: it is so.
     """
-    source, target = job.source, job.target
-    before = read_cloud(source, format=options.format)
-    keep = before.source.format in LIDAR if options.keep_input is None else options.keep_input
-    start = time.perf_counter()
-    points = upsample(
-        before.points, options.ratio, count=options.count, keep_input=keep, model=options.model, progress=progress
-    )
-    seconds = time.perf_counter() - start
-    after = _with_attributes(before, points, keep)
-    write_cloud(after, target, format=_written_format(job, options))
-    return {
-        "source": str(source),
-        "target": str(target),
-        "model": options.model,
-        "points_before": len(before.points),
-        "points_after": len(after.points),
-        "points_left_out": before.source.dropped,
-        "input_kept": keep,
-        "seconds": round(seconds, 3),
-        **_draw(before, after, options.outputs),
-    }
+    wanted = options.count or round(points * Fraction(options.ratio))
+    needed, there = wanted * BYTES_A_POINT, _memory()
+    if needed > there:
+        raise InputError(
+            f"{wanted:,} points would take about {needed // 10**9:,} GB of memory; here are {there // 10**9:,} GB.",
+            "Ask for fewer points.",
+        )
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return USUAL_MEMORY
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _with_attributes(before: Cloud, points: NDArray[np.float64], keep: bool) -> Cloud:

@@ -1,14 +1,12 @@
 """Which media files there are: what paths, folders and patterns name, and where each result goes."""
 
-import glob
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sentio.affect.media.images import SUFFIXES as IMAGE_SUFFIXES
 from sentio.core.errors import InputError
-from sentio.core.jobs import Job, distinct
+from sentio.core.jobs import Job, distinct, expand
 
 MEDIA_NAME = re.compile(
     r".+\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|m2ts|flv|wmv|3gp|ogv|gif|mjpeg|mxf|dv|wav|flac|mp3|m4a|aac|og[ga]|opus|wma)",
@@ -50,21 +48,16 @@ Source = tuple[Path, Path, InputError | None]
 
 def _sources(path: Path) -> Iterator[Source]:
     """What one argument names."""
-    matches = [path] if os.path.lexists(path) else _matches(path)
-    if not matches:
-        what = f"{path} does not exist, or its folder may not be read."
-        yield path, _own_name(path), InputError(what, "Check the spelling; a pattern may match nothing.")
+    try:
+        matches = expand(path)
+    except InputError as error:
+        yield path, _own_name(path), error
+        return
     for match in matches:
         if match.is_dir():
             yield from _walk(match)
         else:
             yield match, _own_name(match), None
-
-
-def _matches(pattern: Path) -> list[Path]:
-    """Paths that a pattern names: the shell expands most, but not those in quotes or on Windows."""
-    anchor = Path(pattern.anchor) if pattern.anchor else Path()
-    return sorted(anchor.glob(str(pattern.relative_to(anchor)))) if glob.has_magic(str(pattern)) else []
 
 
 def _walk(path: Path) -> Iterator[Source]:
