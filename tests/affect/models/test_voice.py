@@ -3,10 +3,9 @@
 import numpy as np
 import onnxruntime
 import pytest
-import soundfile
 import torch
-from scipy.signal import sawtooth
 
+import method_data
 from sentio.affect.backbones import voice as hearing
 from sentio.affect.backbones.mel import MelFilterBank
 from sentio.affect.labels import EXPRESSIONS
@@ -18,24 +17,12 @@ from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError
 
 TINY = {"channels": [8, 8], "width": 16, "dilations": [1]}
-LETTERS = {"W": 0.9, "T": 1.0, "N": 0.8}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two speakers with three emotions each: buzzes of different pitch and rhythm, and a listeners' table."""
     root = tmp_path_factory.mktemp("emodb")
-    rows = ["Nr.\tSatz\terkannt\tnatuerlich"]
-    for speaker, base in (("03", 110), ("08", 210)):
-        for k, (letter, share) in enumerate(LETTERS.items()):
-            time = np.arange(int(16_000 * (1.2 + k))) / 16_000
-            sound = (
-                0.3 * sawtooth(2 * np.pi * base * (1 + 0.3 * k) * time) * (np.sin(2 * np.pi * (1 + k) * time) > -0.5)
-            )
-            sound[:3_200] = 0
-            soundfile.write(root / f"{speaker}a01{letter}a.wav", sound, 16_000)
-            rows.append(f"{k}\xa0\t{speaker}a01{letter}a.wav\t{100 * share:.2f}\xa0\t60,00".replace(".00", ",00"))
-    (root / "erkennung.txt").write_text("\n".join(rows), encoding="latin-1")
+    method_data.spoken(root)
     return root
 
 
