@@ -151,7 +151,7 @@ def test_published_files_give_the_same_rig(shared, tmp_path, monkeypatch):
     """A checkout of ICT-FaceKit, written from the packed arrays: a neutral head, and a head for each shape."""
     shapes = ("jawOpen", "mouthSmile_L", "mouthSmile_R")
     monkeypatch.setattr(
-        rigs, "table", lambda name: {"sided": {"AU12": {"mouthSmile_{S}": 1.0}}, "whole": {"AU26": {"jawOpen": 1.0}}}
+        frame, "table", lambda name: {"sided": {"AU12": {"mouthSmile_{S}": 1.0}}, "whole": {"AU26": {"jawOpen": 1.0}}}
     )
     with np.load(shared / "data/affect/rig-ict/ict_facekit_light.npz") as arrays:
         neutral = arrays["neutral"]

@@ -80,8 +80,9 @@ def probe(path: Path) -> Info:
         facts: dict[str, Any] = _describe(path, container, video) if video is not None else {}
         if not all(facts.get("size", (0, 0))) and audio is None:
             what = "sound and no picture" if video is None else "picture"
+            large = "" if video is None else f", or over {MEGAPIXELS} megapixels"
             raise MediaError(
-                f"{path} holds no {what} that can be decoded: damaged, or of an unknown codec.",
+                f"{path} holds no {what} that can be decoded: damaged, of an unknown codec{large}.",
                 "Play it in a media player; if it plays, export it as MP4 with H.264 and AAC.",
             )
         if audio is not None:
