@@ -149,6 +149,7 @@ def test_sockets_are_forbidden(watched, tmp_path):
     assert "a socket was asked for" in subprocess.run(probe, env=environment, capture_output=True, text=True).stderr
 
 
+@pytest.mark.slow
 def test_analyze_says_a_sentence_for_each_and_goes_on(watched, tmp_path):
     folder = write(tmp_path / "in", MEDIA)
     whole = write_media(folder / SIBLING, times=steady(30)).read_bytes()
@@ -195,6 +196,7 @@ def test_nested_and_missing_json(tmp_path, arguments, words):
     assert words in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_doctor_among_hostile_files(watched, tmp_path):
     folder = write(tmp_path / "in", MEDIA | CLOUDS)
     done = watched.run("doctor", "--json", cwd=folder)

@@ -128,6 +128,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_the_end_is_the_sa
     assert_same_bits(killed, whole)
 
 
+@pytest.mark.slow
 def test_only_damaged_checkpoints_are_an_error(killed):
     for path in (killed / "checkpoints").glob("*.safetensors"):
         damage_middle(path)

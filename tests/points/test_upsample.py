@@ -8,6 +8,8 @@ from sentio.points import upsample as driver
 from sentio.points.shapes import procedural
 from sentio.points.upsample import attention, upsample
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cloud():

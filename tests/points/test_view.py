@@ -117,6 +117,7 @@ def browse(page: str, profile: Path, *options: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
 
 
+@pytest.mark.slow
 def test_a_real_browser_draws_what_is_asked_for(tmp_path: Path) -> None:
     pytest.importorskip("plotly")
     write_view(sheet(40, format="las"), sheet(3000, 1, format="las"), tmp_path / "a.html")

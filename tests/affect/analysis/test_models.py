@@ -50,6 +50,7 @@ def swapped(tmp_path, monkeypatch):
     weights.cards.cache_clear()
 
 
+@pytest.mark.slow
 def test_rows_are_what_the_network_says_of_each_crop(demo, tiny_models) -> None:
     tracker = FaceTracker(Haar())
     with open_media(DEMO_CLIP) as media:

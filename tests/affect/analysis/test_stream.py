@@ -48,7 +48,12 @@ def pushed(path: Path, options: Options, chunk: int, first: str) -> list[dict]:
     return rows + stream.flush()
 
 
-@pytest.mark.parametrize(("chunk", "first"), [(1, "both"), (2, "sound"), (7, "frames"), (64, "both")])
+CASES = [(1, "both"), (2, "sound"), (7, "frames"), (64, "both")]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "first"), [pytest.param(*case, marks=pytest.mark.slow) if case[0] != 7 else case for case in CASES]
+)
 def test_the_stream_is_the_file(chunk, first) -> None:
     """With the embedded models on the demo clip: faces that come and go, and a voice."""
     options = Options(detector="builtin", end=5.0)
@@ -68,6 +73,7 @@ def test_the_stream_is_the_file_on_real_clips(shared, clip) -> None:
 
 
 @pytest.mark.usefixtures("tiny_models")
+@pytest.mark.slow
 def test_what_is_decided_never_changes_and_nothing_waits_for_long() -> None:
     options = Options(detector="haar")
     with open_media(DEMO_CLIP) as media:

@@ -352,6 +352,7 @@ def test_a_rendered_wall_has_no_persons(detector, clips):
 
 
 @pytest.mark.parametrize("clip", ["bbaf2n", "brbk7n", "lbax4n", "lwbsza", "sbwe5n", "swiz3n"])
+@pytest.mark.slow
 def test_a_speaker_has_one_id_through_the_clip(detector, shared, clip):
     frames = decode(shared / f"data/affect/clips/grid_{clip}.mpg")[:: slowness(detector)]
     found = follow(frames, detector)
@@ -360,6 +361,7 @@ def test_a_speaker_has_one_id_through_the_clip(detector, shared, clip):
 
 
 @pytest.mark.parametrize(("clip", "frames"), [("single_face.mp4", 72), ("book.mkv", 109), ("yes.mkv", 65)])
+@pytest.mark.slow
 def test_one_person_with_moving_hands_has_one_id(yunet, shared, clip, frames):
     assert persons(follow(decode(shared / "data/affect/clips" / clip), yunet)) == [(0,)] * frames
 

@@ -129,6 +129,7 @@ def test_a_damaged_rig_is_refused(tmp_path, name):
         rigs.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_person_is_the_same_from_the_same_numbers(rig, shared):
     skins = shared / "data/affect/rig-mpfb"
     one, two = (appearance.draw(rig, np.random.default_rng(5), skins) for _ in range(2))
