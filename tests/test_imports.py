@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import sentio
+from draw_house import imports, modules
 
 SOURCE = Path(sentio.__file__).resolve().parent
 ROOMS = ("cli", "affect", "points", "core")
@@ -43,27 +44,8 @@ WITHOUT_TORCH = (
 )
 
 
-def module_of(file: Path) -> str:
-    return ".".join(("sentio", *file.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
-
-
-FILES = {module_of(file): file for file in sorted(SOURCE.rglob("*.py"))}
-
-
-def imports_of(file: Path) -> set[str]:
-    """Modules of the package, and others, that a file imports anywhere, in functions too."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file} imports relatively"
-            full = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= {name if name in FILES else str(node.module) for name in full}
-    return names
-
-
-IMPORTS = {module: imports_of(file) - {module} for module, file in FILES.items()}
+FILES = modules()
+IMPORTS = {module: imports(file, FILES) - {module} for module, file in FILES.items()}
 
 
 def room(module: str) -> str:
@@ -74,6 +56,12 @@ def room(module: str) -> str:
 
 def pairs() -> list[tuple[str, str]]:
     return [(one, other) for one, found in IMPORTS.items() for other in sorted(found) if other in FILES]
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES)
+def test_nothing_imports_relatively(file) -> None:
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    assert all(node.level == 0 for node in nodes if isinstance(node, ast.ImportFrom))
 
 
 def test_rooms_are_entered_one_way() -> None:

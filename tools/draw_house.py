@@ -9,6 +9,7 @@ picture stays readable; an arrow that runs upwards, were there one, would be red
 import argparse
 import ast
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -43,29 +44,37 @@ def room_of(module: str) -> str:
     return "/".join(parts[:2]) if own else parts[0]
 
 
-def imports(file: Path) -> set[str]:
-    """Modules of this package that a file imports, anywhere in it."""
-    found = set()
+def modules() -> dict[str, Path]:
+    """All modules of the package by their dotted names."""
+    files = {
+        ".".join(("sentio", *file.relative_to(SOURCE).with_suffix("").parts)): file for file in SOURCE.rglob("*.py")
+    }
+    return {name.removesuffix(".__init__"): file for name, file in sorted(files.items())}
+
+
+def imports(file: Path, known: Collection[str]) -> set[str]:
+    """Modules that a file imports anywhere in it, in functions too; ``known`` are those of this package."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sentio"):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.startswith("sentio.")}
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else str(node.module) for name in full}
     return found
 
 
 def rooms() -> dict[str, Room]:
     """All rooms with what they use; ``sentio/__init__`` is the front door and no room."""
     found: dict[str, Room] = {}
-    for file in sorted(SOURCE.rglob("*.py")):
-        module = ".".join(("sentio", *file.relative_to(SOURCE).with_suffix("").parts))
-        name = room_of(module)
+    known = modules()
+    for module, file in known.items():
         if file.parent == SOURCE:
             continue
-        room = found.setdefault(name, Room(name))
+        room = found.setdefault(room_of(module), Room(room_of(module)))
         room.files += 1
         room.lines += len(file.read_text(encoding="utf-8").splitlines())
-        room.uses |= {room_of(other) for other in imports(file)} - {name, "sentio", "__version__"}
+        room.uses |= {room_of(other) for other in imports(file, known) if other in known} - {room.name}
     for room in found.values():
         room.uses &= found.keys()
     return found

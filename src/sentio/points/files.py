@@ -110,7 +110,7 @@ def upsample_files(paths: Sequence[Path], out: Path | None, options: Options, *,
     work = Upsampling(options, folder)
     if options.outputs.given():
         _check_outputs(work, jobs)
-    return run(_looked_at(work, jobs), work, folder, title="up-sampling", show=show)
+    return run(_checked(work, jobs), work, folder, title="up-sampling", show=show)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Upsampling:
         return given if given and target.suffix == job.source.suffix else suffix_format(target)
 
 
-def _looked_at(work: Upsampling, jobs: Sequence[Job]) -> list[Job]:
+def _checked(work: Upsampling, jobs: Sequence[Job]) -> list[Job]:
     """The jobs, those that cannot be done with the reason."""
     sources = {job.source.resolve() for job in jobs}
     claims = Counter(work.target(job).resolve() for job in jobs if not job.refusal)
