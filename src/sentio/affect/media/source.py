@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from stat import S_ISREG
 from typing import Any, TypeVar
 
@@ -50,8 +50,9 @@ class Source:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.failure: BaseException | None = None
-        self._asked: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
-        self._given: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        # No SimpleQueue: a signal that comes just as the time of a get() is over makes it wait forever (CPython 3.11).
+        self._asked: Queue[Callable[[], Any] | None] = Queue()
+        self._given: Queue[tuple[Any, BaseException | None]] = Queue()
         self._thread = threading.Thread(target=self._work, name="sentio-read", daemon=True)
         self._thread.start()
         try:
