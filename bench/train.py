@@ -50,14 +50,15 @@ def large_features(size: int) -> Batch:
 
 
 def renders(size: int) -> Batch:
-    return RenderBatch(
-        face=torch.rand(size, 3, SIDE, SIDE),
-        movements=torch.rand(size, len(MOVEMENTS)),
-        landmarks=torch.rand(size, 68, 2) * 2 - 1,
-        valence_arousal=torch.rand(size, 2) * 2 - 1,
-        expression=torch.randint(len(EXPRESSIONS), (size,)),
-        action_units=torch.randint(2, (size, len(ACTION_UNITS))).float(),
-    )
+    labels = {
+        "movements": torch.rand(size, len(MOVEMENTS)),
+        "landmarks": torch.rand(size, 68, 2) * 2 - 1,
+        "turn": torch.randn(size, 2),
+        "valence_arousal": torch.rand(size, 2) * 2 - 1,
+        "expression": torch.randint(len(EXPRESSIONS), (size,)),
+        "action_units": torch.randint(2, (size, len(ACTION_UNITS))).float(),
+    }
+    return RenderBatch.of(torch.rand(size, 3, SIDE, SIDE), labels)
 
 
 CASES: dict[str, tuple[str, dict[str, Any], Callable[[int], Batch], int]] = {

@@ -18,12 +18,12 @@ from torch.nn import functional
 
 from sentio.affect.backbones.networks import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, TASKS, VALENCE_AROUSAL
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FURTHER_UNITS, TASKS, VALENCE_AROUSAL
 from sentio.affect.losses import ccc
 from sentio.affect.protocol import thresholds
 from sentio.affect.training import renders
 from sentio.affect.training.distortion import distort
-from sentio.affect.training.renders import MOVEMENTS, RenderBatch
+from sentio.affect.training.renders import INTENSITIES, MOVEMENTS, RenderBatch
 from sentio.core.config import from_dict
 from sentio.core.method import Graph, Method
 from sentio.core.progress import Tell, silent
@@ -31,6 +31,8 @@ from sentio.core.registry import register
 from sentio.core.report import Figures
 
 LANDMARKS = 68
+EYES = (slice(36, 42), slice(42, 48))
+"""The landmarks of the eye on the left and of that on the right of the picture."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class FaceConfig:
         weights: of the terms of the loss: movements, action units, valence and arousal, class.
         dropout: of the features.
         neutral: how many times as often as each other class Neutral is met in use.
+        fear: the same of Fear.
     """
 
     encoder: FaceNetwork = "aligned"
@@ -51,7 +54,8 @@ class FaceConfig:
     smoothing: float = 0.1
     weights: tuple[float, float, float, float] = (4.0, 1.0, 1.0, 0.5)
     dropout: float = 0.2
-    neutral: float = 2.7
+    neutral: float = 1.5
+    fear: float = 0.3
 
 
 @register("face", summary="All affect of one face, learnt from rendered faces; the model that comes with the package.")
@@ -69,14 +73,16 @@ class Face(Method):
         dim = self.encoder.info.dim
         self.dropout = nn.Dropout(config.dropout)
         self.movements = nn.Linear(dim, len(MOVEMENTS))
-        self.units = nn.Linear(dim, len(ACTION_UNITS))
+        self.units = nn.Linear(dim, len(ACTION_UNITS) + len(FURTHER_UNITS))
         self.affect = nn.Linear(dim, len(VALENCE_AROUSAL))
         known = len(MOVEMENTS) + len(VALENCE_AROUSAL)
         self.rule = nn.Sequential(nn.Linear(known, 64), nn.ReLU(), nn.Linear(64, len(EXPRESSIONS)))
         self.landmarks = nn.Linear(dim, 2 * LANDMARKS)
+        self.turn = nn.Linear(dim, 2)
         self.direct = nn.Linear(dim, len(EXPRESSIONS))
         prior = torch.zeros(len(EXPRESSIONS))
         prior[EXPRESSIONS.index("Neutral")] = log(config.neutral)
+        prior[EXPRESSIONS.index("Fear")] = log(config.fear)
         self.register_buffer("prior", prior, persistent=False)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("thresholds", torch.tensor(thresholds.DEFAULT))
@@ -95,22 +101,18 @@ class Face(Method):
         labels = {name: cast(Tensor, getattr(batch, name))[:, 0] for name in TASKS}
         labels["movements"] = torch.rand(4, len(MOVEMENTS), generator=random)
         labels["landmarks"] = 2 * torch.rand(4, LANDMARKS, 2, generator=random) - 1
+        labels["turn"] = 0.3 * torch.randn(4, 2, generator=random)
         return RenderBatch.of(cast(Tensor, batch.face)[:, 0], labels)
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """All tasks for every frame, as :meth:`predict` gives them; NaN without a face."""
         stored = batch.face_feature is not None
-        features = face_features(self.encoder, batch) if stored else self.encode(cast(Tensor, batch.face))
+        features = face_features(self.encoder, batch) if stored else self.encoder(cast(Tensor, batch.face))
         absent = ~batch.face_valid[..., None]
         affect, expression, units = (value.masked_fill(absent, nan) for value in self.predict(features))
         return AffectOutput(
             valence_arousal=affect, expression=expression.log(), action_units=units.logit(1e-6), features=features
         )
-
-    def encode(self, faces: Tensor) -> Tensor:
-        """(B, T, 3, H, W) to (B, T, D): the mean of each blurred face and its mirror image, which mean the same."""
-        soft = blur(faces.flatten(0, 1)).view(faces.shape)  # (B, T, 3, H, W)
-        return cast(Tensor, (self.encoder(soft) + self.encoder(soft.flip(-1))) / 2)
 
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(..., D) to valence and arousal, probabilities of the classes, probabilities of the action units.
@@ -124,10 +126,28 @@ class Face(Method):
         expression = (logits + self.prior).softmax(-1)
         odds = logits[..., :1] - logits[..., 1:].logsumexp(-1, keepdim=True)  # logarithm, of Neutral
         shown = (functional.softplus(odds) - functional.softplus(odds + self.prior[0])).exp()  # of not being Neutral
-        return found["valence_arousal"] * shown, expression, found["action_units"].sigmoid()
+        units = found["action_units"][..., : len(ACTION_UNITS)].sigmoid()
+        return found["valence_arousal"] * shown, expression, units
+
+    def further(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(..., D) to what the batch's tasks do not ask for.
+
+        Returns:
+            probabilities of `FURTHER_UNITS` (..., 6); strengths of all 18 units (..., 18), 0 to 1; yaw, pitch and roll
+            of the head in the crop (..., 3), degrees; landmarks (..., 68, 2), -1 at the left and upper edges of the
+            crop, 1 at the others.
+        """
+        probability = self.units(features)[..., len(ACTION_UNITS) :].sigmoid()
+        strength = self.movements(features)[..., INTENSITIES].clamp(0, 1)
+        marks = self.landmarks(features).unflatten(-1, (LANDMARKS, 2))
+        left, right = (marks[..., eye, :].mean(-2) for eye in EYES)  # (..., 2) each
+        across = right - left
+        roll = torch.atan2(across[..., 1:], across[..., :1])  # yaw and pitch do not lean the line of the eyes
+        pose = torch.rad2deg(torch.cat([self.turn(features), roll], -1))
+        return probability, strength, pose, marks
 
     def heads(self, features: Tensor) -> dict[str, Tensor]:
-        """(..., D) to movements (..., M), action_units (..., 12) logits, valence_arousal, expression logits."""
+        """(..., D) to movements (..., M), action_units (..., 18) logits, valence_arousal, expression logits."""
         movements, affect = self.movements(features), torch.tanh(self.affect(features))
         rule = self.rule(torch.cat([movements, affect], -1).detach())  # (..., M + 2) -> (..., 8)
         direct = self.direct(features)
@@ -156,44 +176,71 @@ class Face(Method):
     def graphs(self) -> list[Graph]:
         """All tasks for any number of faces."""
         size = cast(int, self.encoder.info.size)
-        outputs = ("valence_arousal", "expression", "action_units", "features")
         return [
             Graph(
                 "face",
-                "Valence, arousal, 8 expressions and 12 action units of an aligned face.",
+                "Valence, arousal, 8 expressions, 18 action units, pose and landmarks of an aligned face.",
                 _Outputs(self),
                 {"face": torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))},
-                outputs,
-                dict.fromkeys(("face", *outputs), ("faces",)),
+                OUTPUTS,
+                dict.fromkeys(("face", *OUTPUTS), ("faces",)),
                 f"The 112 x 112 crop of sentio.affect.faces.align, resized by area to {size} x {size}; RGB in [0, 1].",
                 {"thresholds": [round(value, 4) for value in self.thresholds.tolist()]},
             )
         ]
 
     def loss(self, batch: RenderBatch, progress: float) -> dict[str, Tensor]:
-        """Squared errors of movements, cross-entropies of action units and class, concordance of valence, arousal."""
+        """The terms of :meth:`terms` for faces distorted as ``progress`` allows."""
         strength = min(1.0, 0.2 + progress / self.config.gentle)
+        seen, labels = self.view(batch, strength)
+        seen = seen.contiguous(memory_format=torch.channels_last)  # a third quicker on CPUs
+        return self.terms(self.encoder(seen[:, None])[:, 0], labels)
+
+    def view(self, batch: RenderBatch, strength: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Distorted faces (B, 3, S, S), and the labels that they then have: what :meth:`terms` takes."""
         faces = cast(Tensor, batch.face)[:, 0]  # (B, 1, 3, H, W) -> (B, 3, H, W)
-        faces, marks = distort(faces, batch.landmarks, cast(int, self.encoder.info.size), strength)
-        faces = faces.contiguous(memory_format=torch.channels_last)  # a third quicker on CPUs
-        features = self.encoder(faces[:, None])[:, 0]  # (B, D)
-        found = self.heads(self.dropout(features))
-        shape = self.landmarks(features).float().view(-1, LANDMARKS, 2)  # (B, 68, 2)
-        affect_label, unit_label, label = (
+        faces, marks, mirrored = distort(faces, batch.landmarks, cast(int, self.encoder.info.size), strength)
+        affect, units, expression = (
             cast(Tensor, getattr(batch, name))[:, 0] for name in ("valence_arousal", "action_units", "expression")
         )
-        move, unit, affect, kind = self.config.weights
-        error = functional.mse_loss(found["valence_arousal"].float(), affect_label)
-        return {
-            "movements": move * functional.mse_loss(found["movements"].float(), batch.movements),
-            "action_units": unit
-            * functional.binary_cross_entropy_with_logits(found["action_units"].float(), unit_label),
-            "valence_arousal": affect * (1 - ccc(found["valence_arousal"], affect_label).mean() + error),
-            "landmarks": functional.smooth_l1_loss(shape, marks, beta=0.05),
-            "rule": functional.cross_entropy(found["rule"].float(), label),
-            "direct": kind
-            * functional.cross_entropy(found["direct"].float(), label, label_smoothing=self.config.smoothing),
+        other_way = torch.where(mirrored[:, None], batch.turn.new_tensor([-1.0, 1.0]), batch.turn.new_ones(2))
+        return faces, {
+            "movements": batch.movements,
+            "action_units": torch.cat([units, batch.further_units], -1),
+            "valence_arousal": affect,
+            "expression": expression,
+            "landmarks": marks,
+            "turn": batch.turn * other_way,
         }
+
+    def terms(self, features: Tensor, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of the loss of features (B, D).
+
+        Squared errors of movements and turn, cross-entropies of action units and class, concordance and squared error
+        of valence and arousal, distance of landmarks.
+        """
+        found = self.heads(self.dropout(features))
+        shape = self.landmarks(features).float().view(-1, LANDMARKS, 2)  # (B, 68, 2)
+        affect, label = found["valence_arousal"].float(), labels["expression"]
+        move, unit, pleasant, kind = self.config.weights
+        direct = functional.cross_entropy(found["direct"].float(), label, label_smoothing=self.config.smoothing)
+        units = functional.binary_cross_entropy_with_logits(found["action_units"].float(), labels["action_units"])
+        error = functional.mse_loss(affect, labels["valence_arousal"])
+        return {
+            "movements": move * functional.mse_loss(found["movements"].float(), labels["movements"]),
+            "action_units": unit * units,
+            "valence_arousal": pleasant * (1 - ccc(affect, labels["valence_arousal"]).mean() + error),
+            "landmarks": functional.smooth_l1_loss(shape, labels["landmarks"], beta=0.05),
+            "turn": functional.mse_loss(self.turn(features).float(), labels["turn"]),
+            "rule": functional.cross_entropy(found["rule"].float(), label),
+            "direct": kind * direct,
+        }
+
+
+OUTPUTS = (
+    "valence_arousal", "expression", "action_units", "features", "further_units", "intensities", "pose", "landmarks",
+)  # fmt: skip
+"""Of the exported graph, in order; see :meth:`Face.predict` and :meth:`Face.further`."""
 
 
 class _Outputs(nn.Module):
@@ -203,16 +250,9 @@ class _Outputs(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, face: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        features = self.model.encode(face[:, None])[:, 0]  # (N, D)
-        return *self.model.predict(features), features
-
-
-def blur(faces: Tensor) -> Tensor:
-    """(N, 3, H, W) blurred by the binomial kernel 1 4 6 4 1: what is finest in photographs is not in renders."""
-    line = faces.new_tensor([1, 4, 6, 4, 1]) / 16
-    kernel = torch.outer(line, line).expand(3, 1, 5, 5)
-    return functional.conv2d(functional.pad(faces, (2, 2, 2, 2), mode="replicate"), kernel, groups=3)
+    def forward(self, face: Tensor) -> tuple[Tensor, ...]:
+        features = self.model.encoder(face[:, None])[:, 0]  # (N, D)
+        return *self.model.predict(features), features, *self.model.further(features)
 
 
 def best_temperature(logits: Tensor, label: Tensor) -> float:

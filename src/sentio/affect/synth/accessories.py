@@ -1,4 +1,4 @@
-"""Glasses: rims, bridge and temples as thin tubes, and dark lenses when they are for the sun."""
+"""What people wear or hold before the face: glasses, a cap, a microphone."""
 
 import numpy as np
 
@@ -31,6 +31,54 @@ def glasses(rig: Rig, head: Floats, rng: np.random.Generator, dark: bool) -> tup
     )
     pieces.append(_tube(arch, thick, closed=False))
     return _join(pieces)
+
+
+def cap(skull: tuple[Floats, Floats], rng: np.random.Generator) -> tuple[Floats, Ints]:
+    """A cap that covers the hair above the forehead, most with a peak: points (N, 3), triangles (M, 3).
+
+    Args:
+        skull: its middle and radii, (3,) each.
+    """
+    middle, radii = skull
+    around, rows = 28, 7
+    angle = np.linspace(0, 2 * np.pi, around, endpoint=False)
+    low = float(rng.uniform(0.05, 0.3))  # of the height of the skull, where the edge is
+    height = np.sin(np.linspace(np.arcsin(low), np.pi / 2 - 0.02, rows))
+    wide = np.sqrt(1 - height**2)
+    shell = radii + rng.uniform(0.9, 1.5)
+    dome = np.stack(
+        [np.outer(wide, np.sin(angle)), np.repeat(height[:, None], around, 1), np.outer(wide, np.cos(angle))], 2
+    )
+    pieces = [(middle + dome.reshape(-1, 3) * shell, _sheet(rows, around, closed=True))]
+    if rng.random() < 0.7:
+        front = np.linspace(-1.1, 1.1, 13)
+        edge = middle + np.stack([np.sin(front) * wide[0], np.full(13, low), np.cos(front) * wide[0]], 1) * shell
+        reach = float(rng.uniform(4, 7)) * np.cos(front / 1.1 * np.pi / 2)[:, None]
+        peak = edge + reach * np.array([0, rng.uniform(-0.45, 0.05), 1])
+        pieces.append((np.concatenate([edge, peak]), _sheet(2, 13, closed=False)))
+    return _join(pieces)
+
+
+def microphone(rig: Rig, head: Floats, rng: np.random.Generator) -> tuple[Floats, Ints]:
+    """A ball on a stick below and before the mouth: points (N, 3), triangles (M, 3)."""
+    chin = head[rig.landmarks[8]]
+    radius = float(rng.uniform(1.2, 2.3))
+    place = chin + np.array([rng.normal(0, 2.5), rng.uniform(-1.5, 2.5), radius + rng.uniform(2, 5)])
+    angle = np.linspace(0.05, np.pi - 0.05, 8)
+    turn = np.linspace(0, 2 * np.pi, 14, endpoint=False)
+    ball = np.stack([np.outer(np.sin(angle), np.cos(turn)), np.repeat(np.cos(angle)[:, None], 14, 1),
+                     np.outer(np.sin(angle), np.sin(turn))], 2)  # fmt: skip
+    stick = np.linspace(place, place + np.array([rng.normal(0, 3), -14.0, 3.0]), 4)
+    return _join([(place + radius * ball.reshape(-1, 3), _sheet(8, 14, closed=True)), _tube(stick, 0.8, closed=False)])
+
+
+def _sheet(rows: int, columns: int, *, closed: bool) -> Ints:
+    """Triangles of a grid of points, row by row, seen from both sides; a closed one joins its last and first column."""
+    i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns if closed else columns - 1), indexing="ij")
+    a, b = i * columns + j, i * columns + (j + 1) % columns
+    c, d = a + columns, b + columns
+    one = np.stack([a, b, c, b, d, c], -1).reshape(-1, 3)
+    return np.concatenate([one, one[:, ::-1]]).astype(np.int32)
 
 
 def _rim(middle: Floats, wide: float, high: float, power: float) -> Floats:

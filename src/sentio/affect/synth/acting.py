@@ -109,7 +109,7 @@ def draw(name: str, rng: np.random.Generator, table: Table | None = None, intens
         weights |= _drawn(entry["one_of"][rng.choice(len(shares), p=shares / shares.sum())][1], strength, rng)
     valence, arousal = (float(np.clip(np.interp(strength, [0.3, 1], entry[k]) + rng.normal(0, 0.06), -1, 1))
                         for k in ("valence", "arousal"))  # fmt: skip
-    gaze = (float(rng.normal(0, 0.16)), float(np.clip(rng.normal(-0.02, 0.1), -0.35, 0.3)))
+    gaze = (float(rng.normal(0, 0.24)), float(np.clip(rng.normal(-0.02, 0.1), -0.35, 0.3)))
     return Face(_uneven(weights, rng), gaze, EXPRESSIONS.index(name), valence, arousal)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sentio.affect.faces.alignment import SIZE, TEMPLATE, Matrix, similarity
 from sentio.affect.synth import accessories, hair, skin, wrinkles
 from sentio.affect.synth.render import Camera, Mesh, Surface
-from sentio.affect.synth.rig import FRAME, HAIR, Floats, Ints, Rig
+from sentio.affect.synth.rig import CLOTH, FRAME, HAIR, Floats, Ints, Rig
 
 SURFACES = [
     Surface(shine=0.07, gloss=14, wrap=0.16),  # skin
@@ -22,11 +22,14 @@ SURFACES = [
     Surface(shine=0.10, gloss=9, wrap=0.35, open=True),  # hair
     Surface(shine=0.5, gloss=60, wrap=0.0, open=True),  # glasses
 ]
-# Mean and deviation of a resting face, by control. The brows of people lie lower than those of the rigs, their lips are
-# thinner: a model that had not seen such faces at rest took them for angry.
-_HABITS = {"AU1": (0, 0.08), "AU2": (0, 0.12), "AU4": (0.2, 0.25), "AU5": (0, 0.1), "AU7": (0.1, 0.15),
-           "AU10": (0, 0.06), "AU12": (0, 0.08), "AU15": (0.03, 0.11), "AU17": (0.03, 0.1), "AU24": (0.08, 0.12),
-           "jaw_left": (0, 0.05)}  # fmt: skip
+# Mean and deviation of a resting face, by control. The brows of people lie lower than those of the rigs, their eyes are
+# narrower, the corners of their mouths hang: a model that had not seen such faces at rest took them for angry or sad.
+# Chosen so that what the model reads in rendered neutral faces is spread as in real ones; see docs/face.md.
+_HABITS = {"AU1": (-0.16, 0.16), "AU2": (-0.18, 0.18), "AU4": (0.58, 0.36), "AU5": (0, 0.12), "AU6": (0.03, 0.1),
+           "AU7": (0.4, 0.25), "AU9": (0.1, 0.12), "AU10": (0.1, 0.13), "AU12": (0, 0.1), "AU15": (0.13, 0.2),
+           "AU17": (0.05, 0.14), "AU24": (0.12, 0.18), "AU25": (0.08, 0.14), "jaw_left": (0, 0.05)}  # fmt: skip
+GLASSES, CAPS, MICROPHONES = 0.35, 0.12, 0.06
+"""Shares of people who wear them, or speak into one."""
 _PIVOT = np.array([0.0, -5.0, -8.5], np.float32)
 # YuNet puts the corners of mouths outside and above the true ones, by these shares of an aligned crop: medians of
 # bench/render.py detectors over both rigs. Crops are aligned by what it would say, as those of photographs are.
@@ -99,7 +102,7 @@ def draw(rig: Rig, rng: np.random.Generator, skins: Path | None = None) -> Perso
         head=head,
         textures=_textures(look, pictures, rng),
         worn=_worn(rig, head, look, rng),
-        rest=rng.uniform(0.1, 1, len(wrinkles.WRINKLES)).astype(np.float32),
+        rest=rng.uniform(0.2, 1.9, len(wrinkles.WRINKLES)).astype(np.float32),
         habit=_habit(rng),
         look=look,
         depth=float(rng.uniform(0.6, 1.25)),
@@ -146,12 +149,18 @@ def _worn(
 ) -> tuple[Floats, Ints, Floats, NDArray[np.uint8]]:
     points, triangles, uv = hair.grow(rig, head, hair.draw(rng, look.male, look.age), look.hairline, rng)
     layer = np.full(len(triangles), HAIR, np.uint8)
-    if rng.random() < 0.15:
-        more, faces = accessories.glasses(rig, head, rng, dark=bool(rng.random() < 0.06))
+    worn = []
+    if rng.random() < GLASSES:
+        worn.append((accessories.glasses(rig, head, rng, dark=bool(rng.random() < 0.04)), FRAME))
+    if rng.random() < CAPS:
+        worn.append((accessories.cap(hair.skull(rig, head), rng), CLOTH))
+    if rng.random() < MICROPHONES:
+        worn.append((accessories.microphone(rig, head, rng), FRAME))
+    for (more, faces), part in worn:
         triangles = np.concatenate([triangles, faces + np.int32(len(points))])
         points = np.concatenate([points, more])
         uv = np.concatenate([uv, np.full((len(more), 2), 0.5, np.float32)])
-        layer = np.concatenate([layer, np.full(len(faces), FRAME, np.uint8)])
+        layer = np.concatenate([layer, np.full(len(faces), part, np.uint8)])
     return points, triangles, uv, layer
 
 

@@ -70,7 +70,7 @@ def grow(
     if style.strands == 0:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros((0, 2), np.float32)
     roots, normals = _roots(rig, head, style.strands, hairline, rng)
-    centre, radii = _ellipsoid(rig, head)
+    centre, radii = skull(rig, head)
     count = len(roots)
     step = style.length * np.clip(rng.normal(1, style.spread, count), 0.3, 1.7) / STEPS
     side = np.where(roots[:, 0] >= style.parting, 1.0, -1.0)
@@ -106,8 +106,8 @@ def _roots(rig: Rig, head: Floats, count: int, hairline: float, rng: np.random.G
     return np.asarray(places, np.float32), np.asarray(across[chosen] / area[chosen, None], np.float32)
 
 
-def _ellipsoid(rig: Rig, head: Floats) -> tuple[Floats, Floats]:
-    """Middle and radii of the skull."""
+def skull(rig: Rig, head: Floats) -> tuple[Floats, Floats]:
+    """Middle and radii of the skull as an ellipsoid, (3,) each."""
     used = head[np.unique(rig.triangles[rig.part == SKIN])]
     upper = used[used[:, 1] > 3.5]
     middle = np.array([0, 3.0, (upper[:, 2].max() + upper[:, 2].min()) / 2])

@@ -26,6 +26,8 @@ SKIN, EYE, TEETH, MOUTH, LASH, CLOTH, HAIR, FRAME = range(8)
 EYE_DISTANCE = 6.3
 POINTS = 68
 """Landmarks in the order of Multi-PIE: 0-16 jaw, 17-26 brows, 27-35 nose, 36-47 eyes, 48-67 mouth."""
+SLANT = 0.75
+"""Of the sinking of a lowered brow (AU4), the share that a brow raised in full at its inner end (AU1) takes back."""
 UV_ANGLE = 1.92  # the texture reaches 110 degrees to either side of the nose
 UV_BOTTOM, UV_TOP = -12.5, 9.5
 UV_AXIS_Z = -8.0
@@ -90,6 +92,10 @@ class Rig:
             for index in self.indices(name):
                 if weight:
                     posed += np.float32(weight) * self.movements[index]
+        for side in "LR":  # a brow that rises at its inner end does not sink there when it is drawn in: it slants
+            lifted = min(max(_weight(weights, "AU1", side), 0.0), 1.0)
+            drawn = max(_weight(weights, "AU4", side), 0.0)
+            posed[:, 1] -= np.float32(SLANT * lifted * drawn) * self.movements[self.indices(f"AU4_{side}")[0], :, 1]
         turn = _rotation(*gaze)
         for eye in self.eyes:
             centre = head[eye].mean(0)
@@ -106,6 +112,10 @@ class Rig:
         if not names:
             raise InputError(f"The rig {self.name} has no control {name!r}.", f"It has: {', '.join(self.controls)}.")
         return [self.controls.index(n) for n in names]
+
+
+def _weight(weights: Mapping[str, float], name: str, side: str) -> float:
+    return weights.get(name, 0.0) + weights.get(f"{name}_{side}", 0.0)
 
 
 def table(rig: str) -> dict[str, dict[str, dict[str, float]]]:

@@ -22,6 +22,7 @@ class Scene:
     Attributes:
         lights: see render.
         exposure: brightness of skin in the picture, 0 to 1, as automatic exposure aims at.
+        darkening: how much less the darkest skin gets, 0 (the camera measures the face) to 1 (it measures the room).
         backdrop: (256, 256, 3) sRGB.
         blur: standard deviation in pixels of a picture 112 wide.
         grain: standard deviation of noise in grey levels.
@@ -31,6 +32,7 @@ class Scene:
 
     lights: Lights
     exposure: float
+    darkening: float
     backdrop: Image
     blur: float
     grain: float
@@ -44,6 +46,7 @@ def draw(rng: np.random.Generator) -> Scene:
     return Scene(
         lights=_lights(rng),
         exposure=float(np.clip(rng.normal(0.58, 0.09), 0.32, 0.8)),
+        darkening=float(rng.uniform(0, 0.45)),
         backdrop=backdrop(rng),
         blur=float(rng.choice([0, 0.5, 0.9, 1.5], p=[0.5, 0.3, 0.15, 0.05]) * rng.uniform(0.6, 1.3)),
         grain=float(rng.gamma(1.2, 1.4)),
@@ -55,7 +58,7 @@ def draw(rng: np.random.Generator) -> Scene:
 
 def _lights(rng: np.random.Generator) -> Lights:
     """Key, fill and rim: from in front, from a side, from above, a window, a dim room."""
-    kind = rng.choice(5, p=[0.3, 0.27, 0.2, 0.13, 0.1])
+    kind = rng.choice(5, p=[0.26, 0.2, 0.33, 0.12, 0.09])
     yaw = rng.normal(0, (0.3, 0.9, 0.3, 1.2, 0.5)[kind])
     pitch = rng.normal((0.35, 0.4, 1.0, 0.15, 0.3)[kind], 0.2)
     key = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
@@ -132,7 +135,7 @@ def cut_out(person: Person, mesh: Mesh, scene: Scene, camera: Camera, size: tupl
     light, cover = _resized(light, width, height), _resized(cover, width, height)
     skin = light[cover > 0.99]
     level = float(np.percentile(skin.mean(1), 70)) if len(skin) else 0.3
-    tone = 0.55 + 0.45 * (1 - person.look.tone)  # dark skin is not exposed until it is light
+    tone = 1 - scene.darkening * person.look.tone
     light *= (scene.exposure * tone) ** 2.2 * 1.45 / max(level, 1e-3)
     whole = np.maximum(cover, 1e-3)[..., None] ** (1 / 2.2)  # pixels at the edge were averaged with black
     return np.where(cover[..., None] > 1e-3, 255 * _curve(light) / whole, 0), cover

@@ -42,6 +42,7 @@ class Look:
     male: bool
     age: float
     beard: float
+    moustache: float
     brows: float
     makeup: float
     freckles: float
@@ -53,7 +54,7 @@ class Look:
 def draw(rng: np.random.Generator, pictures: int) -> Look:
     """A person at random; half of them begin from one of ``pictures`` photographic skins, if there are any."""
     tone = float(rng.uniform(0, 1))
-    male, age = bool(rng.random() < 0.5), float(rng.beta(1.2, 1.6))
+    male, age = bool(rng.random() < 0.5), float(rng.beta(1.5, 1.3))
     dark = tone > 0.55
     index = rng.choice(3 if dark else len(_HAIRS))
     grey = float(np.clip((age - 0.5) * 2 * rng.random() * 1.5, 0, 0.9))
@@ -64,6 +65,7 @@ def draw(rng: np.random.Generator, pictures: int) -> Look:
         male=male,
         age=age,
         beard=float(rng.choice([0, 0.15, 0.4, 0.9], p=[0.4, 0.25, 0.2, 0.15])) if male else 0.0,
+        moustache=float(rng.choice([0, 0.5, 0.95], p=[0.75, 0.1, 0.15])) if male else 0.0,
         brows=float(rng.uniform(0.35, 1)),
         makeup=0.0 if male else float(rng.choice([0, 0.4, 1], p=[0.5, 0.3, 0.2])),
         freckles=float(rng.random() < 0.15) * float(rng.random()) * (1 - tone),
@@ -142,9 +144,11 @@ def paint(look: Look, pictures: tuple[Floats, ...] = ()) -> Bytes:
         tone * [0.75, 0.62, 0.6],
         0.25 * rng.random() + 0.6 * look.makeup * rng.random(),
     )
+    skin = _shadows(skin, look, tone, rng)
     skin = _lids(skin, look, tone)
     skin = _brows(skin, look, rng)
     skin = _stubble(skin, look, rng)
+    skin = _moustache(skin, look, rng)
     scalp = scalp_mask(look.hairline) * np.clip(0.75 + 0.15 * noise(rng, (40, 120)), 0, 0.95)
     skin = skin * (1 - scalp[..., None]) + look.hair * 0.8 * scalp[..., None]
     neck = np.clip((grid()[1] - UV_BOTTOM) / 1.5, 0, 1)[..., None]  # the last row is repeated down to the collar
@@ -194,6 +198,27 @@ def _lips(skin: Floats, look: Look, tone: Floats, rng: np.random.Generator) -> F
     return _blend(skin, polygon(line, 1.2), colour * 0.45, 0.9)
 
 
+def _shadows(skin: Floats, look: Look, tone: Floats, rng: np.random.Generator) -> Floats:
+    """What lies in shade at rest, more with age: deep-set eyes, bags, the folds beside nose and mouth, a furrow."""
+    deep, bags, fold, corner, furrow = rng.random(5) ** 2 * (0.35 + 0.65 * look.age)
+    shade = tone * [0.62, 0.52, 0.5]
+    skin = _blend(skin, both(2.6, 0.9, 1.7, 0.5) + both(1.5, 0.5, 0.6, 0.8), shade, 0.75 * deep)
+    skin = _blend(skin, _line([(1.6, -1.0), (2.6, -1.65), (3.9, -1.45), (4.6, -0.9)], 3.5), shade, 0.7 * bags)
+    skin = _blend(skin, _line([(1.5, -4.0), (2.3, -5.0), (3.0, -6.2), (3.3, -7.2)], 4.5), shade, 0.8 * fold)
+    skin = _blend(skin, _line([(2.5, -7.0), (2.9, -8.0), (2.9, -8.9)], 4.0), shade, 0.7 * corner)
+    return _blend(skin, _line([(0.45, 0.8), (0.5, 1.7), (0.65, 2.6)], 3.0), shade, 0.8 * furrow)
+
+
+def _line(points: list[tuple[float, float]], soft: float) -> Floats:
+    """(SIZE, SIZE) a blurred line on both sides of the face, 1 at its darkest."""
+    drawn = np.zeros((SIZE, SIZE), np.float32)
+    for side in (1, -1):
+        curve = texels(np.array(points, np.float32) * np.array([side, 1], np.float32))
+        cv2.polylines(drawn, [np.round(curve * 16).astype(np.int32)], False, 1.0, 2, cv2.LINE_AA, 4)
+    blurred = cv2.GaussianBlur(drawn, (0, 0), soft)
+    return np.asarray(blurred / max(float(blurred.max()), 1e-6), np.float32)
+
+
 def _lids(skin: Floats, look: Look, tone: Floats) -> Floats:
     """The dark line of the lashes' roots, heavier above; it makes the slit of a shut eye, too."""
     line = np.zeros((SIZE, SIZE), np.float32)
@@ -234,6 +259,19 @@ def _stubble(skin: Floats, look: Look, rng: np.random.Generator) -> Floats:
     mask = mask * (1 - polygon(places()[48:60] * 1.02, 2)) * np.clip((y + 12.2) / 1.5, 0, 1)
     grain = np.clip(0.75 + 0.45 * noise(rng, (150, 250)), 0, 1.4)
     return _blend(skin, np.asarray(mask * grain, np.float32), look.hair * 0.85, look.beard)
+
+
+def _moustache(skin: Floats, look: Look, rng: np.random.Generator) -> Floats:
+    """Hair between nose and mouth, at times hanging beside it."""
+    if look.moustache == 0:
+        return skin
+    mouth, reach = places()[48:60], float(rng.uniform(2.2, 3.4))
+    top, sag = float(places()[33, 1]) - 0.15, float(rng.uniform(0, 0.6))
+    low, lip = float(mouth[6, 1]) - sag, float(mouth[2, 1])
+    half = [(0, top), (1.3, top - 0.15), (reach, low), (reach - 0.7, low), (1.2, lip)]
+    outline = np.array([*half, *[(-x, y) for x, y in reversed(half[1:])]], np.float32)
+    grain = np.clip(0.8 + 0.4 * noise(rng, (150, 250)), 0, 1.4)
+    return _blend(skin, np.asarray(polygon(outline, 2.5) * grain, np.float32), look.hair * 0.85, look.moustache)
 
 
 def scalp_mask(hairline: float) -> Floats:

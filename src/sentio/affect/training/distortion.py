@@ -22,7 +22,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @torch.no_grad()
-def distort(faces: Tensor, marks: Tensor, size: int, strength: float = 1.0) -> tuple[Tensor, Tensor]:
+def distort(faces: Tensor, marks: Tensor, size: int, strength: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
     """Moved, mirrored, coarser, darker, greyer, noisier, partly covered faces, and where their landmarks then are.
 
     Args:
@@ -32,8 +32,8 @@ def distort(faces: Tensor, marks: Tensor, size: int, strength: float = 1.0) -> t
         strength: 0 only mirrors and resizes; 1 is everything.
 
     Returns:
-        (N, 3, size, size) in [0, 1], and (N, 68, 2) landmarks on the same scale, each again of the side that its
-        number means.
+        (N, 3, size, size) in [0, 1]; (N, 68, 2) landmarks on the same scale, each again of the side that its number
+        means; (N,) bool, which are mirrored.
     """
     matrix, mirrored = _moves(len(faces), strength)
     field = BEND * strength * torch.randn(len(faces), 2, BENDS, BENDS)
@@ -47,7 +47,7 @@ def distort(faces: Tensor, marks: Tensor, size: int, strength: float = 1.0) -> t
     bent = functional.grid_sample(field, moved[:, None], mode="bicubic", padding_mode="border", align_corners=False)
     moved = moved - torch.einsum("nij,njk->nki", back, bent[:, :, 0])  # to first order: bends are small
     moved = torch.where(mirrored[:, None, None], moved[:, MIRRORED], moved)
-    return _noisy(_covered(result, strength), strength).clamp(0, 1), moved
+    return _noisy(_covered(result, strength), strength).clamp(0, 1), moved, mirrored
 
 
 def _moves(N: int, strength: float) -> tuple[Tensor, Tensor]:

@@ -15,9 +15,10 @@ from torch.utils.data import Dataset
 
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.images import read_image
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SOURCES
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FURTHER_UNITS, SOURCES
 from sentio.affect.protocol import thresholds
 from sentio.affect.protocol.scores import Tally, decide
+from sentio.affect.synth.acting import VISIBLE
 from sentio.core.errors import InputError
 from sentio.core.method import Method, TrainingData
 from sentio.core.report import Figures
@@ -27,6 +28,8 @@ MOVEMENTS = (
     "AU22", "AU23", "AU24", "AU25", "AU26", "blink", "puff",
 )  # fmt: skip
 """What the studio's people move, in the order of the strengths."""
+INTENSITIES = [MOVEMENTS.index(_name.replace("AU45", "blink")) for _name in (*ACTION_UNITS, *FURTHER_UNITS)]
+"""Places of the action units among the movements, in the order of the table."""
 LISTING = "faces.jsonl"
 SIDE = 112
 """Side of the crops in pixels."""
@@ -47,15 +50,22 @@ class RendersConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderBatch(AffectBatch):
-    """Windows of one rendered face, with all labels and two more.
+    """Windows of one rendered face, with all labels and more.
 
     Attributes:
         movements: (B, len(MOVEMENTS)) float32, strengths from 0 to about 1; the stronger side counts.
         landmarks: (B, 68, 2) float32, x and y, -1 at the left and upper edges of the picture, 1 at the others.
+        turn: (B, 2) float32, yaw to the person's left and pitch down of the head in radians.
     """
 
     movements: Tensor
     landmarks: Tensor
+    turn: Tensor
+
+    @property
+    def further_units(self) -> Tensor:
+        """(B, 6) float32 0 or 1, which of `FURTHER_UNITS` can be seen."""
+        return (self.movements[:, INTENSITIES[len(ACTION_UNITS) :]] >= VISIBLE).float()
 
     @classmethod
     def of(cls, face: Tensor, labels: Mapping[str, Tensor]) -> Self:
@@ -75,6 +85,7 @@ class RenderBatch(AffectBatch):
             action_units_valid=here[..., None].expand(B, 1, len(ACTION_UNITS)),
             movements=labels["movements"],
             landmarks=labels["landmarks"],
+            turn=labels["turn"],
         )
 
 
@@ -172,6 +183,7 @@ def load(rows: list[dict[str, Any]]) -> Renders:
     labels = {
         "movements": np.array([strengths(row["movements"]) for row in rows], np.float32),
         "landmarks": (np.array([row["landmarks"] for row in rows], np.float32) + 0.5) * (2 / SIDE) - 1,
+        "turn": np.array([row["yaw_pitch_roll"][:2] for row in rows], np.float32),
         "valence_arousal": np.array([(row["valence"], row["arousal"]) for row in rows], np.float32),
         "expression": np.array([EXPRESSIONS.index(row["expression"]) for row in rows], np.int64),
         "action_units": np.array([row["action_units"] for row in rows], np.float32).reshape(-1, len(ACTION_UNITS)),
