@@ -49,5 +49,6 @@ def row(name, split, smile, rig):
         "arousal": smile / 2,
         "action_units": units,
         "movements": {"AU12_L": smile, "AU12_R": smile * 0.9} if smile else {},
+        "yaw_pitch_roll": [0.2 * smile, -0.1, 0.0],
         "landmarks": [[20.0 + k, 30.0 + k] for k in range(68)],
     }

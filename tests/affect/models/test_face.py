@@ -2,7 +2,6 @@
 
 import json
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,9 +12,11 @@ import drawn_faces
 from logged import logged
 from sentio.affect.batch import AffectBatch
 from sentio.affect.models import face
-from sentio.affect.training import renders
+from sentio.affect.synth import appearance
+from sentio.affect.training import refit, renders
 from sentio.core import export, registry, runs, runtime, weights
 from sentio.core.config import from_dict
+from sentio.core.errors import OutputError
 
 
 def build(**config):
@@ -56,7 +57,9 @@ def test_every_frame_is_answered_alone():
 def test_the_terms_are_what_they_are_called(pictures, monkeypatch):
     method = build(weights=(1, 1, 1, 1), smoothing=0.0, dropout=0.0)
     batch = renders.load(renders.read_listing(pictures)).batch(list(range(16)))
-    monkeypatch.setattr(face, "distort", lambda faces, marks, size, strength: (faces, marks))
+    monkeypatch.setattr(
+        face, "distort", lambda faces, marks, size, strength: (faces, marks, torch.zeros(len(faces), dtype=torch.bool))
+    )
     terms = method.loss(batch, 0.5)
     features = method.encoder(batch.face)[:, 0]
     found = {name: value.detach().numpy() for name, value in method.heads(features).items()}
@@ -85,7 +88,7 @@ def test_distortions_begin_gently(pictures, monkeypatch):
 
     def remember(faces, marks, size, strength):
         seen.append(strength)
-        return faces, marks
+        return faces, marks, torch.zeros(len(faces), dtype=torch.bool)
 
     monkeypatch.setattr(face, "distort", remember)
     for progress in (0.0, 0.1, 0.5):
@@ -93,24 +96,71 @@ def test_distortions_begin_gently(pictures, monkeypatch):
     assert seen == pytest.approx([0.2, 0.7, 1.0])
 
 
-def test_faces_are_softened_alike_everywhere():
-    faces = torch.rand(2, 3, 20, 30)
-    expected = [
-        [
-            cv2.sepFilter2D(p.numpy(), -1, *[np.array([1, 4, 6, 4, 1]) / 16] * 2, borderType=cv2.BORDER_REPLICATE)
-            for p in f
-        ]
-        for f in faces
-    ]
-    np.testing.assert_allclose(face.blur(faces), expected, atol=1e-6)
-
-
-def test_a_face_and_its_mirror_image_are_answered_alike():
+def test_a_mirrored_head_turns_the_other_way(pictures, monkeypatch):
     method = build().eval()
-    faces = torch.rand(3, 1, 3, 80, 80)
-    for name in ("valence_arousal", "expression", "action_units"):
-        one, two = (getattr(method(batch_of(f)), name) for f in (faces, faces.flip(-1)))
-        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
+    batch = renders.load(renders.read_listing(pictures)).batch(list(range(6)))
+    flipped = torch.arange(6) % 2 == 0
+    monkeypatch.setattr(face, "distort", lambda faces, marks, size, strength: (faces, marks, flipped))
+    _, labels = method.view(batch, 1.0)
+    sign = np.where(flipped, -1, 1)
+    np.testing.assert_allclose(labels["turn"], batch.turn.numpy() * np.stack([sign, np.ones(6)], 1))
+    assert labels["action_units"].shape == (6, 18)
+
+
+def test_further_units_are_what_the_studio_moved_visibly(pictures):
+    rows = renders.read_listing(pictures)[:2]
+    rows[0]["movements"] = {"AU5_L": 0.31, "AU9_L": 0.29, "AU14_R": 0.5, "blink": 0.3}
+    rows[1]["movements"] = {"AU17": 1.1, "AU20_L": 0.1, "AU20_R": 0.4}
+    assert renders.load(rows).batch([0, 1]).further_units.tolist() == [[1, 0, 1, 0, 0, 1], [0, 0, 0, 1, 1, 0]]
+
+
+def test_pose_strengths_and_landmarks_are_read_off_the_heads():
+    method = build().eval()
+    with torch.no_grad():
+        features = torch.randn(5, 256)
+        probability, strength, pose, marks = method.further(features)
+        logits, movements = method.units(features).numpy().astype(float), method.movements(features).numpy()
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logits[:, 12:])), rtol=1e-4)
+    assert strength[:, 3].tolist() == pytest.approx(np.clip(movements[:, renders.MOVEMENTS.index("AU6")], 0, 1))
+    assert strength[:, 17].tolist() == pytest.approx(np.clip(movements[:, renders.MOVEMENTS.index("blink")], 0, 1))
+    for k in range(5):
+        left, right = marks[k, 36:42].mean(0).tolist(), marks[k, 42:48].mean(0).tolist()
+        leaning = np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0]))
+        assert pose[k, 2].item() == pytest.approx(leaning, abs=1e-3)
+
+
+@pytest.mark.parametrize("turn", [(0.4, 0.2, 0.3), (-0.5, -0.3, -0.2)])
+def test_the_line_of_the_eyes_leans_by_the_roll_alone(turn):
+    across = appearance.rotation(*turn) @ np.array([1.0, 0, 0])
+    assert np.arctan2(across[1], across[0]) == pytest.approx(turn[2], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_refitting_changes_the_heads_alone(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(refit, "STEPS", 20)
+    method = build()
+    weights.save(tmp_path / "face.safetensors", method)
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "refit",
+            *map(str, (tmp_path / "face.safetensors", pictures, tmp_path / "new.safetensors")),
+            "--set",
+            "model.neutral=2",
+        ],
+    )
+    refit.main()
+    new = weights.load(tmp_path / "new.safetensors")
+    assert new.config.neutral == 2
+    changed = {
+        name.split(".")[0]
+        for name, value in new.state_dict().items()
+        if not torch.equal(value, method.state_dict()[name])
+    }
+    assert {"movements", "units", "affect", "rule", "direct", "landmarks", "turn"} <= changed
+    assert "encoder" not in changed
+    with pytest.raises(OutputError, match="exists"):
+        refit.main()
 
 
 def test_the_temperature_is_the_best_one():
@@ -162,10 +212,14 @@ def test_a_recipe_trains_it_and_the_export_says_the_same(pictures, tmp_path):
     np.testing.assert_allclose(found["expression"], output.expression[:, 0].softmax(-1).detach(), atol=1e-4)
     np.testing.assert_allclose(found["action_units"], output.action_units[:, 0].sigmoid().detach(), atol=1e-4)
     np.testing.assert_allclose(found["expression"].sum(1), 1, atol=1e-5)
+    with torch.no_grad():
+        further = method.further(output.features[:, 0])
+    for name, value in zip(("further_units", "intensities", "pose", "landmarks"), further, strict=True):
+        np.testing.assert_allclose(found[name], value, atol=2e-3)
 
 
 def test_a_frequent_neutral_moves_the_answers_by_bayes_rule():
-    method = build(neutral=3.0).eval()
+    method = build(neutral=3.0, fear=0.5).eval()
     with torch.no_grad():
         method.direct.weight.mul_(10)
         features = torch.randn(50, 256)
@@ -173,10 +227,11 @@ def test_a_frequent_neutral_moves_the_answers_by_bayes_rule():
         affect, expression, units = method.predict(features)
     even = np.exp(found["expression"]) / np.exp(found["expression"]).sum(1, keepdims=True)
     for k in range(50):
-        weighed = even[k] * [3, 1, 1, 1, 1, 1, 1, 1]
+        weighed = even[k] * [3, 1, 1, 0.5, 1, 1, 1, 1]
         expected = weighed / weighed.sum()
         np.testing.assert_allclose(expression[k], expected, rtol=1e-4)
+        odds = even[k, 0] / (1 - even[k, 0])
         np.testing.assert_allclose(
-            affect[k], found["valence_arousal"][k] * (1 - expected[0]) / (1 - even[k, 0]), rtol=1e-3, atol=1e-6
+            affect[k], found["valence_arousal"][k] * (1 + odds) / (1 + 3 * odds), rtol=1e-3, atol=1e-6
         )
-    np.testing.assert_allclose(units, 1 / (1 + np.exp(-found["action_units"])), rtol=1e-4)
+    np.testing.assert_allclose(units, 1 / (1 + np.exp(-found["action_units"][:, :12])), rtol=1e-4)

@@ -170,3 +170,13 @@ def test_published_files_give_the_same_rig(shared, tmp_path, monkeypatch):
     np.testing.assert_allclose(found.identity[0], packed.identity[0], atol=1e-4)
     np.testing.assert_allclose(found.movements, packed.movements, atol=1e-4)
     assert found.controls == packed.controls and found.draw_identity(np.random.default_rng(0)).shape == (1,)
+
+
+def test_a_brow_that_is_raised_and_drawn_in_slants(rig):
+    def inner(weights):
+        return marks(rig, weights)[[21, 22], 1].mean()  # height of the inner ends
+
+    rest, lowered, both = inner({}), inner({"AU4": 1}), inner({"AU1": 1, "AU4": 1})
+    assert lowered < rest < both
+    added = inner({"AU1": 1}) + lowered - rest
+    assert both > added + 0.5 * (rest - lowered)

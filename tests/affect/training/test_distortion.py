@@ -34,7 +34,7 @@ def test_landmarks_go_where_the_picture_goes(monkeypatch):
     middle = 30  # the nose's tip, its own mirror image
     marks = torch.zeros(40, 68, 2)
     marks[:, middle] = places
-    pictures, moved = distort(dots(places), marks, 80)
+    pictures, moved, _ = distort(dots(places), marks, 80)
     np.testing.assert_allclose(moved[:, middle], centres(pictures), atol=0.02)
     assert (moved[:, middle] - places).abs().mean() > 0.05
 
@@ -42,10 +42,10 @@ def test_landmarks_go_where_the_picture_goes(monkeypatch):
 def test_a_mirrored_landmark_is_that_of_the_other_side():
     torch.manual_seed(1)
     marks = torch.randn(200, 68, 2)
-    _, moved = distort(torch.zeros(200, 3, 8, 8), marks, 8, 0.0)
+    _, moved, mirrored = distort(torch.zeros(200, 3, 8, 8), marks, 8, 0.0)
     other = marks[:, MIRRORED] * torch.tensor([-1, 1])
     same, swapped = (torch.isclose(moved, side, atol=1e-5).all((1, 2)) for side in (marks, other))
-    assert (same ^ swapped).all() and 50 < same.sum() < 150
+    assert (same ^ swapped).all() and torch.equal(swapped, mirrored) and 50 < same.sum() < 150
 
 
 def test_sides_are_exchanged_twice_to_nothing():
@@ -57,7 +57,7 @@ def test_sides_are_exchanged_twice_to_nothing():
 def test_without_strength_a_picture_is_only_resized_and_mirrored():
     torch.manual_seed(2)
     faces = functional.interpolate(torch.rand(60, 3, 7, 7), (SIDE, SIDE), mode="bilinear")
-    pictures, _ = distort(faces, torch.zeros(60, 68, 2), SIDE, 0.0)
+    pictures, _, _ = distort(faces, torch.zeros(60, 68, 2), SIDE, 0.0)
     change = torch.minimum((pictures - faces).abs().amax((1, 2, 3)), (pictures - faces.flip(-1)).abs().amax((1, 2, 3)))
     assert change.max() < 0.01
 
@@ -66,9 +66,9 @@ def test_without_strength_a_picture_is_only_resized_and_mirrored():
 def test_pictures_stay_pictures_and_a_seed_repeats_them(strength):
     faces, marks = torch.rand(32, 3, 96, 96), torch.zeros(32, 68, 2)
     torch.manual_seed(3)
-    one, _ = distort(faces, marks, 80, strength)
+    one, _, _ = distort(faces, marks, 80, strength)
     torch.manual_seed(3)
-    two, _ = distort(faces, marks, 80, strength)
+    two, _, _ = distort(faces, marks, 80, strength)
     assert one.shape == (32, 3, 80, 80) and torch.equal(one, two)
     assert one.min() >= 0 and one.max() <= 1 and torch.isfinite(one).all()
 
