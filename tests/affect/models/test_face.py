@@ -16,7 +16,7 @@ from sentio.affect.synth import appearance
 from sentio.affect.training import refit, renders
 from sentio.core import export, registry, runs, runtime, weights
 from sentio.core.config import from_dict
-from sentio.core.errors import OutputError
+from sentio.core.errors import OutputError, RecipeError
 
 
 def build(**config):
@@ -96,6 +96,12 @@ def test_distortions_begin_gently(pictures, monkeypatch):
     assert seen == pytest.approx([0.2, 0.7, 1.0])
 
 
+@pytest.mark.parametrize("counts", [{"Joy": 2.0}, {"Fear": 0.0}])
+def test_counts_are_of_classes_and_positive(counts):
+    with pytest.raises(RecipeError, match="counts"):
+        build(counts=counts)
+
+
 def test_a_mirrored_head_turns_the_other_way(pictures, monkeypatch):
     method = build().eval()
     batch = renders.load(renders.read_listing(pictures)).batch(list(range(6)))
@@ -146,12 +152,12 @@ def test_refitting_changes_the_heads_alone(pictures, tmp_path, monkeypatch):
             "refit",
             *map(str, (tmp_path / "face.safetensors", pictures, tmp_path / "new.safetensors")),
             "--set",
-            "model.neutral=2",
+            "model.counts.Neutral=2",
         ],
     )
     refit.main()
     new = weights.load(tmp_path / "new.safetensors")
-    assert new.config.neutral == 2
+    assert new.config.counts["Neutral"] == 2
     changed = {
         name.split(".")[0]
         for name, value in new.state_dict().items()
@@ -219,7 +225,7 @@ def test_a_recipe_trains_it_and_the_export_says_the_same(pictures, tmp_path):
 
 
 def test_a_frequent_neutral_moves_the_answers_by_bayes_rule():
-    method = build(neutral=3.0, fear=0.5).eval()
+    method = build(counts={"Neutral": 3.0, "Fear": 0.5}).eval()
     with torch.no_grad():
         method.direct.weight.mul_(10)
         features = torch.randn(50, 256)

@@ -5,7 +5,7 @@ arousal; half of the class is read off these by a small layer, so that it rests 
 alone. See docs/face.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log, nan
 from pathlib import Path
 from typing import Any, cast
@@ -45,8 +45,8 @@ class FaceConfig:
         smoothing: of the class labels.
         weights: of the terms of the loss: movements, action units, valence and arousal, class.
         dropout: of the features.
-        neutral: how many times as often as each other class Neutral is met in use.
-        fear: the same of Fear.
+        counts: how often classes are met in use, relative to those that are not named. The defaults were chosen on
+            real pictures, see docs/face.md.
     """
 
     encoder: FaceNetwork = "aligned"
@@ -54,8 +54,13 @@ class FaceConfig:
     smoothing: float = 0.1
     weights: tuple[float, float, float, float] = (4.0, 1.0, 1.0, 0.5)
     dropout: float = 0.2
-    neutral: float = 1.5
-    fear: float = 0.3
+    counts: dict[str, float] = field(default_factory=lambda: {"Neutral": 1.5, "Fear": 0.3, "Other": 0.3})
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.counts) - set(EXPRESSIONS):
+            raise ValueError(f"counts: {', '.join(sorted(unknown))} is none of {', '.join(EXPRESSIONS)}")
+        if any(count <= 0 for count in self.counts.values()):
+            raise ValueError("counts must be above zero")
 
 
 @register("face", summary="All affect of one face, learnt from rendered faces; the model that comes with the package.")
@@ -81,8 +86,8 @@ class Face(Method):
         self.turn = nn.Linear(dim, 2)
         self.direct = nn.Linear(dim, len(EXPRESSIONS))
         prior = torch.zeros(len(EXPRESSIONS))
-        prior[EXPRESSIONS.index("Neutral")] = log(config.neutral)
-        prior[EXPRESSIONS.index("Fear")] = log(config.fear)
+        for name, count in config.counts.items():
+            prior[EXPRESSIONS.index(name)] = log(count)
         self.register_buffer("prior", prior, persistent=False)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("thresholds", torch.tensor(thresholds.DEFAULT))
@@ -117,9 +122,8 @@ class Face(Method):
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(..., D) to valence and arousal, probabilities of the classes, probabilities of the action units.
 
-        The renders show every class equally often. Where Neutral is ``neutral`` times as frequent as each other class,
-        Bayes' rule moves the classes; and since a neutral face has no valence or arousal to speak of, these shrink with
-        the probability that the face is not neutral.
+        The renders show every class equally often; in use they are as frequent as ``counts`` says, and Bayes' rule
+        moves the classes. Since a neutral face has no valence or arousal to speak of, these shrink as Neutral gains.
         """
         found = self.heads(features)
         logits = found["expression"] / self.temperature
