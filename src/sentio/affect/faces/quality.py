@@ -6,7 +6,7 @@ from enum import StrEnum
 import cv2
 import numpy as np
 
-from sentio.affect.faces.alignment import SIZE, TEMPLATE, apply, invert, similarity
+from sentio.affect.faces.alignment import SIZE, TEMPLATE, beyond
 from sentio.affect.faces.detection import Image, Landmarks
 
 EYE_DISTANCE = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
@@ -89,22 +89,22 @@ def assess(crop: Image, landmarks: Landmarks, score: float, frame_size: tuple[in
     # Seen from the side the eyes come nearer; the mouth's distance does not.
     height = float(np.linalg.norm(landmarks[3:].mean(0) - landmarks[:2].mean(0)) / HEAD[3:, 1].mean())
     eye_distance = max(float(np.linalg.norm(landmarks[1] - landmarks[0])), height)
-    beyond = outside(landmarks, frame_size)
+    cropped = outside(landmarks, frame_size)
     size = min(eye_distance / EYE_DISTANCE, 1.0)
     clear = float(np.clip(np.log(max(detail, 1e-6) / BLURRED) / np.log(SHARP / BLURRED), 0, 1))
     turned = float(np.cos(np.pi / 2 * min(abs(pose.yaw) / PROFILE, 1.0)))
     return Quality(
-        value=score * (1 - beyond) * size * clear * turned,
-        reason=_reason(beyond, eye_distance, pose, detail),
+        value=score * (1 - cropped) * size * clear * turned,
+        reason=_reason(cropped, eye_distance, pose, detail),
         eye_distance=eye_distance,
         sharpness=detail,
         pose=pose,
     )
 
 
-def _reason(beyond: float, eye_distance: float, pose: Pose, detail: float) -> Reason:
+def _reason(cropped: float, eye_distance: float, pose: Pose, detail: float) -> Reason:
     checks = {
-        Reason.CROPPED: beyond > CROPPED,
+        Reason.CROPPED: cropped > CROPPED,
         Reason.SMALL: eye_distance < SMALL,
         Reason.PROFILE: abs(pose.yaw) > PROFILE,
         Reason.BLURRED: detail < BLURRED,
@@ -138,6 +138,4 @@ def head_pose(landmarks: Landmarks) -> Pose:
 
 def outside(landmarks: Landmarks, frame_size: tuple[int, int]) -> float:
     """Share of the aligned crop that lies beyond the border of the frame."""
-    x, y = apply(invert(similarity(landmarks, TEMPLATE)), GRID).T
-    height, width = frame_size
-    return float(np.mean((x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)))
+    return float(np.mean(beyond(landmarks, frame_size, GRID)))
