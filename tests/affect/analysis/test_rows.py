@@ -11,7 +11,7 @@ from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 
 
 def frame(time_s: float, number: int = 0) -> ScoredFrame:
-    return ScoredFrame(number, False, FaceFrame(number, time_s, ()), ())
+    return ScoredFrame(number, False, FaceFrame(number, time_s, (9, 9), ()), ())
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -44,7 +44,7 @@ def test_rows_of_faces_say_where_they_are_and_what_is_doubtful() -> None:
         quality = Quality(0.5, reason, 30.0, 0.1, Pose(0, 0, 0))
         return TrackedFace(person, (1, 2, 3, 4), 0.9, np.zeros((5, 2)), quality, np.zeros((112, 112, 3), np.uint8))
 
-    faces = FaceFrame(0, 1.5, (face(0, Reason.NONE), face(3, Reason.SMALL)))
+    faces = FaceFrame(0, 1.5, (9, 9), (face(0, Reason.NONE), face(3, Reason.SMALL)))
     scores = (FaceScore({"valence": 0.25}), FaceScore({"valence": -0.25}))
     clean, doubtful = (frame_rows("x", ScoredFrame(7, marked, faces, scores)) for marked in (False, True))
     assert [row["reason"] for row in clean] == [None, "small"]

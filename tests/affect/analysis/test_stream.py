@@ -145,7 +145,7 @@ def test_batches_follow_from_the_order_of_the_faces_alone() -> None:
     counts = [int(n) for n in random.choice([0, 0, 1, 2, 11], 100)]
     frames, face = [], 0
     for number, count in enumerate(counts):
-        frames.append((number, False, FaceFrame(number, number / 25, tuple(range(face, face + count)))))
+        frames.append((number, False, FaceFrame(number, number / 25, (9, 9), tuple(range(face, face + count)))))
         face += count
     scorer = FaceScorer(model)
     given = [frame for found in frames for frame in scorer.push(found)] + scorer.flush()
@@ -157,7 +157,7 @@ def test_batches_follow_from_the_order_of_the_faces_alone() -> None:
 
 def test_without_a_model_the_scores_are_empty() -> None:
     scorer = FaceScorer(None)
-    frames = [(k, False, FaceFrame(k, k / 25, (k,))) for k in range(20)]
+    frames = [(k, False, FaceFrame(k, k / 25, (9, 9), (k,))) for k in range(20)]
     given = [frame for found in frames for frame in scorer.push(found)] + scorer.flush()
     assert [frame.scores for frame in given] == [(FaceScore({}),)] * 20
 

@@ -58,7 +58,7 @@ def to_crop(landmarks: Landmarks, size: int = SIZE) -> Matrix:
 
 def align(image: Image, landmarks: Landmarks, size: int = SIZE) -> Image:
     """Aligned crop of a face, uint8 (size, size, 3); beyond its border the image is reflected."""
-    return warp(image, to_crop(landmarks, size), size, border=cv2.BORDER_REFLECT_101)
+    return warp(image, to_crop(landmarks, size), size, border=cv2.BORDER_REFLECT)
 
 
 def beyond(landmarks: Landmarks, image_size: tuple[int, int], places: NDArray[np.float64]) -> NDArray[np.bool_]:
