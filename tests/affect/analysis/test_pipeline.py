@@ -265,6 +265,11 @@ def test_pictures_without_their_times_are_refused(shape, times) -> None:
         analyze(np.zeros(shape, np.uint8), times=times, options=HAAR)
 
 
+def test_a_table_holds_no_pictures() -> None:
+    with pytest.raises(InputError, match="no pictures"):
+        analyze(DEMO_CLIP, options=Options(detector="haar", crops=True))
+
+
 def test_what_is_for_files_or_for_pictures_is_not_for_both() -> None:
     with pytest.raises(InputError, match="for files"):
         analyze(np.zeros((8, 8, 3), np.uint8), options=Options(detector="haar", fps=5))

@@ -6,6 +6,7 @@ import pytest
 from sentio.affect.analysis.models import FaceScore
 from sentio.affect.analysis.rows import DOUBTFUL, Rows, ScoredFrame, frame_rows
 from sentio.affect.analysis.voice import HOP_S, VoiceScore
+from sentio.affect.faces.alignment import TEMPLATE, align, to_crop, warp
 from sentio.affect.faces.quality import Pose, Quality, Reason
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 
@@ -37,6 +38,21 @@ def test_a_frame_has_the_newest_score_that_is_not_later(count, seed) -> None:
 
 def test_without_sound_nothing_waits() -> None:
     assert [row["reason"] for row in Rows("x").push_frame(frame(0.5))] == ["no face"]
+
+
+def test_crops_are_black_beyond_the_border_though_the_model_sees_a_reflection() -> None:
+    image = np.random.default_rng(0).integers(1, 255, (90, 120, 3), np.uint8)
+    landmarks = TEMPLATE @ np.array([[0.9, -0.3], [0.3, 0.9]]) + (-30, 5)
+    quality = Quality(0.5, Reason.NONE, 30.0, 0.1, Pose(0, 0, 0))
+    face = TrackedFace(0, (1, 2, 3, 4), 0.9, landmarks, quality, align(image, landmarks))
+    frame = ScoredFrame(0, False, FaceFrame(0, 0.0, (90, 120), (face,)), (FaceScore({}),))
+    [row] = frame_rows("x", frame, crops=True)
+    black = (row["crop"] == 0).all(-1)
+    assert 0.1 < black.mean() < 0.6 and (face.crop > 0).all()
+    assert np.array_equal(row["crop"][~black], face.crop[~black])
+    expected = warp(image, to_crop(landmarks), 112)
+    assert (black != (expected == 0).all(-1)).mean() < 0.03, "but for the pixels on the border itself"
+    assert "crop" not in frame_rows("x", frame)[0]
 
 
 def test_rows_of_faces_say_where_they_are_and_what_is_doubtful() -> None:

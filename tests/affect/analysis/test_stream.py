@@ -104,9 +104,10 @@ def test_rows_wait_for_the_sound_of_their_time_and_no_longer() -> None:
 def test_the_public_stream_takes_arrays_with_times() -> None:
     with open_media(DEMO_CLIP) as media:
         pictures = [frame.image for frame in media if frame.index < 12]
-    stream = sentio.stream(Options(detector="haar"))
+    stream = sentio.stream(Options(detector="haar", landmarks=True, crops=True))
     rows = [row for k, picture in enumerate(pictures) for row in stream.push(picture, k / 25)] + stream.flush()
     assert [row["frame"] for row in rows] == list(range(12)) and rows[5]["time_s"] == 0.2
+    assert all(row["crop"].shape == (112, 112, 3) and isinstance(row["y_67"], float) for row in rows)
     assert stream.describe()["detector"]["name"] == "haar"
 
 
