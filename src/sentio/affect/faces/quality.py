@@ -42,10 +42,11 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Pose:
-    """Degrees; the head is turned by yaw, then pitch, then roll.
+    """Degrees; the head is turned by pitch, then yaw, then roll, as in the result table.
 
-    Yaw is positive when the face looks to the viewer's right, pitch when it looks up, roll when it leans clockwise in
-    the image. The Haar cascades place the landmarks of a frontal face, which leaves nothing but the roll to see.
+    Yaw is positive when the face looks to the viewer's right, pitch when it looks down, roll when it leans
+    counter-clockwise in the image. The Haar cascades place the landmarks of a frontal face, which leaves nothing but
+    the roll to see.
     """
 
     yaw: float
@@ -130,9 +131,9 @@ def head_pose(landmarks: Landmarks) -> Pose:
     across, down = (FIT @ (landmarks - landmarks.mean(0))).T
     across, down = (axis / max(float(np.linalg.norm(axis)), 1e-9) for axis in (across, down))
     ahead = np.cross(across, down)
-    yaw = np.arctan2(ahead[0], ahead[2])
-    pitch = np.arctan2(-ahead[1], np.hypot(ahead[0], ahead[2]))
-    roll = np.arctan2(-across[1], down[1])
+    yaw = np.arctan2(ahead[0], np.hypot(across[0], down[0]))
+    pitch = np.arctan2(ahead[1], ahead[2])
+    roll = np.arctan2(-down[0], across[0])
     return Pose(*(float(angle) for angle in np.degrees([yaw, pitch, roll])))
 
 
