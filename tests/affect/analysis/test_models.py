@@ -14,10 +14,10 @@ import pytest
 from media import burst, steady, tone, write_media
 from sentio import analyze
 from sentio.affect.analysis import models
-from sentio.affect.analysis.models import OUTPUTS, FaceModel, open_models, points_in_picture, roll_in_picture
+from sentio.affect.analysis.models import OUTPUTS, FaceModel, open_models, roll_in_picture
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.outputs import Analysis
-from sentio.affect.analysis.rows import NO_PICTURE
+from sentio.affect.analysis.rows import NO_PICTURE, points_in_picture
 from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.analysis.voice import HOP_S
@@ -98,7 +98,9 @@ def test_every_output_has_its_columns(tiny_models) -> None:
     assert score.columns["au_45"] == found["further_units"][0, 5]
     assert score.columns["au_26_intensity"] == found["intensities"][0, 11]
     assert score.columns["au_5_intensity"] == found["intensities"][0, 12]
-    assert np.allclose(score.landmarks, (found["landmarks"][0] + 1) * 56 - 0.5, atol=1e-4), "the crop is the picture"
+    assert np.allclose(score.landmarks, found["landmarks"][0], atol=1e-5)
+    where = points_in_picture(score.landmarks, to_crop(TEMPLATE))
+    assert np.allclose(where, (score.landmarks + 1) * 56 - 0.5, atol=1e-4), "the crop is the picture"
     assert score.columns.keys() == {column.name for column in SCORES}
 
 
@@ -107,13 +109,18 @@ def test_every_output_has_its_columns(tiny_models) -> None:
 def test_pose_and_landmarks_are_those_of_the_picture(degrees, scale) -> None:
     """The same crop cut from a picture and from that picture turned, scaled and moved."""
     move = turned(degrees, scale)
-    there, here = FaceModel("face").score([(0.0, tracked(TEMPLATE)), (0.0, tracked(apply(move, TEMPLATE)))])
+    faces = [tracked(TEMPLATE), tracked(apply(move, TEMPLATE))]
+    there, here = FaceModel("face").score([(0.0, face) for face in faces])
     for name in ("pose_yaw", "pose_pitch", "au_45", "valence"):
         assert here.columns[name] == there.columns[name]
     difference = here.columns["pose_roll"] - there.columns["pose_roll"] - degrees
     assert (difference + 180) % 360 - 180 == pytest.approx(0, abs=1e-4)
     assert -180 <= here.columns["pose_roll"] < 180
-    assert np.allclose(here.landmarks, apply(move, there.landmarks), atol=1e-6)
+    before, after = (
+        points_in_picture(score.landmarks, to_crop(face.landmarks))
+        for score, face in zip((there, here), faces, strict=True)
+    )
+    assert np.allclose(after, apply(move, before), atol=1e-6)
 
 
 @pytest.mark.parametrize("roll", [-50.0, 0.0, 15.0, 80.0])

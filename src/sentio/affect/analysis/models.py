@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.analysis.voice import VoiceModel
-from sentio.affect.faces.alignment import SIZE, Matrix, apply, invert, to_crop
+from sentio.affect.faces.alignment import Matrix, to_crop
 from sentio.affect.faces.tracking import TrackedFace
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, INTENSITY_COLUMNS, P_COLUMNS, POSE_COLUMNS, X_COLUMNS
@@ -40,12 +40,12 @@ class FaceScore:
 
     Attributes:
         columns: values by the names of the table's columns.
-        landmarks: (68, 2) in pixels of the upright picture; None if the model does not tell.
+        landmarks: (68, 2) x and y in the crop, as `LANDMARKS` has them; None if the model does not tell.
         features: (D,) what the model saw, for models over time; None if it does not tell.
     """
 
     columns: dict[str, Any]
-    landmarks: NDArray[np.float64] | None = None
+    landmarks: NDArray[np.float32] | None = None
     features: NDArray[np.float32] | None = None
 
 
@@ -118,22 +118,20 @@ class FaceModel:
             pixels = face_pixels([face.crop for face in batch], self.side)
             found = dict(zip(self._asked, self._session.run(self._asked, {"face": pixels}), strict=True))
             scores += [
-                self._score({name: part[k] for name, part in found.items()}, to_crop(face.landmarks))
-                for k, face in enumerate(batch)
+                self._score(face, {name: part[k] for name, part in found.items()}) for k, face in enumerate(batch)
             ]
         return scores
 
-    def _score(self, values: dict[str, NDArray[np.float32]], matrix: Matrix) -> FaceScore:
-        """The score of one face from its part of each output, and the transform from the picture to its crop."""
+    def _score(self, face: TrackedFace, values: dict[str, NDArray[np.float32]]) -> FaceScore:
+        """The score of one face from its part of each output."""
         columns: dict[str, Any] = {}
         for output, names in self.outputs.items():
             columns |= dict(zip(names, values[output].tolist(), strict=True))
         if "expression" in values:
             columns["expression"] = EXPRESSIONS[int(values["expression"].argmax())]
         if "pose" in values:
-            columns["pose_roll"] = roll_in_picture(columns["pose_roll"], matrix)
-        points = points_in_picture(values[LANDMARKS], matrix) if LANDMARKS in values else None
-        return FaceScore(columns, points, values.get(FEATURES))
+            columns["pose_roll"] = roll_in_picture(columns["pose_roll"], to_crop(face.landmarks))
+        return FaceScore(columns, values.get(LANDMARKS), values.get(FEATURES))
 
 
 def face_pixels(crops: Sequence[NDArray[np.uint8]], side: int) -> NDArray[np.float32]:
@@ -149,12 +147,6 @@ def roll_in_picture(roll: float, matrix: Matrix) -> float:
     """
     turn = float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))  # clockwise, and y is down
     return (roll + turn + 180) % 360 - 180
-
-
-def points_in_picture(points: NDArray[np.float32], matrix: Matrix) -> NDArray[np.float64]:
-    """(K, 2) from [-1, 1] in the crop to pixels of the picture; ``matrix`` leads from picture to crop."""
-    pixels = (points.astype(np.float64) + 1) * (SIZE / 2) - 0.5  # the edges are half a pixel beyond the centres
-    return apply(invert(matrix), pixels)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sentio.affect.analysis.models import FaceScore
 from sentio.affect.analysis.voice import HOP_S, VoiceScore
-from sentio.affect.faces.alignment import SIZE, beyond
+from sentio.affect.faces.alignment import SIZE, Matrix, apply, beyond, invert, to_crop
 from sentio.affect.faces.detection import Image
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 from sentio.affect.labels import EXPRESSIONS
@@ -118,7 +119,8 @@ def frame_rows(file: str, frame: ScoredFrame, *, landmarks: bool = False, crops:
     for face, score in zip(frame.faces.faces, frame.scores, strict=True):
         row = base | face_columns(face) | score.columns
         if landmarks and score.landmarks is not None:
-            row |= dict(zip((*X_COLUMNS, *Y_COLUMNS), score.landmarks.T.ravel().tolist(), strict=True))
+            points = points_in_picture(score.landmarks, to_crop(face.landmarks))
+            row |= dict(zip((*X_COLUMNS, *Y_COLUMNS), points.T.ravel().tolist(), strict=True))
         if crops:
             row[CROP] = bordered_crop(face, frame.faces.size)
         rows.append(row)
@@ -141,6 +143,12 @@ def face_columns(face: TrackedFace) -> Row:
         "quality": face.quality.value,
         "reason": str(face.quality.reason) or None,
     }
+
+
+def points_in_picture(points: NDArray[np.float32], matrix: Matrix) -> NDArray[np.float64]:
+    """(K, 2) from [-1, 1] in the crop to pixels of the picture; ``matrix`` leads from picture to crop."""
+    pixels = (points.astype(np.float64) + 1) * (SIZE / 2) - 0.5  # the edges are half a pixel beyond the centres
+    return apply(invert(matrix), pixels)
 
 
 def bordered_crop(face: TrackedFace, frame_size: tuple[int, int]) -> Image:
