@@ -13,13 +13,23 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sentio.core import weights
 
-FACE = {"valence_arousal": 2, "expression": 8, "action_units": 12}
+FACE = {
+    "valence_arousal": 2, "expression": 8, "action_units": 12, "further_units": 6, "intensities": 18, "pose": 3,
+    "landmarks": (68, 2),
+}  # fmt: skip
 VOICE = {"speech": None, "valence_arousal": 2, "expression": 8}
-SQUASH = {"valence_arousal": "Tanh", "expression": "Softmax", "action_units": "Sigmoid"}
+SQUASH = {"valence_arousal": "Tanh", "expression": "Softmax", "landmarks": "Tanh", "pose": "Identity"}
+"""The others are probabilities."""
 
 
 def write_face(
-    folder: Path, *, seed: int = 0, side: int = 80, outputs: dict[str, int] = FACE, features: bool = True, **changes
+    folder: Path,
+    *,
+    seed: int = 0,
+    side: int = 80,
+    outputs: dict[str, int | tuple[int, ...]] = FACE,
+    features: bool = True,
+    **changes,
 ) -> Path:
     """A network of one layer over 4 x 4 means of the crop; returns its card."""
     random = np.random.default_rng(seed)
@@ -29,13 +39,16 @@ def write_face(
         helper.make_node("Flatten", ["means"], ["features"]),
     ]
     constants = []
-    for name, width in outputs.items():
-        constants.append(_constant(f"{name}_weights", random.normal(0, 1, (48, width))))
+    shapes = {name: (shape,) if isinstance(shape, int) else shape for name, shape in outputs.items()}
+    for name, shape in shapes.items():
+        constants.append(_constant(f"{name}_weights", random.normal(0, 1, (48, np.prod(shape)))))
+        constants.append(numpy_helper.from_array(np.array([-1, *shape]), f"{name}_shape"))
         nodes.append(helper.make_node("MatMul", ["features", f"{name}_weights"], [f"{name}_raw"]))
-        nodes.append(helper.make_node(SQUASH[name], [f"{name}_raw"], [name]))
+        nodes.append(helper.make_node(SQUASH.get(name, "Sigmoid"), [f"{name}_raw"], [f"{name}_flat"]))
+        nodes.append(helper.make_node("Reshape", [f"{name}_flat", f"{name}_shape"], [name]))
     return _write(
         folder, "face", nodes, constants, {"face": ["n", 3, side, side]},
-        {name: ["n", width] for name, width in {**outputs, **({"features": 48} if features else {})}.items()},
+        {name: ["n", *shape] for name, shape in {**shapes, **({"features": (48,)} if features else {})}.items()},
         details={"thresholds": [0.5] * 12}, **changes,
     )  # fmt: skip
 

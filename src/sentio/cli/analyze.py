@@ -23,6 +23,8 @@ def analyze(
     end: Annotated[float | None, SECONDS] = None,
     model: str = "face",
     plot: bool = False,
+    landmarks: bool = False,
+    crops: bool = False,
     shard: str = "1/1",
     resume: bool = False,
     json: bool = False,
@@ -48,6 +50,10 @@ def analyze(
         model: weights that score the faces: a name (sentio models lists them), the path of an exported card, or none
             to find faces only.
         plot: draw affect.svg, all scores of every person and of the voice over time.
+        landmarks: write the 68 points of every face, in pixels of the picture, to landmarks.parquet and landmarks.csv
+            (the formats of the table), row for row.
+        crops: write the aligned faces, 112 pixels a side, to cropped_aligned/NAME/00001.jpg (the second person's to
+            NAME_person1), as Aff-Wild2 has them.
         shard: i/n takes every n-th file beginning with the i-th, to share a batch among n runs.
         resume: skip files whose result is complete, made with the same options and models, and whose source has not
             changed.
@@ -68,8 +74,8 @@ def analyze(
         paths = (*paths, sources.DEMO_CLIP)
     if not paths:
         raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
-    options = Options(detector, search_interval, fps, start, end, model)
-    open_models(model)  # refused before work begins, rather than for each file
+    options = Options(detector, search_interval, fps, start, end, model, landmarks, crops)
+    open_models(model, landmarks=landmarks)  # refused before work begins, rather than for each file
     analysis = outputs.Analysis(out, options, (*formats, *(["plot"] if plot else [])), resume)
     share, show = jobs.Shard.parse(shard), not (json or quiet)
     summary = jobs.run(sources.find(paths), analysis, out, shard=share, title="analyze", show=show)

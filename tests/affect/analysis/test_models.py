@@ -14,16 +14,20 @@ import pytest
 from media import burst, steady, tone, write_media
 from sentio import analyze
 from sentio.affect.analysis import models
-from sentio.affect.analysis.models import FaceModel, open_models
+from sentio.affect.analysis.models import OUTPUTS, FaceModel, open_models, roll_in_picture
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.outputs import Analysis
-from sentio.affect.analysis.rows import NO_PICTURE
+from sentio.affect.analysis.rows import NO_PICTURE, points_in_picture
 from sentio.affect.analysis.sources import DEMO_CLIP
+from sentio.affect.analysis.stream import Stream
 from sentio.affect.analysis.voice import HOP_S
+from sentio.affect.faces.alignment import TEMPLATE, align, apply, to_crop
 from sentio.affect.faces.haar import Haar
-from sentio.affect.faces.tracking import FaceTracker
+from sentio.affect.faces.quality import HEAD, Pose, Quality, Reason
+from sentio.affect.faces.tracking import FaceTracker, TrackedFace
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.media import open_media
+from sentio.affect.synth.appearance import rotation
 from sentio.affect.table import AU_COLUMNS, P_COLUMNS, SCORES, VOICE
 from sentio.core import weights
 from sentio.core.errors import RecipeError, WeightsError
@@ -57,6 +61,7 @@ def test_rows_are_what_the_network_says_of_each_crop(demo, tiny_models) -> None:
         decided = [faces for frame in media for faces in tracker.push(frame.image, frame.time_s)] + tracker.flush()
     crops = {frame.time_s: face.crop for frame in decided for face in frame.faces}
     session = onnx_session(tiny_models / "face.onnx")
+    outputs = {name: columns for name, columns in OUTPUTS.items() if name != "pose"}  # of the crop, not the picture
     rows = demo.arrow.to_pylist()
     assert sum(row["person"] is not None for row in rows) == len(crops) > 100
     for row in rows:
@@ -65,11 +70,91 @@ def test_rows_are_what_the_network_says_of_each_crop(demo, tiny_models) -> None:
             continue
         pixels = cv2.resize(crops[row["time_s"]], (80, 80), interpolation=cv2.INTER_AREA)
         feed = {"face": pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255}
-        affect, classes, units = session.run(["valence_arousal", "expression", "action_units"], feed)
-        assert np.allclose([row["valence"], row["arousal"]], affect[0], atol=1e-5)
-        assert np.allclose([row[name] for name in P_COLUMNS], classes[0], atol=1e-5)
-        assert np.allclose([row[name] for name in AU_COLUMNS], units[0], atol=1e-5)
-        assert row["expression"] == EXPRESSIONS[classes[0].argmax()]
+        for columns, found in zip(outputs.values(), session.run(list(outputs), feed), strict=True):
+            assert np.allclose([row[name] for name in columns], found[0], atol=1e-5)
+        assert row["expression"] == EXPRESSIONS[np.argmax([row[name] for name in P_COLUMNS])]
+
+
+def tracked(landmarks: np.ndarray, crop: np.ndarray | None = None) -> TrackedFace:
+    quality = Quality(0.5, Reason.NONE, 30.0, 0.1, Pose(0, 0, 0))
+    crop = np.random.default_rng(1).integers(0, 255, (112, 112, 3), np.uint8) if crop is None else crop
+    return TrackedFace(0, (1, 2, 3, 4), 0.9, landmarks, quality, crop)
+
+
+def turned(degrees: float, scale: float = 1.0) -> np.ndarray:
+    """The transform of a picture that is turned counter-clockwise, as it is seen, then scaled and moved."""
+    cos, sin = scale * np.cos(np.radians(degrees)), scale * np.sin(np.radians(degrees))
+    return np.array([[cos, sin, 31.0], [-sin, cos, -7.0]])
+
+
+def test_every_output_has_its_columns(tiny_models) -> None:
+    [score] = FaceModel("face").score([(0.0, tracked(TEMPLATE))])
+    pixels = models.face_pixels([tracked(TEMPLATE).crop], 80)
+    names = [*OUTPUTS, "landmarks"]
+    found = dict(zip(names, onnx_session(tiny_models / "face.onnx").run(names, {"face": pixels}), strict=True))
+    for output, columns in OUTPUTS.items():
+        assert [score.columns[name] for name in columns] == pytest.approx(found[output][0].tolist(), abs=1e-5)
+    assert len(found["further_units"][0]) == 6 and len(found["intensities"][0]) == 18
+    assert score.columns["au_45"] == found["further_units"][0, 5]
+    assert score.columns["au_26_intensity"] == found["intensities"][0, 11]
+    assert score.columns["au_5_intensity"] == found["intensities"][0, 12]
+    assert np.allclose(score.landmarks, found["landmarks"][0], atol=1e-5)
+    where = points_in_picture(score.landmarks, to_crop(TEMPLATE))
+    assert np.allclose(where, (score.landmarks + 1) * 56 - 0.5, atol=1e-4), "the crop is the picture"
+    assert score.columns.keys() == {column.name for column in SCORES}
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.4, 3.0])
+@pytest.mark.parametrize("degrees", [0.0, 20.0, -35.0, 90.0, 179.0])
+def test_pose_and_landmarks_are_those_of_the_picture(degrees, scale) -> None:
+    """The same crop cut from a picture and from that picture turned, scaled and moved."""
+    move = turned(degrees, scale)
+    faces = [tracked(TEMPLATE), tracked(apply(move, TEMPLATE))]
+    there, here = FaceModel("face").score([(0.0, face) for face in faces])
+    for name in ("pose_yaw", "pose_pitch", "au_45", "valence"):
+        assert here.columns[name] == there.columns[name]
+    difference = here.columns["pose_roll"] - there.columns["pose_roll"] - degrees
+    assert (difference + 180) % 360 - 180 == pytest.approx(0, abs=1e-4)
+    assert -180 <= here.columns["pose_roll"] < 180
+    before, after = (
+        points_in_picture(score.landmarks, to_crop(face.landmarks))
+        for score, face in zip((there, here), faces, strict=True)
+    )
+    assert np.allclose(after, apply(move, before), atol=1e-6)
+
+
+@pytest.mark.parametrize("roll", [-50.0, 0.0, 15.0, 80.0])
+def test_the_roll_of_an_upright_crop_is_that_of_the_studio(roll) -> None:
+    """A head turned as the renderer turns it: its crop is upright, and all of the roll is in the crop's transform."""
+    head = HEAD * (1, -1, -1)  # y up, z to the camera
+    seen = (head @ rotation(0, 0, np.radians(roll)).T)[:, :2] * (1, -1) * 40 + 200
+    frontal = to_crop(HEAD[:, :2] * 40 + 200)
+    tilt = np.degrees(np.arctan2(frontal[1, 0], frontal[0, 0]))  # of the mean head, which is not quite symmetrical
+    assert roll_in_picture(0.0, to_crop(seen)) == pytest.approx(roll + tilt, abs=1e-3)
+
+
+@pytest.mark.parametrize(("degrees", "scale"), [(0.0, 1.0), (25.0, 0.6), (-100.0, 1.7), (170.0, 3.1)])
+def test_what_is_seen_at_a_place_of_the_crop_is_at_that_place_of_the_picture(degrees, scale) -> None:
+    """A spot in a picture, sought in the crop that is cut from it."""
+    landmarks = apply(turned(degrees, scale), TEMPLATE - 56) + 200
+    spot = landmarks[2] + (4.3 * scale, -2.6 * scale)
+    y, x = np.mgrid[:400, :500]
+    light = 250 * np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (2 * (2.2 * scale) ** 2))
+    crop = align(np.repeat(light.astype(np.uint8)[..., None], 3, axis=2), landmarks)[..., 0].astype(float)
+    y, x = np.mgrid[:112, :112]
+    seen = (np.array([(crop * x).sum(), (crop * y).sum()]) / crop.sum() + 0.5) / 56 - 1  # as a network says it
+    [found] = points_in_picture(seen[None].astype(np.float32), to_crop(landmarks))
+    assert np.linalg.norm(found - spot) < 0.15 * scale
+
+
+def test_what_a_card_does_not_promise_is_null_and_landmarks_are_then_refused(tmp_path) -> None:
+    old = tiny.write_face(tmp_path, outputs={name: tiny.FACE[name] for name in ("expression", "action_units")})
+    [score] = FaceModel(str(old)).score([(0.0, tracked(TEMPLATE))])
+    assert score.columns.keys() == {*P_COLUMNS, *AU_COLUMNS, "expression"} and score.landmarks is None
+    for model in (str(old), "none"):
+        with pytest.raises(WeightsError, match="landmarks"):
+            Stream(Options(detector="haar", model=model, landmarks=True))
+    assert open_models("face", landmarks=True).face.has_landmarks
 
 
 def test_faces_that_are_no_use_are_scored_all_the_same(tmp_path) -> None:
@@ -209,7 +294,9 @@ def test_own_weights_by_the_path_of_their_card(demo, tmp_path) -> None:
     assert not np.allclose(table["valence"], demo["valence"][: len(table)])
     half = tiny.write_face(tmp_path, outputs={"valence_arousal": 2})
     table = analyze(DEMO_CLIP, options=Options(detector="haar", end=0.2, model=str(half)))
-    assert table.arrow["valence"].null_count == 0 and table.arrow["expression"].null_count == len(table)
+    assert table.arrow["valence"].null_count == 0
+    rest = {column.name for column in SCORES} - {"valence", "arousal"}
+    assert all(table.arrow[name].null_count == len(table) for name in rest)
 
 
 def test_none_finds_faces_only(demo) -> None:
@@ -241,6 +328,8 @@ def test_models_of_another_kind_are_refused(tmp_path) -> None:
         tiny.write_face(tmp_path, promised={"face": ["n", 8, 3, 80, 80]}),
         tiny.write_face(tmp_path, outputs={}),
         tiny.write_face(tmp_path, outputs={"expression": 7}),
+        tiny.write_face(tmp_path, outputs={"expression": 8, "landmarks": (5, 2)}),
+        tiny.write_face(tmp_path, outputs={"landmarks": (68, 2)}),
         tiny.write_voice(tmp_path),
     ):
         with pytest.raises(WeightsError, match="do not score single faces"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,15 +17,24 @@ import pyarrow.parquet as pq
 import pytest
 
 from media import steady, write_media
+from sentio import analyze
 from sentio.affect.analysis import outputs, sources
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.outputs import OUTPUTS, RECORD, Analysis
+from sentio.affect.analysis.outputs import EVERYTHING, OUTPUTS, RECORD, Analysis
+from sentio.affect.data.images import read_image
+from sentio.affect.data.tree import scan
+from sentio.affect.faces.haar import Haar
+from sentio.affect.faces.tracking import FaceTracker
+from sentio.affect.media import open_media
+from sentio.affect.synth.layout import write_annotations
+from sentio.affect.table import X_COLUMNS, Y_COLUMNS
 from sentio.core import jobs, writers
 from sentio.core.errors import DiskFullError, InputError, RecipeError
 from sentio.core.results import Table
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 HAAR = Options(detector="haar")
+ALL = replace(HAAR, landmarks=True, crops=True)
 
 
 @pytest.fixture(scope="session")
@@ -68,13 +78,94 @@ def test_one_bad_file_does_not_stop_the_others(folder, tmp_path) -> None:
 
 
 def test_every_output_is_written_and_nothing_else(tmp_path, clip) -> None:
-    Analysis(tmp_path, HAAR, tuple(output.name for output in OUTPUTS)).write(tmp_path / "all", clip)
-    expected = {RECORD, *(name for output in OUTPUTS for name in output.files)}
+    Analysis(tmp_path, ALL, tuple(output.name for output in OUTPUTS)).write(tmp_path / "all", clip)
+    expected = {RECORD, *(name for output in EVERYTHING for name in output.files)}
     assert {path.name for path in (tmp_path / "all").iterdir()} == expected
     metadata = pq.read_table(tmp_path / "all/affect.parquet").schema.metadata
     assert json.loads(metadata[b"sentio"]) == Table.read(tmp_path / "all/affect.parquet").header
-    with pytest.raises(RecipeError, match="xlsx"):
-        Analysis(tmp_path, HAAR, ("xlsx",))
+    for name in ("xlsx", "crops"):
+        with pytest.raises(RecipeError, match=name):
+            Analysis(tmp_path, HAAR, (name,))
+
+
+def test_landmarks_lie_beside_the_table_row_for_row(tmp_path, clips, tiny_models) -> None:
+    for name, options in (("with", replace(ALL, end=0.4)), ("without", replace(HAAR, end=0.4))):
+        Analysis(tmp_path, options, ("parquet", "csv")).write(tmp_path / name, clips / "pair.mp4")
+    table, points = (Table.read(tmp_path / f"with/{name}.parquet") for name in ("affect", "landmarks"))
+    assert table.arrow.equals(Table.read(tmp_path / "without/affect.parquet").arrow), "the table is the same"
+    assert points.arrow.column_names == ["file", "person", "frame", "time_s", *X_COLUMNS, *Y_COLUMNS]
+    for name in ("file", "person", "frame", "time_s"):
+        assert points.arrow[name].equals(table.arrow[name])
+    assert len(points) == 20 and points.arrow["x_0"].null_count == 0
+    assert points.header["schema"] == "sentio.landmarks" and points.header["model"] == table.header["model"]
+    [header] = (tmp_path / "with").glob("landmarks.csv.header.json")
+    assert json.loads(header.read_text()) == points.header
+    lines = (tmp_path / "with/landmarks.csv").read_text().splitlines()
+    assert lines[0].replace('"', "").split(",") == points.arrow.column_names and len(lines) == 21
+    in_memory = analyze(clips / "pair.mp4", options=replace(HAAR, end=0.4, landmarks=True))
+    assert in_memory.arrow.select(points.arrow.column_names).equals(points.arrow)
+    assert in_memory.arrow.select(table.arrow.column_names).equals(table.arrow)
+    assert in_memory.header["columns"]["y_67"]["unit"] == "px" and "y_67" not in table.header["columns"]
+
+
+def test_rows_without_a_face_have_no_landmarks(tmp_path, clip) -> None:
+    Analysis(tmp_path, ALL).write(tmp_path / "a", clip)
+    points = Table.read(tmp_path / "a/landmarks.parquet").arrow
+    assert len(points) == points["x_0"].null_count == points["person"].null_count == 6
+    assert list((tmp_path / "a/cropped_aligned").iterdir()) == []
+
+
+def test_crops_are_laid_out_as_the_data_is_read(tmp_path, clips) -> None:
+    record = Analysis(tmp_path, replace(ALL, start=0.2, end=0.4), ("csv",)).write(tmp_path / "out", clips / "pair.mp4")
+    assert record["outputs"] == ["affect.csv", "landmarks.csv", "cropped_aligned"]
+    write_annotations(tmp_path, "pair", "training", {"va": np.zeros((50, 2))})
+    write_annotations(tmp_path, "pair_person1", "training", {"va": np.zeros((50, 2))})
+    shutil.copy(clips / "pair.mp4", tmp_path)
+    tree = scan(tmp_path)
+    assert set(tree.crops) == {"pair", "pair_person1"} and not tree.problems
+    tracker = FaceTracker(Haar())
+    with open_media(clips / "pair.mp4", start=0.2, end=0.4) as media:
+        numbers, pictures = zip(*((frame.index, frame) for frame in media), strict=True)
+        frames = [found for frame in pictures for found in tracker.push(frame.image, frame.time_s)] + tracker.flush()
+    for person, clip in enumerate(("pair", "pair_person1")):
+        crops = tree.crops_of(clip, 50)
+        assert list(np.flatnonzero(crops.present)) == list(numbers) == list(range(5, 10))
+        assert tree.media_of(clip) == tmp_path / "pair.mp4"
+        for number, frame in zip(numbers, frames, strict=True):
+            [face] = [face for face in frame.faces if face.person == person]
+            found = read_image(crops.path(number))
+            assert found.shape == (112, 112, 3) and np.abs(found.astype(int) - face.crop).mean() < 4, "but for JPEG"
+
+
+def test_resume_asks_for_what_is_missing_only_and_a_new_result_replaces_all_of_the_old(tmp_path, clips, clip) -> None:
+    def state(options: Options) -> str:
+        return Analysis(tmp_path, options, ("csv",), resume=True)(jobs.Job(clip, Path("a.sentio"))).state
+
+    folder = tmp_path / "a.sentio"
+    assert [state(HAAR), state(HAAR)] == ["done", "skipped"]
+    assert [state(ALL), state(ALL), state(HAAR)] == ["done", "skipped", "skipped"]
+    (folder / "landmarks.csv").unlink()
+    assert [state(HAAR), state(ALL)] == ["skipped", "done"]
+    (folder / "cropped_aligned/old").mkdir()
+    Analysis(tmp_path, ALL, ("csv",)).write(folder, clip)
+    assert list((folder / "cropped_aligned").iterdir()) == []
+    Analysis(tmp_path, HAAR, ("csv",)).write(folder, clip)
+    assert {path.name for path in folder.iterdir()} == {"affect.csv", "affect.csv.header.json", RECORD}
+
+
+def test_crops_that_cannot_be_written_leave_the_old_result(tmp_path, clips, monkeypatch) -> None:
+    options = replace(ALL, end=0.2)
+    Analysis(tmp_path, options).write(tmp_path / "a", clips / "pair.mp4")
+    before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*.*") if path.is_file()}
+    assert len([path for path in before if path.suffix == ".jpg"]) == 10
+
+    def full(path, content) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskFullError):
+        Analysis(tmp_path, options).write(tmp_path / "a", clips / "pair.mp4")
+    assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*.*") if path.is_file()} == before
 
 
 def test_resume_redoes_only_what_is_not_whole_or_has_changed(folder, tmp_path) -> None:
@@ -229,7 +320,8 @@ def test_interrupted_batch_leaves_whole_files_only(tmp_path, number) -> None:
     write_media(tmp_path / "in/1.mp4", times=steady(5))
     write_media(tmp_path / "in/2.mp4", times=steady(1500), size=(320, 180))
     command = [sys.executable, "-m", "sentio", "analyze", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
-    child = subprocess.Popen([*command, "--detector", "haar"], stderr=subprocess.PIPE, text=True)
+    command += ["--detector", "haar", "--crops"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not list((tmp_path / "out").glob("2.mp4.sentio/.sentio-*")):  # the second table has been begun
         assert child.poll() is None, child.stderr.read()
         time.sleep(0.01)
@@ -241,7 +333,7 @@ def test_interrupted_batch_leaves_whole_files_only(tmp_path, number) -> None:
     assert len(Table.read(tmp_path / "out/1.mp4.sentio/affect.parquet")) == 5
     assert [path.name for path in (tmp_path / "out/2.mp4.sentio").glob("[!.]*")] == []
     write_media(tmp_path / "in/2.mp4", times=steady(7))
-    command += ["--detector", "haar", "--resume", "--json"]
+    command += ["--resume", "--json"]
     summary = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert [Path(name).name for name in summary["skipped"]] == ["1.mp4"]
     assert [entry["rows"] for entry in summary["done"]] == [7]

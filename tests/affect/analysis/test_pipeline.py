@@ -63,10 +63,12 @@ def test_columns_are_those_of_the_contract() -> None:
     names = [column.name for column in AFFECT.columns]
     assert names[:4] == ["file", "person", "frame", "time_s"]
     assert names[4:11] == ["face_x", "face_y", "face_w", "face_h", "face_score", "quality", "reason"]
-    assert names[11:14] == ["valence", "arousal", "expression"]
-    assert names[14:22] == [f"p_{name.lower()}" for name in EXPRESSIONS]
-    assert names[22:34] == [f"au_{name[2:]}" for name in ACTION_UNITS]
-    assert names[34:] == ["speech", "voice_valence", "voice_arousal", "voice_expression"]
+    assert names[11:14] == ["pose_yaw", "pose_pitch", "pose_roll"]
+    assert names[14:17] == ["valence", "arousal", "expression"]
+    assert names[17:25] == [f"p_{name.lower()}" for name in EXPRESSIONS]
+    units = [f"au_{name[2:]}" for name in ACTION_UNITS] + [f"au_{number}" for number in (5, 9, 14, 17, 20, 45)]
+    assert names[25:61] == [*units, *(f"{name}_intensity" for name in units)]
+    assert names[61:] == ["speech", "voice_valence", "voice_arousal", "voice_expression"]
 
 
 def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> None:
@@ -85,7 +87,7 @@ def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> N
 
 def test_header_says_what_made_the_table(demo) -> None:
     header = demo.header
-    assert (header["schema"], header["schema_version"], header["source"]) == ("sentio.affect", 2, "demo.mp4")
+    assert (header["schema"], header["schema_version"], header["source"]) == ("sentio.affect", 3, "demo.mp4")
     for key, name in (("model", "face"), ("voice", "voice")):
         assert header[key]["name"] == name and header[key]["causal"]
         assert header[key]["sha256"] == weights.sha256(weights.EMBEDDED / f"{name}.onnx")
@@ -261,6 +263,11 @@ def test_pictures_in_memory_are_rows_like_those_of_a_file(tmp_path) -> None:
 def test_pictures_without_their_times_are_refused(shape, times) -> None:
     with pytest.raises(InputError):
         analyze(np.zeros(shape, np.uint8), times=times, options=HAAR)
+
+
+def test_a_table_holds_no_pictures() -> None:
+    with pytest.raises(InputError, match="no pictures"):
+        analyze(DEMO_CLIP, options=Options(detector="haar", crops=True))
 
 
 def test_what_is_for_files_or_for_pictures_is_not_for_both() -> None:

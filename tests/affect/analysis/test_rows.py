@@ -6,12 +6,13 @@ import pytest
 from sentio.affect.analysis.models import FaceScore
 from sentio.affect.analysis.rows import DOUBTFUL, Rows, ScoredFrame, frame_rows
 from sentio.affect.analysis.voice import HOP_S, VoiceScore
+from sentio.affect.faces.alignment import TEMPLATE, align, to_crop, warp
 from sentio.affect.faces.quality import Pose, Quality, Reason
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 
 
 def frame(time_s: float, number: int = 0) -> ScoredFrame:
-    return ScoredFrame(number, False, FaceFrame(number, time_s, ()), ())
+    return ScoredFrame(number, False, FaceFrame(number, time_s, (9, 9), ()), ())
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -39,12 +40,27 @@ def test_without_sound_nothing_waits() -> None:
     assert [row["reason"] for row in Rows("x").push_frame(frame(0.5))] == ["no face"]
 
 
+def test_crops_are_black_beyond_the_border_though_the_model_sees_a_reflection() -> None:
+    image = np.random.default_rng(0).integers(1, 255, (90, 120, 3), np.uint8)
+    landmarks = TEMPLATE @ np.array([[0.9, -0.3], [0.3, 0.9]]) + (-30, 5)
+    quality = Quality(0.5, Reason.NONE, 30.0, 0.1, Pose(0, 0, 0))
+    face = TrackedFace(0, (1, 2, 3, 4), 0.9, landmarks, quality, align(image, landmarks))
+    frame = ScoredFrame(0, False, FaceFrame(0, 0.0, (90, 120), (face,)), (FaceScore({}),))
+    [row] = frame_rows("x", frame, crops=True)
+    black = (row["crop"] == 0).all(-1)
+    assert 0.1 < black.mean() < 0.6 and (face.crop > 0).all()
+    assert np.array_equal(row["crop"][~black], face.crop[~black])
+    expected = warp(image, to_crop(landmarks), 112)
+    assert (black != (expected == 0).all(-1)).mean() < 0.03, "but for the pixels on the border itself"
+    assert "crop" not in frame_rows("x", frame)[0]
+
+
 def test_rows_of_faces_say_where_they_are_and_what_is_doubtful() -> None:
     def face(person: int, reason: Reason) -> TrackedFace:
         quality = Quality(0.5, reason, 30.0, 0.1, Pose(0, 0, 0))
         return TrackedFace(person, (1, 2, 3, 4), 0.9, np.zeros((5, 2)), quality, np.zeros((112, 112, 3), np.uint8))
 
-    faces = FaceFrame(0, 1.5, (face(0, Reason.NONE), face(3, Reason.SMALL)))
+    faces = FaceFrame(0, 1.5, (9, 9), (face(0, Reason.NONE), face(3, Reason.SMALL)))
     scores = (FaceScore({"valence": 0.25}), FaceScore({"valence": -0.25}))
     clean, doubtful = (frame_rows("x", ScoredFrame(7, marked, faces, scores)) for marked in (False, True))
     assert [row["reason"] for row in clean] == [None, "small"]

@@ -104,9 +104,10 @@ def test_rows_wait_for_the_sound_of_their_time_and_no_longer() -> None:
 def test_the_public_stream_takes_arrays_with_times() -> None:
     with open_media(DEMO_CLIP) as media:
         pictures = [frame.image for frame in media if frame.index < 12]
-    stream = sentio.stream(Options(detector="haar"))
+    stream = sentio.stream(Options(detector="haar", landmarks=True, crops=True))
     rows = [row for k, picture in enumerate(pictures) for row in stream.push(picture, k / 25)] + stream.flush()
     assert [row["frame"] for row in rows] == list(range(12)) and rows[5]["time_s"] == 0.2
+    assert all(row["crop"].shape == (112, 112, 3) and isinstance(row["y_67"], float) for row in rows)
     assert stream.describe()["detector"]["name"] == "haar"
 
 
@@ -145,7 +146,7 @@ def test_batches_follow_from_the_order_of_the_faces_alone() -> None:
     counts = [int(n) for n in random.choice([0, 0, 1, 2, 11], 100)]
     frames, face = [], 0
     for number, count in enumerate(counts):
-        frames.append((number, False, FaceFrame(number, number / 25, tuple(range(face, face + count)))))
+        frames.append((number, False, FaceFrame(number, number / 25, (9, 9), tuple(range(face, face + count)))))
         face += count
     scorer = FaceScorer(model)
     given = [frame for found in frames for frame in scorer.push(found)] + scorer.flush()
@@ -157,7 +158,7 @@ def test_batches_follow_from_the_order_of_the_faces_alone() -> None:
 
 def test_without_a_model_the_scores_are_empty() -> None:
     scorer = FaceScorer(None)
-    frames = [(k, False, FaceFrame(k, k / 25, (k,))) for k in range(20)]
+    frames = [(k, False, FaceFrame(k, k / 25, (9, 9), (k,))) for k in range(20)]
     given = [frame for found in frames for frame in scorer.push(found)] + scorer.flush()
     assert [frame.scores for frame in given] == [(FaceScore({}),)] * 20
 

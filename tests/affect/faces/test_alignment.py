@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
-from sentio.affect.faces.alignment import TEMPLATE, align, apply, invert, similarity, warp
+from sentio.affect.faces.alignment import TEMPLATE, align, apply, beyond, invert, similarity, to_crop, warp
 
 
 def transform(scale: float, angle: float, x: float, y: float) -> np.ndarray:
@@ -91,10 +91,42 @@ def test_shrinking_averages_instead_of_skipping():
     assert np.abs(crop[10:70, 10:70].astype(int) - 100).max() <= 12  # 4 or 5 white columns in a block of 9
 
 
-def test_outside_of_the_image_is_black():
+def picture(height: int, width: int) -> np.ndarray:
+    """Large soft blobs of colour."""
+    small = np.random.default_rng(0).uniform(0, 255, (6, 6, 3)).astype(np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def test_a_crop_is_reflected_at_the_border_and_a_warp_is_black_beyond_it():
     image = np.full((100, 100, 3), 200, np.uint8)
-    crop = align(image, TEMPLATE - (60, 0))
-    assert (crop[:, :55] == 0).all() and (crop[20:80, 70:100] > 150).all()
+    image[:, :3] = 100
+    landmarks = TEMPLATE - (60, 0)
+    crop, black = align(image, landmarks), warp(image, similarity(landmarks, TEMPLATE), 112)
+    assert (crop[:, 58:62] == 100).all() and (crop[:100, [40, 80]] == 200).all()
+    assert (black[:, :55] == 0).all() and (black[20:80, 70:100] > 150).all()
+
+
+@pytest.mark.parametrize("scale", [0.7, 1.0, 2.3, 4.6])
+@pytest.mark.parametrize("shift", [(-0.4, 0.1), (0.8, 0.5), (-0.3, -0.3), (0.3, 0.85)])
+def test_the_reflection_is_that_of_the_whole_picture_whatever_part_of_it_is_warped(scale, shift):
+    side = int(112 * scale)
+    image = picture(side // 16 * 16, side // 16 * 24)
+    landmarks = apply(transform(scale, 0.2, *(side * np.array(shift))), TEMPLATE)
+    margin = side // 16 * 32
+    wide = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+    found, expected = (a.astype(int) for a in (align(image, landmarks), align(wide, landmarks + margin)))
+    assert np.abs(found - expected).max() <= 2
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5, 2.0])
+def test_what_lies_beyond_the_border_is_what_a_black_warp_leaves_black(angle):
+    image = np.full((150, 90, 3), 255, np.uint8)
+    landmarks = apply(transform(0.9, angle, 70, 60), TEMPLATE - 56)
+    places = np.stack(np.meshgrid(*[np.arange(112.0)] * 2), axis=-1).reshape(-1, 2)
+    mask = beyond(landmarks, image.shape[:2], places).reshape(112, 112)
+    black = warp(image, to_crop(landmarks), 112)[..., 0]
+    assert 0.1 < mask.mean() < 0.9
+    assert ((black < 128) != mask).mean() < 0.01
 
 
 @given(transforms, st.integers(1, 40), st.integers(1, 40))

@@ -9,14 +9,15 @@ from scipy.spatial.transform import Rotation
 
 from sentio.affect.faces.alignment import TEMPLATE
 from sentio.affect.faces.quality import EYE_DISTANCE, HEAD, Reason, assess, head_pose, outside, sharpness
+from sentio.affect.synth.appearance import rotation
 
 FRAME = (480, 640)
 
 
 def look(yaw: float = 0, pitch: float = 0, roll: float = 0, eyes: float = 80, centre=(320, 240)) -> np.ndarray:
     """Landmarks of the mean head, turned by angles in degrees and projected in parallel."""
-    # x right, y down, z away: looking right turns about -y, looking up about -x, leaning clockwise about +z
-    turn = Rotation.from_euler("ZXY", [roll, -pitch, -yaw], degrees=True)
+    # x right, y down, z away: looking right turns about -y, looking down about x, leaning counter-clockwise about -z
+    turn = Rotation.from_euler("ZYX", [-roll, -yaw, pitch], degrees=True)
     return (turn.apply(HEAD)[:, :2] - HEAD[:, :2].mean(0)) * eyes + centre
 
 
@@ -35,10 +36,17 @@ def test_the_pose_of_a_projected_head_is_found_exactly(yaw, pitch, roll, eyes):
 
 
 def test_signs_are_the_documented_ones():
-    right, up = look(yaw=30), look(pitch=20)
+    right, lowered, leaning = look(yaw=30), look(pitch=20), look(roll=20)
     assert right[2, 0] > right[:2, 0].mean() and head_pose(right).yaw > 0  # the nose moves to the viewer's right
-    assert up[2, 1] < look()[2, 1] and head_pose(up).pitch > 0  # the nose moves up
-    assert look(roll=20)[1, 1] > look(roll=20)[0, 1] and head_pose(look(roll=20)).roll > 0  # the right eye sinks
+    assert lowered[2, 1] > look()[2, 1] and head_pose(lowered).pitch > 0  # the nose moves down
+    assert leaning[1, 1] < leaning[0, 1] and head_pose(leaning).roll > 0  # the eye on the right rises
+
+
+def test_the_studio_turns_heads_by_the_same_angles():
+    head = HEAD * (1, -1, -1)  # y up, z to the camera
+    seen = (head @ rotation(*np.radians([25, -15, 40])).T)[:, :2] * (1, -1)
+    pose = head_pose(seen * 80 + 200)
+    assert (pose.yaw, pose.pitch, pose.roll) == pytest.approx((25, -15, 40), abs=1e-4)
 
 
 def test_sharpness_falls_with_blur_and_ignores_contrast():

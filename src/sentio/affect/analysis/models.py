@@ -10,16 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.analysis.voice import VoiceModel
+from sentio.affect.faces.alignment import Matrix, to_crop
 from sentio.affect.faces.tracking import TrackedFace
 from sentio.affect.labels import EXPRESSIONS
-from sentio.affect.table import AU_COLUMNS, P_COLUMNS
+from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, INTENSITY_COLUMNS, P_COLUMNS, POSE_COLUMNS, X_COLUMNS
 from sentio.core import weights
 from sentio.core.errors import WeightsError
 
 BATCH_FACES = 8
 """Faces in one call of the network: more are no quicker, and a crowd would fill the memory."""
-OUTPUTS = {"valence_arousal": ("valence", "arousal"), "expression": P_COLUMNS, "action_units": AU_COLUMNS}
-"""The columns that each output of a face network stands for."""
+OUTPUTS = {
+    "valence_arousal": ("valence", "arousal"),
+    "expression": P_COLUMNS,
+    "action_units": AU_COLUMNS,
+    "further_units": FURTHER_COLUMNS,
+    "intensities": INTENSITY_COLUMNS,
+    "pose": POSE_COLUMNS,
+}
+"""The columns that each output of a face network stands for. The pose is that of the head in the crop."""
+LANDMARKS = "landmarks"
+"""The output (N, 68, 2) with the points of Multi-PIE: -1 at the left and upper edges of the crop, 1 at the others."""
 FEATURES = "features"
 """The output that is handed on, if there is one, for what reads a face over time."""
 
@@ -30,10 +40,12 @@ class FaceScore:
 
     Attributes:
         columns: values by the names of the table's columns.
+        landmarks: (68, 2) x and y in the crop, as `LANDMARKS` has them; None if the model does not tell.
         features: (D,) what the model saw, for models over time; None if it does not tell.
     """
 
     columns: dict[str, Any]
+    landmarks: NDArray[np.float32] | None = None
     features: NDArray[np.float32] | None = None
 
 
@@ -57,7 +69,7 @@ class FaceModel:
 
     Args:
         name: of a card, or the path of one: its input is ``face`` (N, 3, S, S), its outputs are any of `OUTPUTS`,
-            and `FEATURES` if it has them.
+            and `LANDMARKS` and `FEATURES` if it has them.
 
     Raises:
         WeightsError: missing, damaged, or another kind of model.
@@ -67,11 +79,13 @@ class FaceModel:
         self.card = weights.card(name)
         self.outputs = {output: columns for output, columns in OUTPUTS.items() if output in self.card.outputs}
         shape = self.card.inputs.get("face", ())
-        widths = {output: (len(columns),) for output, columns in self.outputs.items()}
+        widths: dict[str, tuple[int, ...]] = {output: (len(columns),) for output, columns in self.outputs.items()}
+        if self.has_landmarks:
+            widths[LANDMARKS] = (len(X_COLUMNS), 2)
         if (
             self.card.inputs.keys() != {"face"}
             or len(shape) != 4
-            or not widths
+            or not self.outputs
             or any(self.card.outputs[output][1:] != width for output, width in widths.items())
         ):
             raise WeightsError(
@@ -80,8 +94,13 @@ class FaceModel:
                 f"Export a model with the input face (N, 3, S, S) and outputs (N, n) of {', '.join(OUTPUTS)}.",
             )
         self.side = int(shape[-1])
-        self._asked = [*self.outputs, *({FEATURES} & self.card.outputs.keys())]
+        self._asked = [*widths, *({FEATURES} & self.card.outputs.keys())]
         self._session = weights.session(name)
+
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether it finds the landmarks."""
+        return LANDMARKS in self.card.outputs
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -95,25 +114,39 @@ class FaceModel:
     def score(self, faces: Sequence[tuple[float, TrackedFace]]) -> list[FaceScore]:
         scores: list[FaceScore] = []
         for start in range(0, len(faces), BATCH_FACES):
-            pixels = face_pixels([face.crop for _, face in faces[start : start + BATCH_FACES]], self.side)
+            batch = [face for _, face in faces[start : start + BATCH_FACES]]
+            pixels = face_pixels([face.crop for face in batch], self.side)
             found = dict(zip(self._asked, self._session.run(self._asked, {"face": pixels}), strict=True))
-            scores += [self._score({name: part[k] for name, part in found.items()}) for k in range(len(pixels))]
+            scores += [
+                self._score(face, {name: part[k] for name, part in found.items()}) for k, face in enumerate(batch)
+            ]
         return scores
 
-    def _score(self, values: dict[str, NDArray[np.float32]]) -> FaceScore:
+    def _score(self, face: TrackedFace, values: dict[str, NDArray[np.float32]]) -> FaceScore:
         """The score of one face from its part of each output."""
         columns: dict[str, Any] = {}
         for output, names in self.outputs.items():
             columns |= dict(zip(names, values[output].tolist(), strict=True))
         if "expression" in values:
             columns["expression"] = EXPRESSIONS[int(values["expression"].argmax())]
-        return FaceScore(columns, values.get(FEATURES))
+        if "pose" in values:
+            columns["pose_roll"] = roll_in_picture(columns["pose_roll"], to_crop(face.landmarks))
+        return FaceScore(columns, values.get(LANDMARKS), values.get(FEATURES))
 
 
 def face_pixels(crops: Sequence[NDArray[np.uint8]], side: int) -> NDArray[np.float32]:
     """(N, 3, side, side) RGB in [0, 1] from aligned crops (H, W, 3)."""
     small = [cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) for crop in crops]
     return np.ascontiguousarray(np.stack(small).transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+
+
+def roll_in_picture(roll: float, matrix: Matrix) -> float:
+    """Roll in [-180, 180) degrees of a head whose roll in the crop is known; ``matrix`` leads from picture to crop.
+
+    The roll is the last of the head's turns (see ``synth.appearance.rotation``), so a turn of the picture adds to it.
+    """
+    turn = float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))  # clockwise, and y is down
+    return (roll + turn + 180) % 360 - 180
 
 
 @dataclass(frozen=True)
@@ -131,13 +164,20 @@ class Models:
         }
 
 
-def open_models(name: str) -> Models:
+def open_models(name: str, *, landmarks: bool = False) -> Models:
     """The models of a run: the face network ``name`` (see :class:`FaceModel`) and the voice's; neither for ``none``.
 
+    Args:
+        landmarks: refuse a network that does not find them.
+
     Raises:
-        WeightsError: missing, damaged, or another kind of model.
+        WeightsError: missing, damaged, another kind of model, or without landmarks.
     """
-    return Models() if name == "none" else _open(name, _sha256(name), _sha256("voice"))
+    models = Models() if name == "none" else _open(name, _sha256(name), _sha256("voice"))
+    if landmarks and not (isinstance(models.face, FaceModel) and models.face.has_landmarks):
+        what = "No model, no landmarks." if name == "none" else f"The weights {name!r} do not find landmarks."
+        raise WeightsError(what, "Leave the landmarks out, or choose another model.")
+    return models
 
 
 @cache

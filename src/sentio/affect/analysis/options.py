@@ -19,6 +19,9 @@ class Options:
         end: last second to read.
         model: face network that fills the affect columns: a name of weights, or the path of an exported card; with
             ``none`` they stay null, the voice's, too.
+        landmarks: rows have the 68 landmarks of the face, too; see ``table.POINTS``.
+        crops: rows that are streamed have the aligned face as ``crop``, uint8 (112, 112, 3) RGB, black beyond the
+            border of the picture; and so do files that are analyzed into folders.
 
     Raises:
         RecipeError: an unknown detector, an interval that is no length of time, no rate, or an empty stretch.
@@ -30,6 +33,8 @@ class Options:
     start: float | None = None
     end: float | None = None
     model: str = "face"
+    landmarks: bool = False
+    crops: bool = False
 
     def __post_init__(self) -> None:
         resolve(self.detector)

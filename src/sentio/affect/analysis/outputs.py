@@ -1,36 +1,38 @@
-"""What a run leaves in its folder: one list, `OUTPUTS`; and the record `run.json` that says that it is whole."""
+"""What a run leaves in its folder: one list, `EVERYTHING`; and the record `run.json` that says that it is whole."""
 
 import hashlib
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pyarrow as pa
 
 from sentio.affect.analysis import plot
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.pipeline import Reading
+from sentio.affect.analysis.rows import CROP, Row
 from sentio.affect.faces import detectors
-from sentio.affect.table import AFFECT
+from sentio.affect.table import AFFECT, LANDMARKS
 from sentio.core.config import to_dict
 from sentio.core.errors import OutputError, RecipeError, WeightsError
 from sentio.core.jobs import Job, Outcome, ShareDone
-from sentio.core.results import RowBuffer, open_writers
-from sentio.core.writers import TEMPORARY, output_error, write_json
+from sentio.core.results import RowBuffer, Schema, open_writers
+from sentio.core.writers import TEMPORARY, WRITERS, output_error, write_json
 
 RECORD = "run.json"
 ENDS = 1 << 20
 """Bytes at either end of a file that go into its hash."""
 
-WriteBatch = Callable[[pa.RecordBatch], None]
+WriteRow = Callable[[Row], None]
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,14 @@ class Output:
 
     Attributes:
         name: what asks for it.
-        file: its name in the folder.
-        write: given the path and the reading, takes the rows in batches; the file appears when all went well.
+        file: its name in the folder; of a file, or of a folder of files.
+        write: given the path and the reading, takes one row after the other; the file is whole when all went well.
         beside: another file that comes with it.
     """
 
     name: str
     file: str
-    write: Callable[[Path, Reading], AbstractContextManager[WriteBatch]]
+    write: Callable[[Path, Reading], AbstractContextManager[WriteRow]]
     beside: str | None = None
 
     @property
@@ -56,25 +58,63 @@ class Output:
 
 
 @contextmanager
-def _write_table(path: Path, reading: Reading) -> Iterator[WriteBatch]:
-    with open_writers([path], AFFECT.arrow(), reading.header) as write:
-        yield write
+def _write_table(schema: Schema, path: Path, reading: Reading) -> Iterator[WriteRow]:
+    with open_writers([path], schema.arrow(), partial(reading.header, schema)) as write:
+        rows = RowBuffer(schema.arrow(), write)
+        yield rows.append
+        rows.flush()
 
 
 @contextmanager
-def _draw_plot(path: Path, reading: Reading) -> Iterator[WriteBatch]:
+def _draw_plot(path: Path, reading: Reading) -> Iterator[WriteRow]:
     """Made from all scores at once, which takes 0.1 kB of memory a row."""
     batches: list[pa.RecordBatch] = []
-    yield lambda batch: batches.append(batch.select(plot.COLUMNS))
+    rows = RowBuffer(plot.SCHEMA, batches.append)
+    yield rows.append
+    rows.flush()
     plot.draw(pa.Table.from_batches(batches, plot.SCHEMA), path, title=reading.name)
 
 
-OUTPUTS = (
-    Output("parquet", "affect.parquet", _write_table),
-    Output("csv", "affect.csv", _write_table, beside="affect.csv.header.json"),
-    Output("jsonl", "affect.jsonl", _write_table, beside="affect.jsonl.header.json"),
-    Output("plot", "affect.svg", _draw_plot),
-)
+@contextmanager
+def _write_crops(path: Path, reading: Reading) -> Iterator[WriteRow]:
+    """As Aff-Wild2 lays them out: a folder for each person, and frame k, from 0, is image k + 1."""
+    clip = Path(reading.name).stem
+
+    def write(row: Row) -> None:
+        if CROP in row:
+            person = path / (f"{clip}_person{row['person']}" if row["person"] else clip)
+            jpeg = cv2.imencode(".jpg", cv2.cvtColor(row[CROP], cv2.COLOR_RGB2BGR))[1]
+            with _refusal(person):
+                person.mkdir(exist_ok=True)
+                (person / f"{row['frame'] + 1:05d}.jpg").write_bytes(jpeg.tobytes())
+
+    with _refusal(path):
+        path.mkdir()
+    yield write
+
+
+@contextmanager
+def _refusal(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _tables(file: str, schema: Schema) -> Iterator[Output]:
+    """One table in every format; only Parquet holds its header itself."""
+    for suffix in WRITERS:
+        beside = None if suffix == ".parquet" else f"{file}{suffix}.header.json"
+        yield Output(suffix[1:], f"{file}{suffix}", partial(_write_table, schema), beside)
+
+
+OUTPUTS = (*_tables("affect", AFFECT), Output("plot", "affect.svg", _draw_plot))
+"""All that can be asked for by name."""
+LANDMARK_TABLES = tuple(_tables("landmarks", LANDMARKS))
+"""Written beside the tables of the same formats if the options ask for landmarks."""
+CROPS = Output("crops", "cropped_aligned", _write_crops)
+"""Written if the options ask for crops."""
+EVERYTHING = (*OUTPUTS, *LANDMARK_TABLES, CROPS)
 """All that a run can leave."""
 DEFAULT = ("parquet", "csv")
 
@@ -85,7 +125,7 @@ class Analysis:
 
     Attributes:
         out: folder in which the result folders lie.
-        options: how files are read.
+        options: how files are read; their landmarks are written in the formats of the table, their crops as files.
         outputs: names of `OUTPUTS`.
         resume: leave a file alone whose result is whole and would be the same today.
         models: what fills the affect columns; those that the options name if not given.
@@ -104,6 +144,12 @@ class Analysis:
         known = [output.name for output in OUTPUTS]
         if unknown := [name for name in self.outputs if name not in known]:
             raise RecipeError(f"There is no output {unknown[0]!r}.", f"Choose among: {', '.join(known)}.")
+
+    @property
+    def chosen(self) -> list[Output]:
+        """All that is written."""
+        by_name = (*OUTPUTS, *LANDMARK_TABLES) if self.options.landmarks else OUTPUTS
+        return [output for output in by_name if output.name in self.outputs] + [CROPS] * self.options.crops
 
     def __call__(self, job: Job, share_done: ShareDone = lambda share: None) -> Outcome:
         """Read the job's source.
@@ -138,12 +184,13 @@ class Analysis:
         """
         started = time.perf_counter()
         reading = Reading(source, self.options, self.models, share_done=share_done)
-        chosen = [output for output in OUTPUTS if output.name in self.outputs]
         with _staged(folder) as stage:
             with ExitStack() as files:
-                writes = [files.enter_context(output.write(stage / output.file, reading)) for output in chosen]
+                writes = [files.enter_context(output.write(stage / output.file, reading)) for output in self.chosen]
                 with closing(reading.read()) as rows:
-                    RowBuffer(AFFECT.arrow(), partial(_write_all, writes)).fill(rows)
+                    for row in rows:
+                        for write in writes:
+                            write(row)
             record = self._record(reading, time.perf_counter() - started)
             write_json(stage / RECORD, record)
             _replace(folder, stage)
@@ -153,18 +200,18 @@ class Analysis:
         """Whether a folder holds the whole result of this very file (see `_fingerprint`), made as it would be now.
 
         As now means these options and models, the detector that ``auto`` stands for now, its weights, and today's
-        schema.
+        schema. More outputs than are asked for do no harm.
         """
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            made = [record[key] for key in ("schema_version", "detector", "model", "voice", "options", "input")]
-            here = set(self.outputs) <= set(record["outputs"])
+            made = [record[key] for key in ("schema_version", "detector", "model", "voice", "input")]
+            made += [_reading_options(record["options"])]
+            here = {output.file for output in self.chosen} <= set(record["outputs"])
             now = [AFFECT.version, detectors.describe(self.options.detector), *self._models().describe().values()]
-            now += [to_dict(self.options), _fingerprint(source)]
+            now += [_fingerprint(source), _reading_options(to_dict(self.options))]
         except (OSError, ValueError, KeyError, TypeError, WeightsError):
             return False
-        files = [output.file for output in OUTPUTS if output.name in self.outputs]
-        return here and now == made and all((folder / name).is_file() for name in files)
+        return here and now == made and all((folder / output.file).exists() for output in self.chosen)
 
     def _models(self) -> Models:
         return self.models or open_models(self.options.model)
@@ -173,7 +220,7 @@ class Analysis:
         return {
             "file": str(reading.media.path),
             "input": _fingerprint(reading.media.path),
-            "outputs": list(self.outputs),
+            "outputs": [output.file for output in self.chosen],
             "rows": reading.rows,
             "frames": reading.frames,
             "persons": len(reading.persons),
@@ -195,9 +242,9 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _write_all(writes: Sequence[WriteBatch], batch: pa.RecordBatch) -> None:
-    for write in writes:
-        write(batch)
+def _reading_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that the values in the rows depend on; the others say what is written of them."""
+    return {name: value for name, value in options.items() if name not in ("landmarks", "crops")}
 
 
 @contextmanager
@@ -223,12 +270,17 @@ def _staged(folder: Path) -> Iterator[Path]:
 
 
 def _replace(folder: Path, stage: Path) -> None:
-    """Move all files of a stage to their places: first goes the mark of completeness, and last it comes."""
+    """Move all files of a stage to their places: first goes the mark of completeness, and last it comes.
+
+    What is there and is not overwritten (folders never are) goes to the stage, which is removed afterwards.
+    """
     made = [path.name for path in stage.iterdir() if path.name != RECORD]
-    stale = [name for output in OUTPUTS for name in output.files if name not in made]
+    stale = [name for output in EVERYTHING for name in output.files if name not in made or (stage / name).is_dir()]
     try:
+        old = Path(tempfile.mkdtemp(dir=stage))
         for name in (RECORD, *stale):
-            (folder / name).unlink(missing_ok=True)
+            if (folder / name).exists():
+                (folder / name).replace(old / name)
         for name in (*made, RECORD):
             (stage / name).replace(folder / name)
     except OSError as error:

@@ -23,12 +23,12 @@ from sentio.affect.analysis.rows import Row, ScoredFrame
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.analysis.voice import HOP_S, VoiceScore
 from sentio.affect.media import DECLARING, Damage, Frame, Media, open_media
-from sentio.affect.table import AFFECT
+from sentio.affect.table import AFFECT, AFFECT_AND_POINTS
 from sentio.core.ahead import ahead
 from sentio.core.bench import StageTimer
 from sentio.core.errors import InputError
 from sentio.core.jobs import ShareDone, distinct
-from sentio.core.results import RowBuffer, Table
+from sentio.core.results import RowBuffer, Schema, Table
 
 PICTURES_AHEAD = 4
 """Decoded pictures that may wait for the faces: four of 4K are 100 MB."""
@@ -92,9 +92,9 @@ class Reading:
         self.persons: set[int] = set()
         self._share, self._share_done = 0.0, share_done
 
-    def header(self) -> dict[str, Any]:
-        """Provenance; the report of losses is complete once all rows were read."""
-        return AFFECT.describe({"source": self.name, **self.stream.describe(), "media": self.describe_media()})
+    def header(self, schema: Schema = AFFECT) -> dict[str, Any]:
+        """Provenance of a table with this schema; the report of losses is complete once all rows were read."""
+        return schema.describe({"source": self.name, **self.stream.describe(), "media": self.describe_media()})
 
     def describe_media(self) -> dict[str, Any]:
         """What the file holds, and what of it was lost."""
@@ -209,38 +209,43 @@ def analyze(
 
     Returns:
         One row per decoded frame and person; a frame without a face has one row that says why. A file of sound has a
-        row for every score of the voice. ``header["media"]`` tells what was lost on the way; for a list it stands in
-        ``header["sources"]``. The column ``file`` is the file's name; files of a list that share one have as many of
-        the folders above in front as tell them apart.
+        row for every score of the voice. With ``options.landmarks`` the columns ``table.POINTS`` stand behind the
+        others. ``header["media"]`` tells what was lost on the way; for a list it stands in ``header["sources"]``. The
+        column ``file`` is the file's name; files of a list that share one have as many of the folders above in front as
+        tell them apart.
 
     Raises:
-        InputError: a file is missing, empty, damaged beyond reading, or no media; pictures or times of a wrong kind.
+        InputError: a file is missing, empty, damaged beyond reading, or no media; pictures or times of a wrong kind;
+            crops are asked for.
         WeightsError: the weights are missing or damaged.
     """
     options = options or Options()
+    schema = AFFECT_AND_POINTS if options.landmarks else AFFECT
+    if options.crops:
+        raise InputError("A table holds no pictures.", "Take the crops from the rows of sentio.stream.")
     if isinstance(source, np.ndarray):
-        return _analyze_pictures(source, times, options, models)
+        return _analyze_pictures(source, times, options, models, schema)
     if times is not None:
         raise InputError("Files have times of their own.", "Leave times out; it is for pictures in memory.")
     if isinstance(source, str | Path):
         reading = Reading(Path(source), options, models)
-        rows = _collect(reading.read())
-        return Table(rows, reading.header())
+        rows = _collect(reading.read(), schema)
+        return Table(rows, reading.header(schema))
     if not all(isinstance(path, str | Path) for path in source):
         raise InputError("Neither files nor pictures.", "Give a path, a list of paths, or one array of pictures.")
-    return _analyze_list([Path(path) for path in source], options, models)
+    return _analyze_list([Path(path) for path in source], options, models, schema)
 
 
-def _analyze_list(paths: list[Path], options: Options, models: Models | None) -> Table:
+def _analyze_list(paths: list[Path], options: Options, models: Models | None, schema: Schema) -> Table:
     if not paths:
         raise InputError("There is no file in the list.")
     places = {path.parent.resolve() / file_name(path): path for path in paths}  # each file once
     names = distinct((place, Path(place.name)) for place in places)
     pairs = zip(places.values(), names, strict=True)
     readings = [Reading(path, options, models, name=_text(name)) for path, name in pairs]  # all, before one is read
-    tables = [_collect(reading.read()) for reading in readings]
+    tables = [_collect(reading.read(), schema) for reading in readings]
     sources = [{"source": reading.name, "media": reading.describe_media()} for reading in readings]
-    return Table(pa.concat_tables(tables), AFFECT.describe({**readings[0].stream.describe(), "sources": sources}))
+    return Table(pa.concat_tables(tables), schema.describe({**readings[0].stream.describe(), "sources": sources}))
 
 
 def _analyze_pictures(
@@ -248,6 +253,7 @@ def _analyze_pictures(
     times: Sequence[float] | NDArray[np.floating[Any]] | None,
     options: Options,
     models: Models | None,
+    schema: Schema,
 ) -> Table:
     pictures = pictures[None] if pictures.ndim == 3 else pictures  # (T, H, W, 3)
     moments = np.zeros(1) if times is None and len(pictures) == 1 else np.asarray(times, np.float64)
@@ -262,9 +268,9 @@ def _analyze_pictures(
     rows = (
         row for picture, time_s in zip(pictures, moments.tolist(), strict=True) for row in stream.push(picture, time_s)
     )
-    table = _collect(_followed_by(rows, stream.flush))
+    table = _collect(_followed_by(rows, stream.flush), schema)
     media = {"format": "array", "frames": len(pictures), "size": pictures.shape[2:0:-1]}
-    return Table(table, AFFECT.describe({"source": "array", **stream.describe(), "media": media}))
+    return Table(table, schema.describe({"source": "array", **stream.describe(), "media": media}))
 
 
 def _followed_by(items: Iterable[T], rest: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
@@ -272,12 +278,12 @@ def _followed_by(items: Iterable[T], rest: Callable[[], Iterable[T]]) -> Generat
     yield from rest()
 
 
-def _collect(rows: Generator[Row, None, None]) -> "pa.Table":
+def _collect(rows: Generator[Row, None, None], schema: Schema) -> "pa.Table":
     """All rows as one table in memory."""
     batches: list[pa.RecordBatch] = []
     with closing(rows):
-        RowBuffer(AFFECT.arrow(), batches.append).fill(rows)
-    return pa.Table.from_batches(batches, AFFECT.arrow())
+        RowBuffer(schema.arrow(), batches.append).fill(rows)
+    return pa.Table.from_batches(batches, schema.arrow())
 
 
 def file_name(path: Path) -> str:

@@ -4,10 +4,16 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sentio.affect.analysis.models import FaceScore
 from sentio.affect.analysis.voice import HOP_S, VoiceScore
+from sentio.affect.faces.alignment import SIZE, Matrix, apply, beyond, invert, to_crop
+from sentio.affect.faces.detection import Image
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 from sentio.affect.labels import EXPRESSIONS
+from sentio.affect.table import X_COLUMNS, Y_COLUMNS
 
 DOUBTFUL = "damaged picture"
 """Reason of a face that is fit but seen in a picture whose data was damaged."""
@@ -15,6 +21,10 @@ NO_PICTURE = "no picture"
 """Reason of a row of a file that has sound only."""
 
 Row = dict[str, Any]
+CROP = "crop"
+"""Key of the aligned face in a row; no column of a table."""
+PIXELS = np.stack(np.meshgrid(*[np.arange(float(SIZE))] * 2), axis=-1).reshape(-1, 2)
+"""Centres of the pixels of a crop, row by row: (SIZE * SIZE, 2)."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +54,16 @@ class Rows:
         file: name of the file, for the column.
         pictures: whether frames will come; without them every score of the voice is a row.
         sound: whether scores of a voice will come.
+        landmarks: rows have the landmarks that the model finds, too.
+        crops: rows have the aligned face as `CROP`, too.
     """
 
-    def __init__(self, file: str, *, pictures: bool = True, sound: bool = False) -> None:
+    def __init__(
+        self, file: str, *, pictures: bool = True, sound: bool = False, landmarks: bool = False, crops: bool = False
+    ) -> None:
         self._file = file
         self._pictures = pictures
+        self._landmarks, self._crops = landmarks, crops
         self._sound_over = not sound
         self._scores: deque[VoiceScore] = deque()  # from the newest that is not later than the last frame given on
         self._held: deque[tuple[float, list[Row]]] = deque()
@@ -60,7 +75,8 @@ class Rows:
 
     def push_frame(self, frame: ScoredFrame) -> list[Row]:
         """Take the next frame; gives the rows that are decided by now."""
-        self._held.append((frame.faces.time_s, frame_rows(self._file, frame)))
+        rows = frame_rows(self._file, frame, landmarks=self._landmarks, crops=self._crops)
+        self._held.append((frame.faces.time_s, rows))
         return self._decided()
 
     def push_score(self, score: VoiceScore) -> list[Row]:
@@ -96,11 +112,18 @@ class Rows:
         return voice_columns(self._scores[0])
 
 
-def frame_rows(file: str, frame: ScoredFrame) -> list[Row]:
+def frame_rows(file: str, frame: ScoredFrame, *, landmarks: bool = False, crops: bool = False) -> list[Row]:
     """The rows of a frame without its voice: one for each face, or one that says why there is none."""
     base = {"file": file, "frame": frame.number, "time_s": frame.faces.time_s}
-    pairs = zip(frame.faces.faces, frame.scores, strict=True)
-    rows = [base | face_columns(face) | score.columns for face, score in pairs]
+    rows = []
+    for face, score in zip(frame.faces.faces, frame.scores, strict=True):
+        row = base | face_columns(face) | score.columns
+        if landmarks and score.landmarks is not None:
+            points = points_in_picture(score.landmarks, to_crop(face.landmarks))
+            row |= dict(zip((*X_COLUMNS, *Y_COLUMNS), points.T.ravel().tolist(), strict=True))
+        if crops:
+            row[CROP] = bordered_crop(face, frame.faces.size)
+        rows.append(row)
     rows = rows or [base | {"reason": str(frame.faces.reason)}]
     if frame.doubtful:
         rows = [row | {"reason": row["reason"] or DOUBTFUL} for row in rows]
@@ -120,6 +143,19 @@ def face_columns(face: TrackedFace) -> Row:
         "quality": face.quality.value,
         "reason": str(face.quality.reason) or None,
     }
+
+
+def points_in_picture(points: NDArray[np.float32], matrix: Matrix) -> NDArray[np.float64]:
+    """(K, 2) from [-1, 1] in the crop to pixels of the picture; ``matrix`` leads from picture to crop."""
+    pixels = (points.astype(np.float64) + 1) * (SIZE / 2) - 0.5  # the edges are half a pixel beyond the centres
+    return apply(invert(matrix), pixels)
+
+
+def bordered_crop(face: TrackedFace, frame_size: tuple[int, int]) -> Image:
+    """The aligned crop as Aff-Wild2 has it, black beyond the border of the frame (height, width)."""
+    crop = face.crop.copy()
+    crop[beyond(face.landmarks, frame_size, PIXELS).reshape(SIZE, SIZE)] = 0
+    return crop
 
 
 def voice_columns(score: VoiceScore) -> Row:

@@ -125,13 +125,19 @@ class Stream:
         sound: bool = False,
     ) -> None:
         self.options = options or Options()
-        self.models = models or open_models(self.options.model)
+        self.models = models or open_models(self.options.model, landmarks=self.options.landmarks)
         tracking = TrackingConfig(search_interval_s=self.options.search_interval)
         self.pictures = pictures
         self.finder = FaceFinder(FaceTracker(open_detector(self.options.detector), tracking))
         self.scorer = FaceScorer(self.models.face)
         self.voice = VoiceTrack(self.models.voice) if sound and self.models.voice else None
-        self.rows = Rows(file, pictures=pictures, sound=self.voice is not None)
+        self.rows = Rows(
+            file,
+            pictures=pictures,
+            sound=self.voice is not None,
+            landmarks=self.options.landmarks,
+            crops=self.options.crops,
+        )
         self._sound = sound
         self._frames = 0
 
@@ -145,9 +151,9 @@ class Stream:
                 order of time, and so does sound; which of the two comes first does not matter.
 
         Returns:
-            The rows that are decided by now, as dictionaries by column; a column left out is null. A frame's are
-            decided when its faces and its voice are: new faces take up to eight frames, and `BATCH_FACES` faces are
-            scored together.
+            The rows that are decided by now, as dictionaries by column, with the landmarks and the crop if the options
+            ask for them; a column left out is null. A frame's rows are decided when its faces and its voice are: new
+            faces take up to eight frames, and `BATCH_FACES` faces are scored together.
 
         Raises:
             InputError: neither picture nor sound, time that runs backwards or is missing, or sound that was not

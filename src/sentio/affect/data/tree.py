@@ -61,8 +61,8 @@ class Tree:
         return Crops(self.crops[clip], present)
 
     def media_of(self, clip: str) -> Path | None:
-        """The video of a clip: of its own name, or of its name without ``_left`` and ``_right``."""
-        base = re.sub(r"_(left|right)$", "", clip)
+        """The video of a clip: of its own name, or of its name without ``_left``, ``_right`` or ``_person1``."""
+        base = re.sub(r"_(left|right|person\d+)$", "", clip)
         return self.media.get(clip) or self.media.get(base)
 
 

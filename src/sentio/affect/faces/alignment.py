@@ -49,19 +49,39 @@ def apply(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
 
 
-def align(image: Image, landmarks: Landmarks, size: int = SIZE) -> Image:
-    """Aligned crop of a face, uint8 (size, size, 3); black where it reaches over the border of the image."""
+def to_crop(landmarks: Landmarks, size: int = SIZE) -> Matrix:
+    """The transform from an image to the aligned crop of the face that has these landmarks."""
     scale = size / SIZE
     template = (TEMPLATE + 0.5) * scale - 0.5  # scaled about the corner of the crop, not the first pixel's centre
-    return warp(image, similarity(landmarks, template), size)
+    return similarity(landmarks, template)
 
 
-def warp(image: Image, matrix: Matrix, size: int) -> Image:
-    """Image under a similarity transform, cut to (size, size, 3), without aliasing when it shrinks."""
+def align(image: Image, landmarks: Landmarks, size: int = SIZE) -> Image:
+    """Aligned crop of a face, uint8 (size, size, 3); beyond its border the image is reflected."""
+    return warp(image, to_crop(landmarks, size), size, border=cv2.BORDER_REFLECT)
+
+
+def beyond(landmarks: Landmarks, image_size: tuple[int, int], places: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which places in the aligned crop of a face, (N, 2), show what lies beyond the border of the image: (N,).
+
+    Args:
+        image_size: height and width.
+    """
+    x, y = apply(invert(to_crop(landmarks)), places).T
+    height, width = image_size
+    return np.asarray((x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5))
+
+
+def warp(image: Image, matrix: Matrix, size: int, *, border: int = cv2.BORDER_CONSTANT) -> Image:
+    """Image under a similarity transform, cut to (size, size, 3), without aliasing when it shrinks.
+
+    Args:
+        border: what is seen beyond the image, as OpenCV names it; black if not given.
+    """
     times = halvings(image, float(np.sqrt(abs(np.linalg.det(matrix[:, :2])))))
     if times:  # bilinear sampling would skip pixels: average them first
         image, matrix = _shrink(image, matrix, size, times)
-    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
 
 
 def halvings(image: Image, scale: float) -> int:
@@ -82,12 +102,16 @@ def halve(image: Image, times: int) -> Image:
 
 
 def _shrink(image: Image, matrix: Matrix, size: int, times: int) -> tuple[Image, Matrix]:
-    """The part of the image that the crop needs, halved some times, and the transform from there."""
+    """The part of the image that the crop needs, halved some times, and the transform from there.
+
+    Where the crop reaches over the border the part goes as far in, so that it can be reflected.
+    """
     step = 2**times
     corners = apply(invert(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)) / step
     limits = np.array(image.shape[1::-1]) // step
-    low = np.clip(np.floor(corners.min(0)) - 1, 0, limits - 1).astype(int)
-    high = np.clip(np.ceil(corners.max(0)) + 1, low + 1, limits).astype(int)
+    first, last = np.floor(corners.min(0)) - 1, np.ceil(corners.max(0)) + 1
+    low = np.clip(np.minimum(first, 2 * limits - last), 0, limits - 1).astype(int)
+    high = np.clip(np.maximum(last, -first), low + 1, limits).astype(int)
     (left, top), (right, bottom) = low * step, high * step
     first_centre = low * step + (step - 1) / 2
     moved = np.column_stack([matrix[:, :2] * step, apply(matrix, first_centre)])

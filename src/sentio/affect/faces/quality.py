@@ -6,7 +6,7 @@ from enum import StrEnum
 import cv2
 import numpy as np
 
-from sentio.affect.faces.alignment import SIZE, TEMPLATE, apply, invert, similarity
+from sentio.affect.faces.alignment import SIZE, TEMPLATE, beyond
 from sentio.affect.faces.detection import Image, Landmarks
 
 EYE_DISTANCE = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
@@ -42,10 +42,11 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Pose:
-    """Degrees; the head is turned by yaw, then pitch, then roll.
+    """Degrees; the head is turned by pitch, then yaw, then roll, as in the result table.
 
-    Yaw is positive when the face looks to the viewer's right, pitch when it looks up, roll when it leans clockwise in
-    the image. The Haar cascades place the landmarks of a frontal face, which leaves nothing but the roll to see.
+    Yaw is positive when the face looks to the viewer's right, pitch when it looks down, roll when it leans
+    counter-clockwise in the image. The Haar cascades place the landmarks of a frontal face, which leaves nothing but
+    the roll to see.
     """
 
     yaw: float
@@ -89,22 +90,22 @@ def assess(crop: Image, landmarks: Landmarks, score: float, frame_size: tuple[in
     # Seen from the side the eyes come nearer; the mouth's distance does not.
     height = float(np.linalg.norm(landmarks[3:].mean(0) - landmarks[:2].mean(0)) / HEAD[3:, 1].mean())
     eye_distance = max(float(np.linalg.norm(landmarks[1] - landmarks[0])), height)
-    beyond = outside(landmarks, frame_size)
+    cropped = outside(landmarks, frame_size)
     size = min(eye_distance / EYE_DISTANCE, 1.0)
     clear = float(np.clip(np.log(max(detail, 1e-6) / BLURRED) / np.log(SHARP / BLURRED), 0, 1))
     turned = float(np.cos(np.pi / 2 * min(abs(pose.yaw) / PROFILE, 1.0)))
     return Quality(
-        value=score * (1 - beyond) * size * clear * turned,
-        reason=_reason(beyond, eye_distance, pose, detail),
+        value=score * (1 - cropped) * size * clear * turned,
+        reason=_reason(cropped, eye_distance, pose, detail),
         eye_distance=eye_distance,
         sharpness=detail,
         pose=pose,
     )
 
 
-def _reason(beyond: float, eye_distance: float, pose: Pose, detail: float) -> Reason:
+def _reason(cropped: float, eye_distance: float, pose: Pose, detail: float) -> Reason:
     checks = {
-        Reason.CROPPED: beyond > CROPPED,
+        Reason.CROPPED: cropped > CROPPED,
         Reason.SMALL: eye_distance < SMALL,
         Reason.PROFILE: abs(pose.yaw) > PROFILE,
         Reason.BLURRED: detail < BLURRED,
@@ -130,14 +131,12 @@ def head_pose(landmarks: Landmarks) -> Pose:
     across, down = (FIT @ (landmarks - landmarks.mean(0))).T
     across, down = (axis / max(float(np.linalg.norm(axis)), 1e-9) for axis in (across, down))
     ahead = np.cross(across, down)
-    yaw = np.arctan2(ahead[0], ahead[2])
-    pitch = np.arctan2(-ahead[1], np.hypot(ahead[0], ahead[2]))
-    roll = np.arctan2(-across[1], down[1])
+    yaw = np.arctan2(ahead[0], np.hypot(across[0], down[0]))
+    pitch = np.arctan2(ahead[1], ahead[2])
+    roll = np.arctan2(-down[0], across[0])
     return Pose(*(float(angle) for angle in np.degrees([yaw, pitch, roll])))
 
 
 def outside(landmarks: Landmarks, frame_size: tuple[int, int]) -> float:
     """Share of the aligned crop that lies beyond the border of the frame."""
-    x, y = apply(invert(similarity(landmarks, TEMPLATE)), GRID).T
-    height, width = frame_size
-    return float(np.mean((x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)))
+    return float(np.mean(beyond(landmarks, frame_size, GRID)))

@@ -85,7 +85,7 @@ class TrackedFace:
         score: detection score, [0, 1].
         landmarks: (5, 2) in full-frame pixels.
         quality: fitness, with the reason when the face is no use.
-        crop: aligned, uint8 (112, 112, 3) RGB.
+        crop: aligned, uint8 (112, 112, 3) RGB; beyond its border the frame is reflected.
     """
 
     person: int
@@ -98,10 +98,18 @@ class TrackedFace:
 
 @dataclass(frozen=True)
 class FaceFrame:
-    """The faces of one frame: ``index`` counts the calls of `FaceTracker.push` from 0."""
+    """The faces of one frame.
+
+    Attributes:
+        index: counts the calls of `FaceTracker.push` from 0.
+        time_s: of the frame.
+        size: of the frame, (height, width) in pixels.
+        faces: in order of person.
+    """
 
     index: int
     time_s: float
+    size: tuple[int, int]
     faces: tuple[TrackedFace, ...]
 
     @property
@@ -305,8 +313,8 @@ class FaceTracker:
                 return
             self._pending.popleft()
             persons = [(t.person, sighting) for t, sighting in frame.seen if t.person is not None]
-            faces = [_face(person, sighting, frame.size) for person, sighting in persons]
-            yield FaceFrame(frame.index, frame.time_s, tuple(sorted(faces, key=lambda face: face.person)))
+            faces = sorted((_face(person, seen, frame.size) for person, seen in persons), key=lambda face: face.person)
+            yield FaceFrame(frame.index, frame.time_s, frame.size, tuple(faces))
 
 
 def _face(person: int, sighting: Sighting, size: tuple[int, int]) -> TrackedFace:
