@@ -3,8 +3,8 @@
     python bench/face_details.py FOLDER --weights NAME [--split validation]
 
 FOLDER is what `sentio synth` wrote, NAME a card or the path of one. Mean absolute errors of yaw, pitch and roll in
-degrees; mean distance of the 68 landmarks in eye distances; of each action unit the correlation of the intensity with the weight
-that the studio gave it, how often it is shown, and F1 at 0.5.
+degrees; mean distance of the 68 landmarks in eye distances; of each action unit the correlation of the intensity with
+the weight that the studio gave it, how often it is shown, and F1 at 0.5.
 """
 
 import argparse
