@@ -70,8 +70,8 @@ def test_columns_are_those_of_the_contract() -> None:
 
 
 def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> None:
-    assert list(demo["frame"]) == list(range(200))
-    assert np.allclose(demo["time_s"], np.arange(200) / 25)
+    assert list(demo["frame"]) == list(range(250))
+    assert np.allclose(demo["time_s"], np.arange(250) / 25)
     person = demo["person"]
     present = ~np.isnan(person)
     assert set(person[present]) == {0.0}
@@ -103,7 +103,7 @@ def test_written_tables_equal_the_one_in_memory(demo, tmp_path) -> None:
     table = Table.read(tmp_path / "affect.parquet")
     assert table.arrow.equals(demo.arrow)
     assert table.header == demo.header
-    assert (record["rows"], record["frames"], record["persons"]) == (200, 200, 1)
+    assert (record["rows"], record["frames"], record["persons"]) == (250, 250, 1)
     assert set(record["stages"]) == {"decode", "faces", "model", "voice"}
     assert seen == sorted(seen) and seen[-1] > 0.99
     assert sorted(path.name for path in tmp_path.iterdir()) == [

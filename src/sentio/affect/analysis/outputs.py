@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pyarrow import csv
 
 from sentio.affect.analysis import plot
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.pipeline import Reading
+from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces import detectors
 from sentio.affect.table import AFFECT
 from sentio.core.config import to_dict
@@ -66,7 +68,8 @@ def _draw_plot(path: Path, reading: Reading) -> Iterator[WriteBatch]:
     """Made from all scores at once, which takes 0.1 kB of memory a row."""
     batches: list[pa.RecordBatch] = []
     yield lambda batch: batches.append(batch.select(plot.COLUMNS))
-    plot.draw(pa.Table.from_batches(batches, plot.SCHEMA), path, title=reading.name)
+    truth = csv.read_csv(DEMO_TRUTH) if reading.media.path.resolve() == DEMO_CLIP else None
+    plot.draw(pa.Table.from_batches(batches, plot.SCHEMA), path, title=reading.name, truth=truth)
 
 
 OUTPUTS = (
