@@ -28,7 +28,7 @@ from sentio.core.progress import track
 from sentio.core.writers import atomic_path
 
 WIDTH, HEIGHT, FPS, SECONDS = 480, 360, 25, 10
-FINER = 4
+FINER = 3
 """Frames are rendered so many times larger, and averaged."""
 EXPOSURE = 0.95
 """Light in the picture for light that falls on the person."""

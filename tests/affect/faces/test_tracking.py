@@ -277,7 +277,9 @@ def film(shared):
 
 
 @pytest.mark.slow
-def test_the_demo_clip_is_what_the_tool_renders(film):
+def test_the_demo_clip_is_what_the_tool_renders(film, tmp_path):
+    pytest.importorskip("render_demo").write_labels(tmp_path / "demo.csv", film.speech)
+    assert (tmp_path / "demo.csv").read_bytes() == DEMO.with_suffix(".csv").read_bytes()
     frames = decode(DEMO)
     for index in (45, 158):  # smiling, angry
         assert np.abs(film.frame(index).astype(int) - frames[index][0]).mean() < 3
