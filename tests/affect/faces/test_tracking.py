@@ -258,8 +258,7 @@ def test_in_the_demo_clip_one_person_leaves_and_returns(detector):
     found = follow(frames, detector)
     present = [len(frame.faces) for frame in found]
     assert len(found) == 250 and set(persons(found)) == {(0,), ()}
-    gap = [i for i, count in enumerate(present) if count == 0]
-    assert gap == list(range(gap[0], gap[-1] + 1)) and 190 < gap[0] < gap[-1] < 235 and len(gap) > 12
+    assert all(present[:190]) and not any(present[200:216]) and all(present[238:])  # between: cut by the border
     for frame, (image, time) in zip(found, frames, strict=True):
         assert frame.time_s == time
         for face in frame.faces:
