@@ -33,7 +33,7 @@ def test_wrong_usage_is_code_2_and_errors_are_code_1(tmp_path) -> None:
 def test_analyze_the_demo_as_json(tmp_path) -> None:
     done = run("analyze", "--demo", "--out", str(tmp_path), "--fps", "5", "--formats", "jsonl", "--json", check=True)
     summary = json.loads(done.stdout)
-    assert [entry["rows"] for entry in summary["done"]] == [40]
+    assert [entry["rows"] for entry in summary["done"]] == [50]
     rows = [json.loads(line) for line in (tmp_path / "demo.mp4.sentio/affect.jsonl").read_text().splitlines()]
     assert rows[0]["person"] == 0
     assert done.stderr == ""

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from pyarrow import csv
 
 from media import burst, steady, write_media
 from sentio import analyze
@@ -20,11 +21,11 @@ from sentio.affect.analysis.models import BATCH_FACES, FaceScore, Models, open_m
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.outputs import Analysis
 from sentio.affect.analysis.rows import DOUBTFUL
-from sentio.affect.analysis.sources import DEMO_CLIP
+from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces.detectors import NAMES
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import MediaError, open_media
-from sentio.affect.table import AFFECT, SCORES, VOICE
+from sentio.affect.table import AFFECT, AU_COLUMNS, SCORES, VOICE
 from sentio.core import weights
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.results import Table
@@ -72,8 +73,8 @@ def test_columns_are_those_of_the_contract() -> None:
 
 
 def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> None:
-    assert list(demo["frame"]) == list(range(200))
-    assert np.allclose(demo["time_s"], np.arange(200) / 25)
+    assert list(demo["frame"]) == list(range(250))
+    assert np.allclose(demo["time_s"], np.arange(250) / 25)
     person = demo["person"]
     present = ~np.isnan(person)
     assert set(person[present]) == {0.0}
@@ -83,6 +84,15 @@ def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> N
     assert (demo["quality"][present] > 0.3).mean() > 0.9
     for column in SCORES:
         assert (demo.arrow[column.name].is_valid().to_numpy() == present).all(), "every face has scores"
+
+
+def test_the_demo_comes_with_what_is_true_of_each_frame(demo) -> None:
+    truth = csv.read_csv(DEMO_TRUTH)
+    assert truth["frame"].to_pylist() == list(demo["frame"]) and np.allclose(truth["time_s"], demo["time_s"])
+    assert {"valence", "arousal", "expression", *AU_COLUMNS} <= set(truth.column_names)
+    here = truth["valence"].is_valid().to_numpy()
+    assert set(truth["expression"].filter(here).to_pylist()) == {"Neutral", "Happiness", "Anger"}
+    assert not here.all() and (here == ~np.isnan(demo["person"])).mean() > 0.9
 
 
 def test_header_says_what_made_the_table(demo) -> None:
@@ -105,7 +115,7 @@ def test_written_tables_equal_the_one_in_memory(demo, tmp_path) -> None:
     table = Table.read(tmp_path / "affect.parquet")
     assert table.arrow.equals(demo.arrow)
     assert table.header == demo.header
-    assert (record["rows"], record["frames"], record["persons"]) == (200, 200, 1)
+    assert (record["rows"], record["frames"], record["persons"]) == (250, 250, 1)
     assert set(record["stages"]) == {"decode", "faces", "model", "voice"}
     assert seen == sorted(seen) and seen[-1] > 0.99
     assert sorted(path.name for path in tmp_path.iterdir()) == [

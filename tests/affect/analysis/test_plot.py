@@ -107,3 +107,40 @@ def test_crowds_stills_sounds_and_nothing_at_all(tmp_path) -> None:
 def test_titles_are_text_and_nothing_else(tmp_path) -> None:
     root = draw([], tmp_path / "a.svg", title="<b>&\n\x00 ü.mp4")
     assert texts(root)[0].startswith("<b>& ü.mp4: ")
+
+
+def bands(root) -> list[tuple[float, float, float, str]]:
+    """Top, left, width and colour of what is drawn in the colours of classes, from the top."""
+    rects = [rect.attrib for rect in root.iter(f"{SVG}rect") if rect.attrib["fill"] in plot.CLASSES.values()]
+    return [(float(r["y"]), float(r["x"]) - plot.LEFT, float(r["width"]), r["fill"]) for r in rects]
+
+
+def test_expressions_are_a_band_in_the_colours_of_their_classes(tmp_path) -> None:
+    names = ["Neutral"] * 2 + ["Happiness"] * 4 + [None] * 2 + ["Happiness"] * 2
+    rows = [row(k / 5, None if name is None else 0, expression=name) for k, name in enumerate(names)]
+    root = draw(rows, tmp_path / "a.svg")
+    neutral, happy = plot.CLASSES["Neutral"], plot.CLASSES["Happiness"]
+    assert [drawn[1:] for drawn in bands(root)] == [(0, 200, neutral), (200, 400, happy), (800, 200, happy)]
+    assert "true" not in texts(root) and texts(root).count("expression") == 1
+
+
+def test_what_is_true_is_dashed_beside_the_curves_and_a_band_above(tmp_path) -> None:
+    """The truth is of the whole clip, the table of every second frame of a part of it."""
+    rows = [row(k / 4, 0, valence=0.0, arousal=0.0, expression="Neutral") for k in range(4, 8)]
+    moments = np.arange(24) / 8
+    truth = pa.table({
+        "time_s": moments,
+        "valence": pa.array([0.5 if moment < 1.5 else None for moment in moments], pa.float64()),
+        "arousal": moments / 10,
+        "expression": ["Anger" if moment < 1.5 else "" for moment in moments],
+    })  # fmt: skip
+    root = draw(rows, tmp_path / "a.svg", truth=truth)
+    dashed = [path.attrib for path in root.iter(f"{SVG}path") if "stroke-dasharray" in path.attrib]
+    assert [path["stroke"] for path in dashed] == list(plot.CURVES.values())
+    middle = float(next(path.attrib["d"] for path in root.iter(f"{SVG}path")).split()[1].split("h")[0])
+    valence, arousal = ([float(part.split()[1]) for part in path["d"].split("h1")[:-1]] for path in dashed)
+    assert len(valence) == 500 and set(valence) == {middle - plot.CURVE / 4}
+    assert len(arousal) == 1000 and arousal[-1] == pytest.approx(middle - 0.175 * plot.CURVE / 2, abs=0.06)
+    (above, *true), (below, *read) = bands(root)
+    assert "true" in texts(root) and above < below
+    assert true == [0, 500, plot.CLASSES["Anger"]] and read == [0, 1000, plot.CLASSES["Neutral"]]

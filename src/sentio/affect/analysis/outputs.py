@@ -14,12 +14,14 @@ from typing import Any
 
 import cv2
 import pyarrow as pa
+from pyarrow import csv
 
 from sentio.affect.analysis import plot
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.pipeline import Reading
 from sentio.affect.analysis.rows import CROP, Row
+from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces import detectors
 from sentio.affect.table import AFFECT, LANDMARKS
 from sentio.core.config import to_dict
@@ -72,7 +74,8 @@ def _draw_plot(path: Path, reading: Reading) -> Iterator[WriteRow]:
     rows = RowBuffer(plot.SCHEMA, batches.append)
     yield rows.append
     rows.flush()
-    plot.draw(pa.Table.from_batches(batches, plot.SCHEMA), path, title=reading.name)
+    truth = csv.read_csv(DEMO_TRUTH) if reading.media.path.resolve() == DEMO_CLIP else None
+    plot.draw(pa.Table.from_batches(batches, plot.SCHEMA), path, title=reading.name, truth=truth)
 
 
 @contextmanager

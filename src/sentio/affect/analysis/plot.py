@@ -1,10 +1,12 @@
 """A picture of a result table: the scores of the voice and of every person over time, as one SVG file.
 
 Grey is where there was nobody, or no sound, to score. A pixel of width shows the mean of the frames that fall on it.
+Where the true labels are known, they are dashed beside the curves and a band above the expression that was read.
 """
 
 import base64
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -19,7 +21,10 @@ from sentio.core.writers import write_text
 
 CURVES = {"valence": "#1763a6", "arousal": "#d1495b"}
 VOICE = tuple(f"voice_{name}" for name in CURVES)
-COLUMNS = ["time_s", "person", "quality", *CURVES, *P_COLUMNS, *AU_COLUMNS, "speech", *VOICE]
+_COLOURS = ("#c3c9d0", "#d97a63", "#a3b35a", "#a58cc9", "#efc45a", "#7fa6cf", "#63bdb4", "#b5a595")
+CLASSES = dict(zip(EXPRESSIONS, _COLOURS, strict=True))
+"""Colours of the band of expressions."""
+COLUMNS = ["time_s", "person", "quality", *CURVES, "expression", *P_COLUMNS, *AU_COLUMNS, "speech", *VOICE]
 """What is needed of a table."""
 SCHEMA = pa.schema([AFFECT.arrow().field(name) for name in COLUMNS])
 PERSONS = 8
@@ -33,13 +38,15 @@ GREY = "#e3e3e3"
 Floats = NDArray[np.float64]
 
 
-def draw(table: pa.Table, path: Path, *, title: str = "") -> None:
+def draw(table: pa.Table, path: Path, *, title: str = "", truth: pa.Table | None = None) -> None:
     """Draw a table of affect.
 
     Args:
         table: has `COLUMNS`, or more.
         path: of the SVG file.
         title: to stand on top.
+        truth: time_s, valence, arousal and expression as they are, of the one person there is; rows in order of time,
+            each until the next.
 
     Raises:
         OutputError: the file cannot be written.
@@ -54,12 +61,17 @@ def draw(table: pa.Table, path: Path, *, title: str = "") -> None:
         page.title("voice, whoever speaks")
         page.curves(time_s[first], [voice[name] for name in VOICE])
         page.map(time_s[first], [voice["speech"]], ["speech"])
+    true = _at(truth, page.clock) if truth is not None else {}
     found, frames = np.unique(person[~np.isnan(person)], return_counts=True)
     for number in sorted(found[np.argsort(-frames, kind="stable")][:PERSONS]):
         own = person == number
         values = {name: _column(table, name)[own] for name in COLUMNS}
-        page.title(f"person {number:.0f}, in {own.sum()} of {len(first)} frames")
-        page.curves(time_s[own], [values[name] for name in CURVES])
+        known = "; true: dashed, and the upper band" if true else ""
+        page.title(f"person {number:.0f}, in {own.sum()} of {len(first)} frames{known}")
+        page.curves(time_s[own], [values[name] for name in CURVES], [true[name] for name in CURVES if true])
+        if true:
+            page.band(page.clock, true["expression"], "true")
+        page.band(time_s[own], values["expression"], "expression")
         page.map(time_s[own], [values["quality"]], ["quality"])
         page.map(time_s[own], [values[name] for name in P_COLUMNS], EXPRESSIONS)
         page.map(time_s[own], [values[name] for name in AU_COLUMNS], ACTION_UNITS)
@@ -72,8 +84,18 @@ def draw(table: pa.Table, path: Path, *, title: str = "") -> None:
 
 
 def _column(table: pa.Table, name: str) -> Floats:
-    """A column of numbers; null is NaN."""
+    """A column of numbers; null is NaN. An expression is its number."""
+    if name == "expression":
+        numbers = {label: number for number, label in enumerate(EXPRESSIONS)}
+        return np.array([numbers.get(label, np.nan) for label in table[name].to_pylist()], np.float64)
     return np.asarray(table[name].cast(pa.float64()).to_numpy(), np.float64)
+
+
+def _at(truth: pa.Table, moments: Floats) -> dict[str, Floats]:
+    """The true values at these times, by name: those of the last row that is not later."""
+    row = np.searchsorted(_column(truth, "time_s"), moments + 1e-6, side="right") - 1
+    values = {name: _column(truth, name) for name in (*CURVES, "expression")}
+    return {name: np.where(row >= 0, column[row], np.nan) for name, column in values.items()}
 
 
 class _Page:
@@ -96,8 +118,8 @@ class _Page:
             f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}">{escape(text)}</text>'
         )
 
-    def curves(self, time_s: Floats, values: Sequence[Floats]) -> None:
-        """Valence and arousal, -1 to 1."""
+    def curves(self, time_s: Floats, values: Sequence[Floats], true: Sequence[Floats] = ()) -> None:
+        """Valence and arousal, -1 to 1; true ones are dashed and of every moment."""
         lines = [self.pixels(time_s, line) for line in values]
         self._image(0 * lines[0][None], CURVE)
         middle = self.y + CURVE / 2
@@ -108,6 +130,9 @@ class _Page:
             self.parts.append(f'<g fill="{colour}">')
             self.text(LEFT - 22, self.y + 30 + 36 * place, name)
             self.parts.append(f'</g><path d="{_path(line, middle)}" stroke="{colour}" fill="none"/>')
+        for line, colour in zip(true, CURVES.values(), strict=False):
+            course = _path(self.pixels(self.clock, line), middle)
+            self.parts.append(f'<path d="{course}" stroke="{colour}" stroke-dasharray="5 4" opacity=".8" fill="none"/>')
         self.y += CURVE + 3
 
     def map(self, time_s: Floats, values: Sequence[Floats], names: Sequence[str]) -> None:
@@ -116,6 +141,23 @@ class _Page:
         for place, name in enumerate(names):
             self.text(LEFT - 5, self.y + ROW * (place + 0.8), name)
         self.y += ROW * len(names) + 3
+
+    def band(self, time_s: Floats, numbers: Floats, name: str) -> None:
+        """The expression of each pixel, the most frequent of its frames, in the colour of its class."""
+        each = [np.where(np.isnan(numbers), np.nan, numbers == number) for number in range(len(CLASSES))]
+        shares = np.stack([self.pixels(time_s, values) for values in each])  # (8, WIDTH)
+        here = np.where(np.isnan(shares[0]), -1, shares.argmax(0))
+        self.parts.append(f'<rect x="{LEFT}" y="{self.y:.1f}" width="{WIDTH}" height="{ROW}" fill="{GREY}"/>')
+        self.text(LEFT - 5, self.y + ROW * 0.8, name)
+        edges = [0, *(np.flatnonzero(np.diff(here)) + 1), WIDTH]
+        for start, end in pairwise(edges):
+            if here[start] >= 0:
+                label, colour = list(CLASSES.items())[here[start]]
+                place = f'x="{LEFT + start}" y="{self.y:.1f}" width="{end - start}" height="{ROW}"'
+                self.parts.append(f'<rect {place} fill="{colour}"/>')
+                if end - start > 8 * len(label):
+                    self.text(LEFT + (start + end) / 2, self.y + ROW * 0.8, label, 10, "middle")
+        self.y += ROW + 1
 
     def pixels(self, time_s: Floats, values: Floats) -> Floats:
         """(WIDTH,) means of the values by pixel; a frame lasts until the next one of the file, NaN is nothing."""

@@ -14,6 +14,8 @@ MEDIA_NAME = re.compile(
 )
 """Videos and sounds that are looked for in folders; a file that is named itself may have any name."""
 DEMO_CLIP = Path(__file__).resolve().parents[2] / "assets" / "demo.mp4"
+DEMO_TRUTH = DEMO_CLIP.with_suffix(".csv")
+"""What is true of each of its frames, in the names of the result table."""
 RESULT = ".sentio"
 """What the names of result folders end in."""
 
