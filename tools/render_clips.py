@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sentio.affect.synth import acting, appearance, layout, scene, voice
-from sentio.affect.synth import rig as rigs
+from sentio.affect.labels import SAMPLE_RATE
+from sentio.affect.synth import acting, appearance, layout, rigs, scene, voice
 from sentio.affect.synth.render import Camera
 from sentio.core.progress import track
 from sentio.core.writers import write_text
@@ -91,9 +91,9 @@ def stay(x: float, y: float, seconds: float) -> np.ndarray:
 def talking(studio: Studio) -> tuple[Iterator[np.ndarray], np.ndarray]:
     """Somebody says a sentence and smiles."""
     sentence = studio.voices["Happiness"][0]
-    sound = np.zeros(3 * voice.RATE)
-    spoken = voice.read(sentence)[: len(sound) - voice.RATE // 2]
-    sound[voice.RATE // 2 :][: len(spoken)] = spoken
+    sound = np.zeros(3 * SAMPLE_RATE)
+    spoken = voice.read(sentence)[: len(sound) - SAMPLE_RATE // 2]
+    sound[SAMPLE_RATE // 2 :][: len(spoken)] = spoken
     energy = voice.loudness(sound, FPS, 3 * FPS)
     return studio.film([studio.part("ann", ["Happiness"], stay(160, 100, 3), energy)], 1), sound
 
@@ -167,7 +167,7 @@ def main() -> None:
         made = scenario(studio)
         frames, sound = made if isinstance(made, tuple) else (made, None)
         bgr = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
-        sound = np.zeros(len(bgr) * voice.RATE // FPS) if sound is None else sound
+        sound = np.zeros(len(bgr) * SAMPLE_RATE // FPS) if sound is None else sound
         layout.write_media(options.out / f"{scenario.__name__}.mp4", bgr, sound.astype(np.float32), FPS, BIT_RATE)
     portraits(studio, options.out)
 

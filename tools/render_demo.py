@@ -20,7 +20,7 @@ import av
 import cv2
 import numpy as np
 
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SAMPLE_RATE
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FURTHER_UNITS, SAMPLE_RATE
 from sentio.affect.synth import acting, appearance, hair, rigs, skin, voice, wrinkles
 from sentio.affect.synth.render import Camera, Lights, Mesh, render
 from sentio.affect.synth.rig import CLOTH, HAIR
@@ -34,7 +34,7 @@ EXPOSURE = 0.95
 """Light in the picture for light that falls on the person."""
 SCALE, EYES, DISTANCE = 9.6, 158, 110.0
 """Pixels a centimetre, pixels from the top to the eyes, centimetres to the camera."""
-UNITS = (*ACTION_UNITS, "AU5", "AU9", "AU14", "AU17", "AU20", "AU45")
+UNITS = (*ACTION_UNITS, *FURTHER_UNITS)
 """Action units that are labelled; AU45 is the blink."""
 
 
