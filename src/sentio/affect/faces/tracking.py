@@ -1,9 +1,9 @@
 """Follow faces through a video: one stable id for each person, online, from images and their times alone.
 
 Every frame, each known face is sought again by the detector in a small window at its predicted place, where it always
-has the same size; that costs little and gives fresh landmarks. The whole frame is searched on a reduced copy: at
-intervals, after a cut, when nobody is in sight and when a face was not found again; what it finds is measured in a
-window too. Found and known faces are matched by the Hungarian method on box overlap and appearance (as in DeepSORT,
+has the same size; that costs little and gives fresh landmarks. The whole frame is searched (`search`): at two scales
+at intervals and where a shot begins, which a single picture does; at the finer one while nobody is in sight and when a
+face was not found again. What is found is measured in a window too. Found and known faces are matched by the Hungarian method on box overlap and appearance (as in DeepSORT,
 Wojke et al. 2017), with a lower score to go on than to begin (as in ByteTrack, Zhang et al. 2022). A face becomes a
 person after some sightings, and is then compared with the persons not in sight, to give back an id. A shot too short
 for so many (pictures of a slide show), and the last frames, keep the faces they have.
@@ -13,12 +13,11 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from sentio.affect.faces.alignment import align, apply, halve, halvings, invert, warp
+from sentio.affect.faces.alignment import align, apply, invert, warp
 from sentio.affect.faces.appearance import Appearance, describe, distance
 from sentio.affect.faces.detection import (
     Box,
@@ -28,10 +27,12 @@ from sentio.affect.faces.detection import (
     Landmarks,
     overlap,
     suppress,
+    without_parts,
 )
 from sentio.affect.faces.detectors import open_detector
 from sentio.affect.faces.quality import CROPPED, Quality, Reason, assess, outside
 from sentio.affect.faces.scene import Scene
+from sentio.affect.faces.search import search
 from sentio.affect.faces.track import Sighting, Track, centre
 from sentio.core.errors import InputError
 
@@ -193,28 +194,25 @@ class FaceTracker:
         places = [track.predict(time_s) for track in self._tracks]
         visible = any(track.person is not None and not track.missed for track in self._tracks)
         lost = any(track.missed for track in self._tracks)
-        if lost or not visible or self._cut or time_s - self._searched_s >= self.config.search_interval_s:
-            self._searched_s = time_s
-            found = self._search(image)
+        due = self._cut or time_s - self._searched_s >= self.config.search_interval_s
+        if lost or not visible or due:
+            self._searched_s = time_s if due else self._searched_s
+            found = self._search(image, coarsely=due)
             known = overlap(places, found).max(1, initial=0) > 0.5
             places = found + [place for place, is_known in zip(places, known, strict=True) if not is_known]
         faces = [face for place in places for face in self._seek(image, place)]
         sightings = []
-        for face in suppress(faces, SAME):
+        for face in without_parts(suppress(faces, SAME)):
             crop = align(image, face.landmarks)
             whole = outside(face.landmarks, image.shape[:2]) <= CROPPED
             sightings.append(Sighting(face, crop, describe(crop), whole))
         return sightings
 
-    def _search(self, image: Image) -> list[Box]:
-        """Boxes of the faces in the whole frame, found on the reduced copy."""
-        scale = min(1.0, self.config.search_side / max(image.shape[:2]))
-        width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
-        halved = halve(image, halvings(image, scale))
-        reduced = np.asarray(cv2.resize(halved, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-        found = self.detector(reduced, smallest=self.config.smallest * scale)
-        boxes = [[edge / scale for edge in face.box] for face in found if face.score >= self.config.keep_score]
-        return [(x, y, w, h) for x, y, w, h in boxes]
+    def _search(self, image: Image, *, coarsely: bool) -> list[Box]:
+        """Boxes of the faces in the whole frame."""
+        smallest, side = self.config.smallest, self.config.search_side
+        found = search(self.detector, image, side=side, smallest=smallest, coarsely=coarsely)
+        return [face.box for face in found if face.score >= self.config.keep_score]
 
     def _seek(self, image: Image, place: Box) -> list[Detection]:
         """Faces in the window around a place, of about its size."""
