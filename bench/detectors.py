@@ -28,6 +28,7 @@ from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.faces.alignment import apply
 from sentio.affect.faces.detection import Detection, Detector, Image, overlap
 from sentio.affect.faces.detectors import NAMES, open_detector
+from sentio.affect.faces.search import search
 from sentio.affect.faces.tracking import FaceTracker, TrackedFace, TrackingConfig
 from sentio.affect.media import open_media
 from sentio.core.bench import report
@@ -100,6 +101,10 @@ def conditions(image: Image, truth: np.ndarray, rng: np.random.Generator) -> Ite
         yield f"{width} pixels wide", *moved(matrix, (384, 216), borderMode=cv2.BORDER_CONSTANT, borderValue=grey)
 
 
+def searched(finder: Detector, image: Image) -> list[Detection]:
+    return search(finder, image, side=TrackingConfig.search_side, smallest=TrackingConfig.smallest)
+
+
 def above(faces, score: float = SCORE):
     return [face for face in faces if face.score >= score]
 
@@ -115,7 +120,7 @@ def holding(faces: list[Detection], points: np.ndarray) -> Detection | None:
 
 
 def clips(paths: list[Path], every: int, draw: Path | None) -> None:
-    """Single frames, reduced as the tracker reduces them."""
+    """Single frames, searched at two scales as the tracker searches them."""
     finders = {name: open_detector(name) for name in NAMES}
     figures = {}
     for path in paths:
@@ -124,9 +129,8 @@ def clips(paths: list[Path], every: int, draw: Path | None) -> None:
             for number, frame in enumerate(media):
                 if number % every:
                     continue
-                scale = min(1.0, TrackingConfig.search_side / max(frame.image.shape[:2]))
-                image = cv2.resize(frame.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-                seen = {name: above(finder(image, smallest=16)) for name, finder in finders.items()}
+                image = frame.image
+                seen = {name: above(searched(finder, image)) for name, finder in finders.items()}
                 counts["frames"] += 1
                 for name, faces in seen.items():
                     shared = overlap([f.box for f in seen["yunet"]], [f.box for f in faces])
@@ -150,7 +154,7 @@ def pictures(folder: Path, draw: Path | None) -> None:
     counts: dict[str, int] = defaultdict(int)
     for path in paths:
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        seen = {name: finder(image) for name, finder in finders.items()}
+        seen = {name: searched(finder, image) for name, finder in finders.items()}
         for name, faces in seen.items():
             for score in (SCORE, TrackingConfig.keep_score):
                 counts[f"{name}: score {score} and up"] += len(above(faces, score))

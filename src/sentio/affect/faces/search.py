@@ -1,4 +1,4 @@
-"""Search a whole picture for faces of any size: once as it is, reduced, and once so small that a face that fills it fits.
+"""Search a whole picture for faces of any size: on a reduced copy, and on one so small that a face that fills it fits.
 
 Detectors are made for faces up to about half of what they are shown. A head that fills a picture of 384 pixels, or that
 its border cuts, is found on a copy of 96 pixels with grey around it, where it is of a size that they know well.

@@ -3,10 +3,11 @@
 Every frame, each known face is sought again by the detector in a small window at its predicted place, where it always
 has the same size; that costs little and gives fresh landmarks. The whole frame is searched (`search`): at two scales
 at intervals and where a shot begins, which a single picture does; at the finer one while nobody is in sight and when a
-face was not found again. What is found is measured in a window too. Found and known faces are matched by the Hungarian method on box overlap and appearance (as in DeepSORT,
-Wojke et al. 2017), with a lower score to go on than to begin (as in ByteTrack, Zhang et al. 2022). A face becomes a
-person after some sightings, and is then compared with the persons not in sight, to give back an id. A shot too short
-for so many (pictures of a slide show), and the last frames, keep the faces they have.
+face was not found again. What is found is measured in a window too. Found and known faces are matched by the Hungarian
+method on box overlap and appearance (as in DeepSORT, Wojke et al. 2017), with a lower score to go on than to begin (as
+in ByteTrack, Zhang et al. 2022). A face becomes a person after some sightings, and is then compared with the persons
+not in sight, to give back an id. A shot too short for so many (pictures of a slide show), and the last frames, keep the
+faces they have.
 """
 
 from collections import deque

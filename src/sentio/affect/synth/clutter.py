@@ -1,5 +1,7 @@
 """Things in a picture that are no faces: parts of bodies and lettering; and how cut-outs are drawn into it."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,8 @@ def overlay(image: Image, cut_out: Image, matrix: Floats, rng: np.random.Generat
     """Draw a cut-out, moved by ``matrix``, its colours changed a little."""
     tones = np.arange(256)[:, None] / 255 * np.exp(rng.normal(0, 0.08) + rng.normal(0, 0.05, 3))
     table = 255 * np.clip(tones, 0, 1) ** np.exp(rng.normal(0, 0.12))
-    cover = np.ascontiguousarray(cut_out[..., 3])
-    layer = cv2.multiply(cv2.cvtColor(cut_out, cv2.COLOR_RGBA2RGB), cv2.merge([cover] * 3), scale=1 / 255)
+    cover: NDArray[Any] = np.ascontiguousarray(cut_out[..., 3])
+    layer: NDArray[Any] = cv2.multiply(cv2.cvtColor(cut_out, cv2.COLOR_RGBA2RGB), cv2.merge([cover] * 3), scale=1 / 255)
     matrix = matrix.copy()
     while abs(np.linalg.det(matrix[:, :2])) < 0.36:  # halved, so that it is averaged, not picked from
         layer, cover = (cv2.resize(v, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for v in (layer, cover))
@@ -43,7 +45,7 @@ def body(image: Image, cut_out: Image, middle: Floats, side: float, rng: np.rand
     if len(x) == 0:
         return
     angle = rng.normal(0, 0.6)
-    scale = side / max(np.ptp(x), np.ptp(y), 1)
+    scale = side / float(max(np.ptp(x), np.ptp(y), 1))
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn = turn @ np.diag([rng.choice([-1.0, 1.0]), 1.0])
     at = np.array([x.max() + x.min(), y.max() + y.min()]) / 2

@@ -200,7 +200,7 @@ def _scaled(image: Image, side: int) -> Image:
 def paste(
     picture: Composite, source: Source, side: float, rng: np.random.Generator, middle: Floats | None = None
 ) -> None:
-    """Put a head, often on shoulders, into a picture; ``side`` is the longer one of its box, in ``middle`` or anywhere."""
+    """Put a head, often on shoulders, into a picture: its box ``side`` pixels long, around ``middle`` or anywhere."""
     head, landmarks, is_face = source.head(rng)
     if is_face and rng.random() < 0.07:
         if side < 24:
@@ -238,9 +238,7 @@ def to_xywh(box: Floats) -> Box:
     return x0, y0, x1 - x0, y1 - y0
 
 
-def _placement(
-    landmarks: Floats, side: float, size: int, rng: np.random.Generator, place_at: Floats | None
-) -> Floats:
+def _placement(landmarks: Floats, side: float, size: int, rng: np.random.Generator, place_at: Floats | None) -> Floats:
     """Mirrored or not, leaning, stretched a little, and where."""
     angle = float(np.clip(rng.normal(0, 0.3), -0.9, 0.9))
     mirror = -1.0 if rng.random() < 0.5 else 1.0

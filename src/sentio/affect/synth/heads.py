@@ -100,17 +100,19 @@ def _person(task: Task) -> None:
             "image": name, "face": not behind, "yaw_pitch_roll": [round(angle, 3) for angle in turn],
             "landmarks": np.round(landmarks, 2).tolist(),
         })  # fmt: skip
-    for k in range(BODIES_EACH if skins else 0):
-        name, part = f"{task.index:05d}_{k}.png", str(rng.choice(BODIES))
-        _write(task.out / "bodies" / name, bodies.draw(skins, part, person, rng, SIZE, SCALE))
-        rows.append({"image": name, "part": part})
+    if skins is not None:
+        for k in range(BODIES_EACH):
+            name, part = f"{task.index:05d}_{k}.png", str(rng.choice(BODIES))
+            _write(task.out / "bodies" / name, bodies.draw(skins, part, person, rng, SIZE, SCALE))
+            rows.append({"image": name, "part": part})
     write_json(task.record, rows)
 
 
 def _dressed(person: appearance.Person, rng: np.random.Generator) -> appearance.Person:
     """The person, perhaps with glasses or a hat put on."""
     if rng.random() < GLASSES and not (person.worn[3] == FRAME).any():
-        person = _wearing(person, accessories.glasses(person.rig, person.head, rng, dark=bool(rng.random() < 0.1)), FRAME)
+        pair = accessories.glasses(person.rig, person.head, rng, dark=bool(rng.random() < 0.1))
+        person = _wearing(person, pair, FRAME)
     if rng.random() < HATS:
         person = _wearing(person, headwear.hat(person.rig, person.head, rng), CLOTH)
     return person
