@@ -12,7 +12,7 @@ faces they have.
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ from sentio.core.errors import InputError
 
 WINDOW = 160
 """Side of the window in which a face is sought again, in pixels; the face fills half of it."""
+NARROW = 0.2
+"""The least width of a face in it, in windows: profiles are half as wide as high."""
 SAME = 0.4
 """Boxes from different windows that overlap by more are one face."""
 APPEARANCES, NEW_APPEARANCE = 5, 0.45
@@ -195,13 +197,16 @@ class FaceTracker:
         places = [track.predict(time_s) for track in self._tracks]
         visible = any(track.person is not None and not track.missed for track in self._tracks)
         lost = any(track.missed for track in self._tracks)
+        faces: list[Detection] = []
         due = self._cut or time_s - self._searched_s >= self.config.search_interval_s
         if lost or not visible or due:
             self._searched_s = time_s if due else self._searched_s
             found = self._search(image, coarsely=due)
-            known = overlap(places, found).max(1, initial=0) > 0.5
-            places = found + [place for place, is_known in zip(places, known, strict=True) if not is_known]
-        faces = [face for place in places for face in self._seek(image, place)]
+            shared = overlap(places, [face.box for face in found])
+            is_new = shared.max(0, initial=0) <= 0.5
+            faces += [seen for face, new in zip(found, is_new, strict=True) for seen in self._look(image, face, new)]
+            places = [place for place, known in zip(places, shared.max(1, initial=0) > 0.5, strict=True) if not known]
+        faces += [face for place in places for face in self._seek(image, place)]
         sightings = []
         for face in without_parts(suppress(faces, SAME)):
             crop = align(image, face.landmarks)
@@ -209,11 +214,21 @@ class FaceTracker:
             sightings.append(Sighting(face, crop, describe(crop), whole))
         return sightings
 
-    def _search(self, image: Image, *, coarsely: bool) -> list[Box]:
-        """Boxes of the faces in the whole frame."""
+    def _search(self, image: Image, *, coarsely: bool) -> list[Detection]:
+        """The faces in the whole frame."""
         smallest, side = self.config.smallest, self.config.search_side
         found = search(self.detector, image, side=side, smallest=smallest, coarsely=coarsely)
-        return [face.box for face in found if face.score >= self.config.keep_score]
+        return [face for face in found if face.score >= self.config.keep_score]
+
+    def _look(self, image: Image, found: Detection, is_new: bool) -> list[Detection]:
+        """Faces in the window around one that a search found; a new one's score is the mean of both views."""
+        faces = self._seek(image, found.box)
+        if not is_new:
+            return faces
+        shared = overlap([face.box for face in faces], [found.box])[:, 0]
+        same = [share > SAME for share in shared]
+        means = [replace(face, score=(face.score + found.score) / 2) for face in faces]
+        return [mean if agree else face for face, mean, agree in zip(faces, means, same, strict=True)]
 
     def _seek(self, image: Image, place: Box) -> list[Detection]:
         """Faces in the window around a place, of about its size."""
@@ -223,7 +238,7 @@ class FaceTracker:
         matrix = np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
         back = invert(matrix)
         found = []
-        for face in self.detector(warp(image, matrix, WINDOW), smallest=0.3 * WINDOW):
+        for face in self.detector(warp(image, matrix, WINDOW), smallest=NARROW * WINDOW):
             if face.score >= self.config.keep_score and face.box[2] / scale >= self.config.smallest:
                 x, y, width, height = face.box
                 box = (x / scale + left, y / scale + top, width / scale, height / scale)
