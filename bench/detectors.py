@@ -6,12 +6,16 @@
     python bench/detectors.py clips FILE...        faces in single frames, against those of YuNet
     python bench/detectors.py pictures FOLDER      false faces in pictures without faces: with heads.jsonl beside it,
                                                    those that the detector was not trained on
+    python bench/detectors.py labelled FOLDER      single pictures, searched as the tracker searches them, against
+                                                   FOLDER/labels.csv (picture, x, y, width, height and five points of
+                                                   YuNet's): faces missed, others, distance of the landmarks
     python bench/detectors.py speed                ms a picture, one thread, processor time
 
 A face counts from the score 0.7 that the tracker asks of a new one. `--draw OUT` writes pictures with what was found.
 """
 
 import argparse
+import csv
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,7 +28,8 @@ from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.faces.alignment import apply
 from sentio.affect.faces.detection import Detection, Detector, Image, overlap
 from sentio.affect.faces.detectors import NAMES, open_detector
-from sentio.affect.faces.tracking import TrackingConfig
+from sentio.affect.faces.search import search
+from sentio.affect.faces.tracking import FaceTracker, TrackedFace, TrackingConfig
 from sentio.affect.media import open_media
 from sentio.core.bench import report
 
@@ -96,7 +101,11 @@ def conditions(image: Image, truth: np.ndarray, rng: np.random.Generator) -> Ite
         yield f"{width} pixels wide", *moved(matrix, (384, 216), borderMode=cv2.BORDER_CONSTANT, borderValue=grey)
 
 
-def above(faces: list[Detection], score: float = SCORE) -> list[Detection]:
+def searched(finder: Detector, image: Image) -> list[Detection]:
+    return search(finder, image, side=TrackingConfig.search_side, smallest=TrackingConfig.smallest)
+
+
+def above(faces, score: float = SCORE):
     return [face for face in faces if face.score >= score]
 
 
@@ -111,7 +120,7 @@ def holding(faces: list[Detection], points: np.ndarray) -> Detection | None:
 
 
 def clips(paths: list[Path], every: int, draw: Path | None) -> None:
-    """Single frames, reduced as the tracker reduces them."""
+    """Single frames, searched at two scales as the tracker searches them."""
     finders = {name: open_detector(name) for name in NAMES}
     figures = {}
     for path in paths:
@@ -120,9 +129,8 @@ def clips(paths: list[Path], every: int, draw: Path | None) -> None:
             for number, frame in enumerate(media):
                 if number % every:
                     continue
-                scale = min(1.0, TrackingConfig.search_side / max(frame.image.shape[:2]))
-                image = cv2.resize(frame.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-                seen = {name: above(finder(image, smallest=16)) for name, finder in finders.items()}
+                image = frame.image
+                seen = {name: above(searched(finder, image)) for name, finder in finders.items()}
                 counts["frames"] += 1
                 for name, faces in seen.items():
                     shared = overlap([f.box for f in seen["yunet"]], [f.box for f in faces])
@@ -146,13 +154,58 @@ def pictures(folder: Path, draw: Path | None) -> None:
     counts: dict[str, int] = defaultdict(int)
     for path in paths:
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        seen = {name: finder(image) for name, finder in finders.items()}
+        seen = {name: searched(finder, image) for name, finder in finders.items()}
         for name, faces in seen.items():
             for score in (SCORE, TrackingConfig.keep_score):
                 counts[f"{name}: score {score} and up"] += len(above(faces, score))
         if draw and any(above(faces, TrackingConfig.keep_score) for faces in seen.values()):
             save(draw / path.name, image, seen)
     report("detectors pictures", {"pictures": len(paths), "false_faces": dict(counts)})
+
+
+POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+"""The columns of ``labels.csv``; right and left are the person's there, so that they come in our order."""
+HIGH = 0.9
+"""A false face of this score would mislead whoever trusts scores."""
+
+
+def labelled(folder: Path, draw: Path | None) -> None:
+    with (folder / "labels.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["x"]]
+    finders = {name: open_detector(name) for name in NAMES}
+    counts: dict[str, dict[str, int]] = {name: defaultdict(int) for name in NAMES}
+    apart: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        image = cv2.cvtColor(cv2.imread(str(folder / "pictures" / row["picture"])), cv2.COLOR_BGR2RGB)
+        label = tuple(float(row[name]) for name in ("x", "y", "width", "height"))
+        points = np.array([[float(row[f"{name}_{axis}"]) for axis in "xy"] for name in POINTS])
+        seen = {name: in_single_picture(finder, image) for name, finder in finders.items()}
+        for name, faces in seen.items():
+            shared = overlap([label], [face.box for face in faces])[0]
+            others = [face for face, share in zip(faces, shared, strict=True) if share < SAME]
+            strange = overlap([face.box for face in others], [face.box for face in seen["yunet"]]).max(1, initial=0)
+            counts[name]["faces"] += len(faces)
+            counts[name]["missed"] += len(others) == len(faces)
+            counts[name]["not labelled"] += len(others)
+            counts[name][f"not labelled, above {HIGH}"] += len(above(others, HIGH))
+            counts[name]["not labelled, nor YuNet's"] += int((strange < SAME).sum())
+            if len(others) < len(faces):
+                errors = np.linalg.norm(faces[int(shared.argmax())].landmarks - points, axis=1)
+                apart[name].append(float(errors.mean() / np.linalg.norm(points[1] - points[0])))
+        if draw and [face for face in seen["builtin"] if overlap([label], [face.box])[0, 0] < SAME]:
+            save(draw / "others" / row["picture"], image, seen)
+        if draw and overlap([label], [face.box for face in seen["builtin"]]).max(initial=0) < SAME:
+            save(draw / "missed" / row["picture"], image, seen)
+    figures = {
+        name: dict(counts[name]) | {"median_landmark_distance": rounded(np.median(apart[name]))} for name in NAMES
+    }
+    report("detectors labelled", {"labelled_faces": len(rows)} | figures)
+
+
+def in_single_picture(finder: Detector, image: Image) -> list[TrackedFace]:
+    """As `sentio analyze` finds faces in a photograph."""
+    tracker = FaceTracker(finder)
+    return [face for frame in tracker.push(image, 0.0) + tracker.flush() for face in frame.faces]
 
 
 def speed(repeats: int = 100) -> None:
@@ -183,7 +236,7 @@ def rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def save(path: Path, image: Image, seen: dict[str, list[Detection]]) -> None:
+def save(path: Path, image: Image, seen) -> None:
     """The picture, enlarged, with each detector's boxes, points and scores in a colour of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     zoom = max(1, round(640 / max(image.shape[:2])))
@@ -201,18 +254,20 @@ def save(path: Path, image: Image, seen: dict[str, list[Detection]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("photographs", "pictures"):
+    for verb in ("photographs", "pictures", "labelled"):
         verbs.add_parser(verb).add_argument("folder", type=Path)
     of_clips = verbs.add_parser("clips")
     of_clips.add_argument("files", type=Path, nargs="+")
     of_clips.add_argument("--every", type=int, default=3)
-    for verb in ("photographs", "pictures", "clips"):
+    for verb in ("photographs", "pictures", "labelled", "clips"):
         verbs.choices[verb].add_argument("--draw", type=Path)
     verbs.add_parser("speed")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.verb == "photographs":
         photographs(options.folder, options.draw)
+    elif options.verb == "labelled":
+        labelled(options.folder, options.draw)
     elif options.verb == "clips":
         clips(options.files, options.every, options.draw)
     elif options.verb == "pictures":

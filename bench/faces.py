@@ -67,7 +67,8 @@ def speed(name: str) -> None:
 def parts(tracker: FaceTracker, image: Image, face) -> dict[str, float]:
     """Milliseconds of each part, alone and repeated."""
     work = {
-        "search of the whole frame": partial(tracker._search, image),
+        "search of the whole frame": partial(tracker._search, image, coarsely=False),
+        "search at two scales": partial(tracker._search, image, coarsely=True),
         "window": partial(tracker._seek, image, face.box),
         "align": partial(align, image, face.landmarks),
         "describe": partial(describe, face.crop),

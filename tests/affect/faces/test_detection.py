@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentio.affect.faces.detection import Detection, overlap, suppress
+from sentio.affect.faces.detection import Detection, overlap, suppress, without_parts
 from sentio.affect.faces.grid import FLOOR, LIMIT, blend, decode
 
 boxes = st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.floats(0.5, 60), st.floats(0.5, 60))
@@ -35,6 +35,17 @@ def test_suppression_keeps_the_best_and_only_what_stands_apart(scored, limit):
     for lost in found:
         if not any(lost is one for one in kept):
             assert any(naive_overlap(lost.box, o.box) > limit - 1e-9 and o.score >= lost.score for o in kept)
+
+
+def test_what_lies_in_a_sure_and_much_larger_face_is_a_part_of_it():
+    def face(*box, score=0.9):
+        return Detection(box, score, np.zeros((5, 2)))
+
+    large, eye, beside, close = face(0, 0, 100, 120), face(20, 30, 25, 25), face(90, 30, 40, 40), face(0, 0, 60, 70)
+    assert without_parts([large, eye, beside, close]) == [large, beside, close]
+    unsure = face(0, 0, 100, 120, score=0.5)
+    assert without_parts([eye, unsure]) == [eye, unsure]
+    assert without_parts([]) == []
 
 
 def test_decode_equals_a_loop_over_the_cells():

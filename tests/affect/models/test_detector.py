@@ -71,7 +71,10 @@ def test_hidden_faces_teach_nothing():
     owner, unsure = detector.assign(faces, (SIDE, SIDE))
     assert (owner < 0).all()
     cells = [(x, y) for s in STRIDES for y in range(0, SIDE, s) for x in range(0, SIDE, s)]
-    assert unsure[0].tolist() == [20 <= x <= 60 and 20 <= y <= 70 for x, y in cells]
+    fits = [least <= 50 < most for s, (least, most) in zip(STRIDES, detector.SIDES, strict=True)
+            for _ in range((SIDE // s) ** 2)]  # fmt: skip
+    inside = [20 <= x <= 60 and 20 <= y <= 70 for x, y in cells]
+    assert unsure[0].tolist() == [a and b for a, b in zip(inside, fits, strict=True)], "of its own level alone"
     model = registry.build("detector", TINY)
     loss = {name: value.detach() for name, value in model.loss(faces, 0.5).items()}
     assert float(loss["box"]) == 0 and all(torch.isfinite(value) for value in loss.values())

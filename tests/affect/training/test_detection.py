@@ -145,6 +145,45 @@ def test_batches_hold_the_pictures_in_bgr_and_all_faces(folder):
             np.testing.assert_allclose(batch.landmarks[n, k], points, rtol=1e-5)
 
 
+def test_four_of_five_points_make_a_face_and_none_makes_nobody(folder):
+    box = np.array([40.0, 40, 140, 160])
+    points = np.array([[70.0, 80], [110, 80], [90, 105], [75, 130], [105, 130]])
+    for around, expected in (
+        ((0, 0, 192, 192), [True]),
+        ((0, 0, 192, 120), [False]),  # without the mouth
+        ((72, 0, 192, 192), [True]),  # without an eye
+        ((0, 0, 192, 70), []),
+    ):
+        picture = Composite(np.zeros((192, 192, 3), np.uint8), [(box, points, True)])
+        composites._settle(picture, around)
+        assert [clear for _, _, clear in picture.faces] == expected, around
+
+
+def test_framed_pictures_have_a_large_head_in_grey(folder):
+    source = Source(folder, validation=False)
+    source.heads = [row for row in source.heads if row["face"]]
+    config = CompositeConfig(framed=1.0)
+    made = [composites.compose(source, config, np.random.default_rng(k)) for k in range(30)]
+    plain = [((item.image == 128).all(-1) | (item.image == 0).all(-1)).mean() for item in made]
+    assert np.min(plain) > 0.1
+    shown = [(box[2:] - box[:2]).max() for item in made for box, _, _ in item.faces]
+    assert len(shown) > 20 and min(shown) > 25
+    assert any((box < 0).any() or (box > 192).any() for item in made for box, _, _ in item.faces), "beyond the border"
+
+
+def test_parts_of_bodies_are_shown_and_are_no_faces(folder):
+    hand = np.zeros((SIZE, SIZE, 4), np.uint8)
+    hand[60:130, 80:110] = (0, 0, 255, 255)  # red, BGRA
+    (folder / "bodies").mkdir()
+    cv2.imwrite(str(folder / "bodies/00001_0.png"), hand)
+    (folder / "bodies.jsonl").write_text(json.dumps({"image": "00001_0.png", "part": "hand"}) + "\n")
+    source = Source(folder, validation=False)
+    shown = [composites.background(source, CompositeConfig(), np.random.default_rng(k)) for k in range(60)]
+    red = [((part[..., 0] > 150) & (part[..., 1:] < 60).all(-1)).sum() > 60 for part in shown]
+    assert 0.1 < np.mean(red) < 0.4
+    assert Source(folder, validation=True).bodies == []
+
+
 def test_hard_places_are_shown(folder):
     image = np.full((300, 400, 3), 90, np.uint8)
     image[200:240, 300:340] = (0, 0, 255)  # red, BGR

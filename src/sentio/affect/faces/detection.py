@@ -52,6 +52,22 @@ def suppress(found: Sequence[Detection], limit: float) -> list[Detection]:
     return [ranked[index] for index in kept]
 
 
+PART, WHOLE, SURE = 0.7, 0.5, 0.7
+"""A box with this share of its area in a face at least twice as wide, of at least this score, is a part of that."""
+
+
+def without_parts(found: Sequence[Detection]) -> list[Detection]:
+    """Without what lies in a sure and much larger face: an eye or a mouth seen from too near looks like a face."""
+    boxes = _corners([face.box for face in found])
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    inside = np.clip(np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - low, 0, None).prod(-1)
+    share = inside / np.maximum(_area(boxes), 1e-9)[:, None]
+    width = boxes[:, 2] - boxes[:, 0]
+    sure = np.array([face.score >= SURE for face in found], np.bool_)
+    part = (share > PART) & (width[:, None] < WHOLE * width) & sure
+    return [face for face, parts in zip(found, part, strict=True) if not parts.any()]
+
+
 def _corners(boxes: Sequence[Box]) -> NDArray[np.float64]:
     array = np.array(boxes, np.float64).reshape(-1, 4)
     return np.concatenate([array[:, :2], array[:, :2] + array[:, 2:]], axis=1)

@@ -1,24 +1,24 @@
 """Follow faces through a video: one stable id for each person, online, from images and their times alone.
 
 Every frame, each known face is sought again by the detector in a small window at its predicted place, where it always
-has the same size; that costs little and gives fresh landmarks. The whole frame is searched on a reduced copy: at
-intervals, after a cut, when nobody is in sight and when a face was not found again; what it finds is measured in a
-window too. Found and known faces are matched by the Hungarian method on box overlap and appearance (as in DeepSORT,
-Wojke et al. 2017), with a lower score to go on than to begin (as in ByteTrack, Zhang et al. 2022). A face becomes a
-person after some sightings, and is then compared with the persons not in sight, to give back an id. A shot too short
-for so many (pictures of a slide show), and the last frames, keep the faces they have.
+has the same size; that costs little and gives fresh landmarks. The whole frame is searched (`search`): at two scales
+at intervals and where a shot begins, which a single picture does; at the finer one while nobody is in sight and when a
+face was not found again. What is found is measured in a window too. Found and known faces are matched by the Hungarian
+method on box overlap and appearance (as in DeepSORT, Wojke et al. 2017), with a lower score to go on than to begin (as
+in ByteTrack, Zhang et al. 2022). A face becomes a person after some sightings, and is then compared with the persons
+not in sight, to give back an id. A shot too short for so many (pictures of a slide show), and the last frames, keep the
+faces they have.
 """
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from sentio.affect.faces.alignment import align, apply, halve, halvings, invert, warp
+from sentio.affect.faces.alignment import align, apply, invert, warp
 from sentio.affect.faces.appearance import Appearance, describe, distance
 from sentio.affect.faces.detection import (
     Box,
@@ -28,15 +28,19 @@ from sentio.affect.faces.detection import (
     Landmarks,
     overlap,
     suppress,
+    without_parts,
 )
 from sentio.affect.faces.detectors import open_detector
 from sentio.affect.faces.quality import CROPPED, Quality, Reason, assess, outside
 from sentio.affect.faces.scene import Scene
+from sentio.affect.faces.search import search
 from sentio.affect.faces.track import Sighting, Track, centre
 from sentio.core.errors import InputError
 
 WINDOW = 160
 """Side of the window in which a face is sought again, in pixels; the face fills half of it."""
+NARROW = 0.2
+"""The least width of a face in it, in windows: profiles are half as wide as high."""
 SAME = 0.4
 """Boxes from different windows that overlap by more are one face."""
 APPEARANCES, NEW_APPEARANCE = 5, 0.45
@@ -201,28 +205,38 @@ class FaceTracker:
         places = [track.predict(time_s) for track in self._tracks]
         visible = any(track.person is not None and not track.missed for track in self._tracks)
         lost = any(track.missed for track in self._tracks)
-        if lost or not visible or self._cut or time_s - self._searched_s >= self.config.search_interval_s:
-            self._searched_s = time_s
-            found = self._search(image)
-            known = overlap(places, found).max(1, initial=0) > 0.5
-            places = found + [place for place, is_known in zip(places, known, strict=True) if not is_known]
-        faces = [face for place in places for face in self._seek(image, place)]
+        faces: list[Detection] = []
+        due = self._cut or time_s - self._searched_s >= self.config.search_interval_s
+        if lost or not visible or due:
+            self._searched_s = time_s if due else self._searched_s
+            found = self._search(image, coarsely=due)
+            shared = overlap(places, [face.box for face in found])
+            is_new = shared.max(0, initial=0) <= 0.5
+            faces += [seen for face, new in zip(found, is_new, strict=True) for seen in self._look(image, face, new)]
+            places = [place for place, known in zip(places, shared.max(1, initial=0) > 0.5, strict=True) if not known]
+        faces += [face for place in places for face in self._seek(image, place)]
         sightings = []
-        for face in suppress(faces, SAME):
+        for face in without_parts(suppress(faces, SAME)):
             crop = align(image, face.landmarks)
             whole = outside(face.landmarks, image.shape[:2]) <= CROPPED
             sightings.append(Sighting(face, crop, describe(crop), whole))
         return sightings
 
-    def _search(self, image: Image) -> list[Box]:
-        """Boxes of the faces in the whole frame, found on the reduced copy."""
-        scale = min(1.0, self.config.search_side / max(image.shape[:2]))
-        width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
-        halved = halve(image, halvings(image, scale))
-        reduced = np.asarray(cv2.resize(halved, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-        found = self.detector(reduced, smallest=self.config.smallest * scale)
-        boxes = [[edge / scale for edge in face.box] for face in found if face.score >= self.config.keep_score]
-        return [(x, y, w, h) for x, y, w, h in boxes]
+    def _search(self, image: Image, *, coarsely: bool) -> list[Detection]:
+        """The faces in the whole frame."""
+        smallest, side = self.config.smallest, self.config.search_side
+        found = search(self.detector, image, side=side, smallest=smallest, coarsely=coarsely)
+        return [face for face in found if face.score >= self.config.keep_score]
+
+    def _look(self, image: Image, found: Detection, is_new: bool) -> list[Detection]:
+        """Faces in the window around one that a search found; a new one's score is the mean of both views."""
+        faces = self._seek(image, found.box)
+        if not is_new:
+            return faces
+        shared = overlap([face.box for face in faces], [found.box])[:, 0]
+        same = [share > SAME for share in shared]
+        means = [replace(face, score=(face.score + found.score) / 2) for face in faces]
+        return [mean if agree else face for face, mean, agree in zip(faces, means, same, strict=True)]
 
     def _seek(self, image: Image, place: Box) -> list[Detection]:
         """Faces in the window around a place, of about its size."""
@@ -232,7 +246,7 @@ class FaceTracker:
         matrix = np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
         back = invert(matrix)
         found = []
-        for face in self.detector(warp(image, matrix, WINDOW), smallest=0.3 * WINDOW):
+        for face in self.detector(warp(image, matrix, WINDOW), smallest=NARROW * WINDOW):
             if face.score >= self.config.keep_score and face.box[2] / scale >= self.config.smallest:
                 x, y, width, height = face.box
                 box = (x / scale + left, y / scale + top, width / scale, height / scale)

@@ -245,7 +245,8 @@ def assign(batch: DetectionBatch, size: tuple[int, int]) -> tuple[Tensor, Tensor
 
     Returns:
         (N, cells) the number of the face that a cell tells of, the smaller one's if there are two, else -1; (N, cells)
-        bool, cells that are taught nothing: at the middle of a face of another level, or in one that is ignored.
+        bool, cells that are taught nothing: at the middle of a face of another level, or in one that is ignored and of
+        this level. Of a face cropped to a cheek or an eye, the finer levels learn that it is none.
     """
     owners, unsure = [], []
     low, high = batch.boxes[..., None, :2], batch.boxes[..., None, 2:]  # (N, F, 1, 2)
@@ -259,7 +260,7 @@ def assign(batch: DetectionBatch, size: tuple[int, int]) -> tuple[Tensor, Tensor
         mine = near & fits & batch.clear[..., None]
         smallest = torch.where(mine, side, torch.inf).min(1)
         owners.append(torch.where(smallest.values < torch.inf, smallest.indices, -1))
-        doubt = (central & batch.clear[..., None]) | (inside & batch.ignored[..., None])
+        doubt = (central & batch.clear[..., None]) | (inside & fits & batch.ignored[..., None])
         unsure.append(doubt.any(1) & (owners[-1] < 0))
     return torch.cat(owners, 1), torch.cat(unsure, 1)
 

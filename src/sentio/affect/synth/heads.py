@@ -3,7 +3,9 @@
 ``python -m sentio.affect.synth.heads OUT --rigs RIG... --pictures FOLDER...`` writes
 
 - ``heads/00012_03.png``: head 3 of person 12, RGBA; ``heads.jsonl`` has its 68 landmarks and turn. A seventh of the
-  heads are seen from behind, which is no face;
+  heads are seen from behind, which is no face. A third wear glasses, one in six a hat, whatever the person wore before;
+- ``bodies/00012_1.png``: a hand or another part of a body without a head, if a rig is MPFB's; listed in
+  ``bodies.jsonl``;
 - ``pictures/*.jpg``: the pictures of the given folders, made small. If YuNet has been fetched, those in which it finds
   a face are left out; look through the others.
 
@@ -14,16 +16,18 @@ again, so a stopped run goes on.
 import argparse
 import json
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from sentio.affect.labels import EXPRESSIONS
-from sentio.affect.synth import acting, appearance, rigs, scene
+from sentio.affect.synth import accessories, acting, appearance, bodies, headwear, rigs, scene
 from sentio.affect.synth.render import Camera
+from sentio.affect.synth.rig import CLOTH, FRAME, Floats, Ints
 from sentio.core import weights
 from sentio.core.errors import InputError
 from sentio.core.progress import track
@@ -32,8 +36,13 @@ from sentio.core.writers import atomic_path, write_json, write_text
 HEADS = 14
 """Of one person; the last `BEHIND` of them from behind."""
 BEHIND = 2
-SIZE, SCALE = 192, 5.6
-"""Pixels of a cut-out and of a centimetre in it."""
+BODIES = ("hand", "hand", "torso", "arm", "leg", "foot")
+"""Parts of bodies that are drawn from, `BODIES_EACH` for a person."""
+BODIES_EACH = 2
+GLASSES, HATS = 0.22, 0.16
+"""Shares of heads that put on glasses (more than the persons who have them) and a hat [CHOSEN]."""
+SIZE, SCALE = 320, 9.3
+"""Pixels of a cut-out and of a centimetre in it: a face is about 165 pixels high."""
 PICTURE_SIDE = 640
 SUSPICIOUS = 0.5
 """Pictures in which YuNet finds a face of this score are left out."""
@@ -63,7 +72,8 @@ def make_heads(out: Path, rigs: tuple[Path, ...], *, people: int, seed: int = 0,
     """
     tasks = [Task(out, rigs, index, seed) for index in range(people)]
     missing = [task for task in tasks if not task.record.is_file()]
-    (out / "heads").mkdir(parents=True, exist_ok=True)
+    for kind in ("heads", "bodies"):
+        (out / kind).mkdir(parents=True, exist_ok=True)
     if workers == 1:
         for task in track(missing, "rendering"):
             _person(task)
@@ -71,7 +81,8 @@ def make_heads(out: Path, rigs: tuple[Path, ...], *, people: int, seed: int = 0,
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             list(pool.map(_person, missing))
     rows = [row for task in tasks for row in json.loads(task.record.read_text(encoding="utf-8"))]
-    write_text(out / "heads.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(out / "heads.jsonl", "".join(json.dumps(row) + "\n" for row in rows if "part" not in row))
+    write_text(out / "bodies.jsonl", "".join(json.dumps(row) + "\n" for row in rows if "part" in row))
 
 
 def _person(task: Task) -> None:
@@ -79,18 +90,50 @@ def _person(task: Task) -> None:
     rng = np.random.default_rng((task.seed, task.index))
     skins = next((folder for folder in task.rigs if (folder / "skins").is_dir()), None)
     person = appearance.draw(rigs.load(task.rigs[task.index % len(task.rigs)]), rng, skins)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for k in range(HEADS):
         name = f"{task.index:05d}_{k:02d}.png"
         behind = k >= HEADS - BEHIND
-        picture, landmarks, turn = head(person, rng, behind=behind)
-        with atomic_path(task.out / "heads" / name) as temporary:
-            temporary.write_bytes(_png(picture))
+        picture, landmarks, turn = head(_dressed(person, rng), rng, behind=behind)
+        _write(task.out / "heads" / name, picture)
         rows.append({
             "image": name, "face": not behind, "yaw_pitch_roll": [round(angle, 3) for angle in turn],
             "landmarks": np.round(landmarks, 2).tolist(),
         })  # fmt: skip
+    if skins is not None:
+        for k in range(BODIES_EACH):
+            name, part = f"{task.index:05d}_{k}.png", str(rng.choice(BODIES))
+            _write(task.out / "bodies" / name, bodies.draw(skins, part, person, rng, SIZE, SCALE))
+            rows.append({"image": name, "part": part})
     write_json(task.record, rows)
+
+
+def _dressed(person: appearance.Person, rng: np.random.Generator) -> appearance.Person:
+    """The person, perhaps with glasses or a hat put on."""
+    if rng.random() < GLASSES and not (person.worn[3] == FRAME).any():
+        pair = accessories.glasses(person.rig, person.head, rng, dark=bool(rng.random() < 0.1))
+        person = _wearing(person, pair, FRAME)
+    if rng.random() < HATS:
+        person = _wearing(person, headwear.hat(person.rig, person.head, rng), CLOTH)
+    return person
+
+
+def _wearing(person: appearance.Person, thing: tuple[Floats, Ints], layer: int) -> appearance.Person:
+    points, triangles, uv, layers = person.worn
+    more, faces = thing
+    places = (more[:, :2] / 40 + 0.5).astype(np.float32)
+    worn = (
+        np.concatenate([points, more]),
+        np.concatenate([triangles, faces + np.int32(len(points))]),
+        np.concatenate([uv, places]),
+        np.concatenate([layers, np.full(len(faces), layer, np.uint8)]),
+    )
+    return replace(person, worn=worn)
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_png(picture))
 
 
 def head(
@@ -162,7 +205,9 @@ def _pictures(folder: Path) -> list[Path]:
 def _reduced(path: Path) -> scene.Image | None:
     """RGB, the long side `PICTURE_SIDE` at most, transparency over grey; None for icons and damaged files."""
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if picture is None or picture.ndim != 3 or picture.dtype != np.uint8 or min(picture.shape[:2]) < 160:
+    if picture is not None and picture.ndim == 2:
+        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
+    if picture is None or picture.dtype != np.uint8 or min(picture.shape[:2]) < 160:
         return None
     scale = min(1.0, PICTURE_SIDE / max(picture.shape[:2]))
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

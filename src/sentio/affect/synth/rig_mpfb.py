@@ -46,7 +46,7 @@ def read(folder: Path) -> Rig:
 
 
 def _build(folder: Path) -> Rig:
-    points, atlas, polygons, corners, part = _read_mesh(folder / "base.obj")
+    points, atlas, polygons, corners, part = read_mesh(folder / "base.obj")
     kept, triangles, part, atlas = _cut(points, atlas, polygons, corners, part)
     count = len(points)
     names, identity, start = _identity(folder / "targets", count)
@@ -89,7 +89,7 @@ def _range(kept: Ints, first: int, last: int) -> np.ndarray:
     return (kept >= first) & (kept < last)
 
 
-def _read_mesh(path: Path) -> tuple[Floats, Floats, Ints, Ints, np.ndarray]:
+def read_mesh(path: Path) -> tuple[Floats, Floats, Ints, Ints, np.ndarray]:
     """Points, texture points, (N, 4) polygons in both, and what each is made of (255: nothing to be seen)."""
     points, atlas, polygons, corners, part = [], [], [], [], []
     kind = 255
