@@ -8,7 +8,7 @@ import pytest
 
 from sentio.affect.faces.detection import overlap
 from sentio.affect.faces.detectors import open_detector
-from sentio.affect.synth import composites, headwear, heads, rigs
+from sentio.affect.synth import composites, heads, headwear, rigs
 
 
 @pytest.fixture(scope="module")
