@@ -6,7 +6,7 @@ alone. See docs/face.md.
 """
 
 from dataclasses import dataclass, field
-from math import log, nan
+from math import log, nan, pi
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,7 +54,7 @@ class FaceConfig:
     smoothing: float = 0.1
     weights: tuple[float, float, float, float] = (4.0, 1.0, 1.0, 0.5)
     dropout: float = 0.2
-    counts: dict[str, float] = field(default_factory=lambda: {"Neutral": 1.5, "Fear": 0.3, "Other": 0.3})
+    counts: dict[str, float] = field(default_factory=lambda: {"Neutral": 1.5, "Fear": 0.1, "Sadness": 0.8, "Other": 0.3})
 
     def __post_init__(self) -> None:
         if unknown := set(self.counts) - set(EXPRESSIONS):
@@ -147,7 +147,7 @@ class Face(Method):
         left, right = (marks[..., eye, :].mean(-2) for eye in EYES)  # (..., 2) each
         across = right - left
         roll = torch.atan2(across[..., 1:], across[..., :1])  # yaw and pitch do not lean the line of the eyes
-        pose = torch.rad2deg(torch.cat([self.turn(features), roll], -1))
+        pose = torch.cat([self.turn(features), roll], -1) * (180 / pi)
         return probability, strength, pose, marks
 
     def heads(self, features: Tensor) -> dict[str, Tensor]:

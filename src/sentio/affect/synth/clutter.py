@@ -45,7 +45,7 @@ def body(image: Image, cut_out: Image, middle: Floats, side: float, rng: np.rand
     if len(x) == 0:
         return
     angle = rng.normal(0, 0.6)
-    scale = side / max(float(np.ptp(x)), float(np.ptp(y)), 1.0)
+    scale = side / max(int(np.ptp(x)), int(np.ptp(y)), 1)
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn = turn @ np.diag([rng.choice([-1.0, 1.0]), 1.0])
     at = np.array([x.max() + x.min(), y.max() + y.min()]) / 2
