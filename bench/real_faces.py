@@ -31,7 +31,7 @@ from sentio.affect.analysis.models import FaceModel, face_pixels
 from sentio.affect.faces.detection import Detector
 from sentio.affect.faces.detectors import NAMES, open_detector
 from sentio.affect.faces.tracking import FaceTracker
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, TASKS
 from sentio.affect.protocol import thresholds
 from sentio.affect.protocol.roc import paired_auc
 from sentio.affect.protocol.scores import Tally, decide, f1_by_class
@@ -68,7 +68,7 @@ def open_system(name: str) -> System:
 
 def _graph(name: str) -> System:
     model, session = FaceModel(name), weights.session(name)  # the first refuses other kinds of model
-    outputs = list(model.outputs)
+    outputs = [name for name in TASKS if name in model.outputs]
 
     def answer(crops: NDArray[np.uint8]) -> Answers:
         found = session.run(outputs, {"face": face_pixels(list(crops), model.side)})

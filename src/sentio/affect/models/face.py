@@ -54,7 +54,9 @@ class FaceConfig:
     smoothing: float = 0.1
     weights: tuple[float, float, float, float] = (4.0, 1.0, 1.0, 0.5)
     dropout: float = 0.2
-    counts: dict[str, float] = field(default_factory=lambda: {"Neutral": 1.5, "Fear": 0.1, "Sadness": 0.8, "Other": 0.3})
+    counts: dict[str, float] = field(
+        default_factory=lambda: {"Neutral": 1.5, "Fear": 0.1, "Sadness": 0.8, "Other": 0.3}
+    )
 
     def __post_init__(self) -> None:
         if unknown := set(self.counts) - set(EXPRESSIONS):
