@@ -66,7 +66,8 @@ def test_the_terms_are_what_they_are_called(pictures, monkeypatch):
     assert terms["movements"].item() == pytest.approx(
         np.mean((found["movements"] - batch.movements.numpy()) ** 2), rel=2e-3
     )
-    p, label = 1 / (1 + np.exp(-found["action_units"].astype(np.float64))), batch.action_units[:, 0].numpy()
+    p = 1 / (1 + np.exp(-found["action_units"].astype(np.float64)))
+    label = np.concatenate([batch.action_units[:, 0].numpy(), batch.further_units.numpy()], 1)
     naive = -np.mean(label * np.log(p) + (1 - label) * np.log(1 - p))
     assert terms["action_units"].item() == pytest.approx(naive, rel=2e-3)
     logits = found["rule"].astype(np.float64)

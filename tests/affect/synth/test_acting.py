@@ -42,15 +42,17 @@ def test_expressions_differ_where_they_should():
     happy, angry, disgusted, surprised = (drawn(n) for n in ("Happiness", "Anger", "Disgust", "Surprise"))
     assert share(happy, "AU12") == 1 and share(angry, "AU12") == 0
     assert share(angry, "AU4") > 0.85
-    assert share(surprised, "AU26") > 0.6 and share(surprised, "AU4") == 0
+    assert share(surprised, "AU26") > 0.6 and share(surprised, "AU4") < 0.1
     nose = [[max(f.weights.get("AU9_L", 0), 0) for f in faces] for faces in (angry, disgusted)]
     assert np.mean(np.array(nose[0]) > 0.4) < 0.05 and np.mean(np.array(nose[1]) > 0.4) > 0.85
     mouths = {bool(f.action_units[ACTION_UNITS.index("AU25")]) for f in angry}
     assert mouths == {True, False}  # angry with bared teeth and with pressed lips
 
 
-def test_neutral_shows_next_to_nothing():
-    assert max(share(drawn("Neutral"), unit) for unit in ACTION_UNITS if unit != "AU25") == 0
+def test_neutral_hardly_shows_more_than_a_mouth_that_speaks():
+    neutral = drawn("Neutral")
+    assert max(share(neutral, unit) for unit in ACTION_UNITS if unit not in ("AU25", "AU26")) < 0.15
+    assert 0 < share(neutral, "AU25") < 0.5
 
 
 def test_an_edited_table_is_used(tmp_path):
@@ -90,8 +92,9 @@ def test_people_blink():
 
 def test_a_voice_moves_the_jaw():
     energy = np.repeat([0.0, 1.0, 0.0], 50)
-    shown = acting.perform(["Neutral"], 6.0, 25, energy, np.random.default_rng(0))
-    jaw = np.array([f.weights.get("AU26", 0) for f in shown.faces])
+    speaks, silent = (acting.perform(["Neutral"], 6.0, 25, e, np.random.default_rng(0)) for e in (energy, 0 * energy))
+    jaws = [np.array([f.weights.get("AU26", 0) for f in shown.faces]) for shown in (speaks, silent)]
+    jaw = jaws[0] - jaws[1]
     assert jaw[50:100].mean() > 0.2 and not jaw[:50].any() and not jaw[100:].any()
 
 
@@ -103,8 +106,8 @@ def test_idle_movements_stir_faces_without_another_meaning():
         assert all(after.weights[name] >= weight for name, weight in before.weights.items())
     assert np.mean([after.weights != before.weights for before, after in zip(calm, faces, strict=True)]) > 0.9
     quiet = [unit for unit in ACTION_UNITS if unit not in ("AU25", "AU26")]
-    assert max(share(faces, unit) for unit in quiet) < 0.02  # hardly ever enough to be labelled
-    assert 0 < share(faces, "AU26") < acting.SPEECH_P  # mouths that speak
+    assert max(share(faces, unit) - share(calm, unit) for unit in quiet) < 0.05  # seldom enough to be labelled
+    assert 0 < share(faces, "AU26") - share(calm, "AU26") < acting.SPEECH_P  # mouths that speak
 
 
 def test_idle_movements_repeat():
