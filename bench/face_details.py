@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from real_faces import BATCH, rounded
 from sentio.affect.analysis.models import face_pixels
-from sentio.affect.labels import ACTION_UNITS, FURTHER_UNITS
+from sentio.affect.labels import ACTION_UNITS, ALL_UNITS
+from sentio.affect.models.face import EYES
 from sentio.affect.training import renders
 from sentio.core import weights
 from sentio.core.bench import report
 
-EYES = (slice(36, 42), slice(42, 48))
 ASKED = ("action_units", "further_units", "intensities", "pose", "landmarks")
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -55,7 +55,7 @@ def figures_of(found: Arrays, labels: dict[str, NDArray[Any]]) -> dict[str, Any]
     shown = np.column_stack([labels["action_units"], strength[:, len(ACTION_UNITS) :] >= renders.VISIBLE]) > 0
     said = np.column_stack([found["action_units"], found["further_units"]]) >= 0.5
     units = {}
-    for k, unit in enumerate((*ACTION_UNITS, *FURTHER_UNITS)):
+    for k, unit in enumerate(ALL_UNITS):
         hits = int((said[:, k] & shown[:, k]).sum())
         units[unit] = {
             "correlation": np.corrcoef(found["intensities"][:, k], strength[:, k])[0, 1],

@@ -26,6 +26,7 @@ from real_faces import Answers, face_crop, open_system, rounded
 from sentio.affect.faces.alignment import align
 from sentio.affect.faces.detectors import NAMES, open_detector
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.affect.protocol.scores import f1_by_class
 from sentio.core.bench import report
 
 POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
@@ -90,12 +91,11 @@ def called_among(expression: NDArray[np.float64], classes: tuple[int, ...]) -> N
 
 
 def f1(called: NDArray[np.int64], label: NDArray[np.int64], classes: tuple[int, ...]) -> list[float]:
-    """F1 of every class, over the pictures whose label is one of them."""
+    """F1 of every class, over the pictures whose label is one of them; a missed face is an answer of its own."""
+    order = (*classes, MISSED)
     kept = np.isin(label, classes)
-    called, label = called[kept], label[kept]
-    hits = [int(((called == k) & (label == k)).sum()) for k in classes]
-    sizes = [int((called == k).sum() + (label == k).sum()) for k in classes]
-    return [2 * hit / max(size, 1) for hit, size in zip(hits, sizes, strict=True)]
+    table = np.array([[((called == b) & (label == a) & kept).sum() for b in order] for a in order])
+    return [float(score) for score in f1_by_class(table)[: len(classes)]]
 
 
 def judge(folder: Path, weights: str, detector: str) -> dict[str, Any]:

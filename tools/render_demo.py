@@ -20,7 +20,7 @@ import av
 import cv2
 import numpy as np
 
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FURTHER_UNITS, SAMPLE_RATE
+from sentio.affect.labels import ALL_UNITS, EXPRESSIONS, SAMPLE_RATE
 from sentio.affect.synth import acting, appearance, hair, rigs, skin, voice, wrinkles
 from sentio.affect.synth.render import Camera, Lights, Mesh, render
 from sentio.affect.synth.rig import CLOTH, HAIR
@@ -34,7 +34,6 @@ EXPOSURE = 0.95
 """Light in the picture for light that falls on the person."""
 SCALE, EYES, DISTANCE = 9.6, 158, 110.0
 """Pixels a centimetre, pixels from the top to the eyes, centimetres to the camera."""
-UNITS = (*ACTION_UNITS, *FURTHER_UNITS)
 """Action units that are labelled; AU45 is the blink."""
 
 
@@ -153,7 +152,7 @@ def labels(index: int, weights: dict[str, float]) -> dict[str, object]:
         for name in ("valence", "arousal")
     )
     row["expression"] = ACTS[most].expression if shares[most] >= acting.LEAST_INTENSITY else EXPRESSIONS[0]
-    strength = {unit: weights.get(unit, 0.0) for unit in UNITS} | {"AU45": weights["blink"]}
+    strength = {unit: weights.get(unit, 0.0) for unit in ALL_UNITS} | {"AU45": weights["blink"]}
     strength["AU25"] = max(strength["AU25"], strength["AU26"])  # an open jaw parts the lips
     for unit, weight in strength.items():
         row[column(unit)] = int(weight >= acting.VISIBLE)

@@ -1,9 +1,7 @@
 """The result table of affect: one row per decoded frame and person, the same from file, stream and evaluation."""
 
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FURTHER_UNITS
+from sentio.affect.labels import ACTION_UNITS, ALL_UNITS, EXPRESSIONS, FURTHER_UNITS
 from sentio.core.results import Column, Schema
-
-_UNITS = (*ACTION_UNITS, *FURTHER_UNITS)
 
 POSE_COLUMNS = ("pose_yaw", "pose_pitch", "pose_roll")
 P_COLUMNS = tuple(f"p_{name.lower()}" for name in EXPRESSIONS)
@@ -28,11 +26,11 @@ SCORES = (
     ),
     *(
         Column(column, "float32", "probability", f"probability that action unit {name} is seen")
-        for column, name in zip((*AU_COLUMNS, *FURTHER_COLUMNS), _UNITS, strict=True)
+        for column, name in zip((*AU_COLUMNS, *FURTHER_COLUMNS), ALL_UNITS, strict=True)
     ),
     *(
         Column(column, "float32", "0 to 1", f"strength of action unit {name}: 0 at rest, 1 a strong movement")
-        for column, name in zip(INTENSITY_COLUMNS, _UNITS, strict=True)
+        for column, name in zip(INTENSITY_COLUMNS, ALL_UNITS, strict=True)
     ),
 )
 """What the face model fills in for every face, fit or not; null where there was none, or no model that tells."""

@@ -8,7 +8,7 @@ import pytest
 
 from sentio.affect.faces.detection import overlap
 from sentio.affect.faces.detectors import open_detector
-from sentio.affect.synth import composites, heads, headwear, rigs
+from sentio.affect.synth import composites, heads
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +45,6 @@ def test_parts_of_bodies_are_cut_out_without_a_head(made, shared, monkeypatch):
         picture = cv2.imread(str(made / "bodies" / row["image"]), cv2.IMREAD_UNCHANGED)
         assert picture.shape == (heads.SIZE, heads.SIZE, 4) and (picture[..., 3] > 128).mean() > 0.01
         assert not finder(np.ascontiguousarray(picture[..., 2::-1]))
-
-
-def test_hats_sit_over_the_eyes(shared):
-    rig = rigs.load(shared / "data/affect/rig-ict")
-    for seed in range(6):
-        points, triangles = headwear.hat(rig, rig.vertices, np.random.default_rng(seed))
-        assert triangles.max() < len(points) and (triangles >= 0).all()
-        front = points[(points[:, 2] > 0) & (np.abs(points[:, 0]) < 4)]
-        assert front[:, 1].min() > -3, "a peak may hang before the brows, not before the mouth"
-        assert points[:, 1].max() > rig.vertices[:, 1].max(), "it is over the skull"
 
 
 @pytest.mark.slow

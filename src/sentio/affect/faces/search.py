@@ -17,7 +17,7 @@ MARGIN = 0.25
 halves of faces are taken for faces."""
 GREY = (128, 128, 128)
 SAME = 0.4
-"""Boxes that overlap by more are one face."""
+"""Boxes of one face from different copies or windows overlap by more."""
 
 
 def search(

@@ -33,7 +33,7 @@ from sentio.affect.faces.detection import (
 from sentio.affect.faces.detectors import open_detector
 from sentio.affect.faces.quality import CROPPED, Quality, Reason, assess, outside
 from sentio.affect.faces.scene import Scene
-from sentio.affect.faces.search import search
+from sentio.affect.faces.search import SAME, search
 from sentio.affect.faces.track import Sighting, Track, centre
 from sentio.core.errors import InputError
 
@@ -41,8 +41,6 @@ WINDOW = 160
 """Side of the window in which a face is sought again, in pixels; the face fills half of it."""
 NARROW = 0.2
 """The least width of a face in it, in windows: profiles are half as wide as high."""
-SAME = 0.4
-"""Boxes from different windows that overlap by more are one face."""
 APPEARANCES, NEW_APPEARANCE = 5, 0.45
 """A person is remembered by up to five appearances (poses, expressions) at least this far apart."""
 DENIED = 1e6
@@ -234,9 +232,10 @@ class FaceTracker:
         if not is_new:
             return faces
         shared = overlap([face.box for face in faces], [found.box])[:, 0]
-        same = [share > SAME for share in shared]
-        means = [replace(face, score=(face.score + found.score) / 2) for face in faces]
-        return [mean if agree else face for face, mean, agree in zip(faces, means, same, strict=True)]
+        return [
+            replace(face, score=(face.score + found.score) / 2) if share > SAME else face
+            for face, share in zip(faces, shared, strict=True)
+        ]
 
     def _seek(self, image: Image, place: Box) -> list[Detection]:
         """Faces in the window around a place, of about its size."""

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from sentio.affect.backbones.networks import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FURTHER_UNITS, TASKS, VALENCE_AROUSAL
+from sentio.affect.labels import ACTION_UNITS, ALL_UNITS, EXPRESSIONS, TASKS, VALENCE_AROUSAL
 from sentio.affect.losses import ccc
 from sentio.affect.protocol import thresholds
 from sentio.affect.training import renders
@@ -80,7 +80,7 @@ class Face(Method):
         dim = self.encoder.info.dim
         self.dropout = nn.Dropout(config.dropout)
         self.movements = nn.Linear(dim, len(MOVEMENTS))
-        self.units = nn.Linear(dim, len(ACTION_UNITS) + len(FURTHER_UNITS))
+        self.units = nn.Linear(dim, len(ALL_UNITS))
         self.affect = nn.Linear(dim, len(VALENCE_AROUSAL))
         known = len(MOVEMENTS) + len(VALENCE_AROUSAL)
         self.rule = nn.Sequential(nn.Linear(known, 64), nn.ReLU(), nn.Linear(64, len(EXPRESSIONS)))

@@ -1,10 +1,12 @@
-"""What people wear or hold before the face: glasses, a cap, a microphone."""
+"""What people wear or hold before the face: glasses, a hat, a microphone."""
 
 import numpy as np
 
+from sentio.affect.synth import hair
 from sentio.affect.synth.rig import EYE_DISTANCE, Floats, Ints, Rig
 
 _AROUND, _SIDES = 26, 5
+_HAT_AROUND, _HAT_RINGS = 36, 9
 
 
 def glasses(rig: Rig, head: Floats, rng: np.random.Generator, dark: bool) -> tuple[Floats, Ints]:
@@ -33,29 +35,17 @@ def glasses(rig: Rig, head: Floats, rng: np.random.Generator, dark: bool) -> tup
     return _join(pieces)
 
 
-def cap(skull: tuple[Floats, Floats], rng: np.random.Generator) -> tuple[Floats, Ints]:
-    """A cap that covers the hair above the forehead, most with a peak: points (N, 3), triangles (M, 3).
-
-    Args:
-        skull: its middle and radii, (3,) each.
-    """
-    middle, radii = skull
-    around, rows = 28, 7
-    angle = np.linspace(0, 2 * np.pi, around, endpoint=False)
-    low = float(rng.uniform(0.05, 0.3))  # of the height of the skull, where the edge is
-    height = np.sin(np.linspace(np.arcsin(low), np.pi / 2 - 0.02, rows))
-    wide = np.sqrt(1 - height**2)
-    shell = radii + rng.uniform(0.9, 1.5)
-    dome = np.stack(
-        [np.outer(wide, np.sin(angle)), np.repeat(height[:, None], around, 1), np.outer(wide, np.cos(angle))], 2
-    )
-    pieces = [(middle + dome.reshape(-1, 3) * shell, _sheet(rows, around, closed=True))]
-    if rng.random() < 0.7:
-        front = np.linspace(-1.1, 1.1, 13)
-        edge = middle + np.stack([np.sin(front) * wide[0], np.full(13, low), np.cos(front) * wide[0]], 1) * shell
-        reach = float(rng.uniform(4, 7)) * np.cos(front / 1.1 * np.pi / 2)[:, None]
-        peak = edge + reach * np.array([0, rng.uniform(-0.45, 0.05), 1])
-        pieces.append((np.concatenate([edge, peak]), _sheet(2, 13, closed=False)))
+def hat(rig: Rig, head: Floats, rng: np.random.Generator) -> tuple[Floats, Ints]:
+    """Points (N, 3) and triangles (M, 3) of a cap with a peak, or a knitted hat without, on a head at rest."""
+    peaked = rng.random() < 0.6
+    middle, radii = hair.skull(rig, head)
+    edge = float(rng.uniform(2.6, 4.6))
+    radii = radii - [0, edge - middle[1], 0]  # from the edge up
+    middle = np.array([middle[0], edge, middle[2]])
+    radii = radii * rng.uniform(1.06, 1.15) + [0.2, rng.uniform(0.3, 1.8), 0.2]
+    pieces = [_dome(middle, radii, tilt=float(rng.normal(0.12, 0.08)))]
+    if peaked:
+        pieces.append(_peak(middle, radii, rng))
     return _join(pieces)
 
 
@@ -69,16 +59,7 @@ def microphone(rig: Rig, head: Floats, rng: np.random.Generator) -> tuple[Floats
     ball = np.stack([np.outer(np.sin(angle), np.cos(turn)), np.repeat(np.cos(angle)[:, None], 14, 1),
                      np.outer(np.sin(angle), np.sin(turn))], 2)  # fmt: skip
     stick = np.linspace(place, place + np.array([rng.normal(0, 3), -14.0, 3.0]), 4)
-    return _join([(place + radius * ball.reshape(-1, 3), _sheet(8, 14, closed=True)), _tube(stick, 0.8, closed=False)])
-
-
-def _sheet(rows: int, columns: int, *, closed: bool) -> Ints:
-    """Triangles of a grid of points, row by row, seen from both sides; a closed one joins its last and first column."""
-    i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns if closed else columns - 1), indexing="ij")
-    a, b = i * columns + j, i * columns + (j + 1) % columns
-    c, d = a + columns, b + columns
-    one = np.stack([a, b, c, b, d, c], -1).reshape(-1, 3)
-    return np.concatenate([one, one[:, ::-1]]).astype(np.int32)
+    return _join([(place + radius * ball.reshape(-1, 3), _grid(8, 14, closed=True)), _tube(stick, 0.8, closed=False)])
 
 
 def _rim(middle: Floats, wide: float, high: float, power: float) -> Floats:
@@ -125,3 +106,40 @@ def _join(pieces: list[tuple[Floats, Ints]]) -> tuple[Floats, Ints]:
         triangles.append(faces + first)
         first += len(piece)
     return np.concatenate(points).astype(np.float32), np.concatenate(triangles).astype(np.int32)
+
+
+def _dome(middle: Floats, radii: Floats, tilt: float) -> tuple[Floats, Ints]:
+    """Half an ellipsoid, lower at the back by ``tilt``."""
+    height = np.linspace(0, np.pi / 2, _HAT_RINGS)
+    around = np.linspace(0, 2 * np.pi, _HAT_AROUND, endpoint=False)
+    up, turn = np.meshgrid(height, around, indexing="ij")
+    unit = np.stack([np.cos(up) * np.sin(turn), np.sin(up) ** 0.8, np.cos(up) * np.cos(turn)], -1)
+    points = middle + unit.reshape(-1, 3) * radii
+    points[:, 1] += tilt * (points[:, 2] - middle[2] - radii[2]) * (1 - unit.reshape(-1, 3)[:, 1])
+    return points, _grid(_HAT_RINGS, _HAT_AROUND, closed=True)
+
+
+def _peak(middle: Floats, radii: Floats, rng: np.random.Generator) -> tuple[Floats, Ints]:
+    """A sheet that stands out over the brows, of some thickness."""
+    turn = np.linspace(-1.0, 1.0, 15)
+    out = np.linspace(0, 1, 5)
+    length, fall = rng.uniform(4, 7.5), rng.uniform(0.05, 0.45)
+    far, angle = np.meshgrid(out, turn, indexing="ij")
+    beyond = far * length * np.cos(angle * 1.3)
+    sheet = np.stack(
+        [
+            np.sin(angle) * radii[0] * 0.98,
+            middle[1] - fall * beyond - 0.25 * far * angle**2,
+            middle[2] + np.cos(angle) * radii[2] * 0.98 + beyond,
+        ],
+        -1,
+    ).reshape(-1, 3)
+    faces = _grid(5, 15, closed=False)
+    return np.concatenate([sheet, sheet - [0, 0.25, 0]]), np.concatenate([faces, faces[:, ::-1] + len(sheet)])
+
+
+def _grid(rows: int, columns: int, *, closed: bool) -> Ints:
+    """Triangles of a sheet of points, row by row; ``closed`` joins the last column to the first."""
+    i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns if closed else columns - 1), indexing="ij")
+    a, b = i * columns + j, i * columns + (j + 1) % columns
+    return np.stack([a, b, a + columns, b, b + columns, a + columns], -1).reshape(-1, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.faces.alignment import SIZE, TEMPLATE, Matrix, similarity
+from sentio.affect.faces.alignment import SIZE, TEMPLATE, Matrix, similarity, to_crop
 from sentio.affect.synth import accessories, hair, skin, wrinkles
 from sentio.affect.synth.render import Camera, Mesh, Surface
 from sentio.affect.synth.rig import CLOTH, FRAME, HAIR, Floats, Ints, Rig
@@ -28,7 +28,7 @@ SURFACES = [
 _HABITS = {"AU1": (-0.16, 0.16), "AU2": (-0.18, 0.18), "AU4": (0.58, 0.36), "AU5": (0, 0.12), "AU6": (0.03, 0.1),
            "AU7": (0.4, 0.25), "AU9": (0.1, 0.12), "AU10": (0.1, 0.13), "AU12": (0, 0.1), "AU15": (0.13, 0.2),
            "AU17": (0.05, 0.14), "AU24": (0.12, 0.18), "AU25": (0.08, 0.14), "jaw_left": (0, 0.05)}  # fmt: skip
-GLASSES, CAPS, MICROPHONES = 0.35, 0.12, 0.06
+GLASSES, HATS, MICROPHONES = 0.35, 0.12, 0.06
 """Shares of people who wear them, or speak into one."""
 _PIVOT = np.array([0.0, -5.0, -8.5], np.float32)
 # YuNet puts the corners of mouths outside and above the true ones, by these shares of an aligned crop: medians of
@@ -152,8 +152,8 @@ def _worn(
     worn = []
     if rng.random() < GLASSES:
         worn.append((accessories.glasses(rig, head, rng, dark=bool(rng.random() < 0.04)), FRAME))
-    if rng.random() < CAPS:
-        worn.append((accessories.cap(hair.skull(rig, head), rng), CLOTH))
+    if rng.random() < HATS:
+        worn.append((accessories.hat(rig, head, rng), CLOTH))
     if rng.random() < MICROPHONES:
         worn.append((accessories.microphone(rig, head, rng), FRAME))
     for (more, faces), part in worn:
@@ -193,7 +193,7 @@ def aligned_camera(landmarks: Floats, distance: float, size: int = SIZE) -> Came
 
 def crop_matrix(points: NDArray[np.float64], size: int = SIZE) -> Matrix:
     """(5, 2) true landmarks -> transform to the crop that a detector's landmarks would give."""
-    return similarity(as_detected(points), (TEMPLATE + 0.5) * (size / SIZE) - 0.5)
+    return to_crop(as_detected(points), size)
 
 
 def as_detected(points: NDArray[np.float64]) -> NDArray[np.float64]:

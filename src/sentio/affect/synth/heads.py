@@ -3,7 +3,7 @@
 ``python -m sentio.affect.synth.heads OUT --rigs RIG... --pictures FOLDER...`` writes
 
 - ``heads/00012_03.png``: head 3 of person 12, RGBA; ``heads.jsonl`` has its 68 landmarks and turn. A seventh of the
-  heads are seen from behind, which is no face. A third wear glasses, one in six a hat, whatever the person wore before;
+  heads are seen from behind, which is no face;
 - ``bodies/00012_1.png``: a hand or another part of a body without a head, if a rig is MPFB's; listed in
   ``bodies.jsonl``;
 - ``pictures/*.jpg``: the pictures of the given folders, made small. If YuNet has been fetched, those in which it finds
@@ -16,7 +16,7 @@ again, so a stopped run goes on.
 import argparse
 import json
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,8 @@ import cv2
 import numpy as np
 
 from sentio.affect.labels import EXPRESSIONS
-from sentio.affect.synth import accessories, acting, appearance, bodies, headwear, rigs, scene
+from sentio.affect.synth import acting, appearance, bodies, rigs, scene
 from sentio.affect.synth.render import Camera
-from sentio.affect.synth.rig import CLOTH, FRAME, Floats, Ints
 from sentio.core import weights
 from sentio.core.errors import InputError
 from sentio.core.progress import track
@@ -39,8 +38,6 @@ BEHIND = 2
 BODIES = ("hand", "hand", "torso", "arm", "leg", "foot")
 """Parts of bodies that are drawn from, `BODIES_EACH` for a person."""
 BODIES_EACH = 2
-GLASSES, HATS = 0.22, 0.16
-"""Shares of heads that put on glasses (more than the persons who have them) and a hat [CHOSEN]."""
 SIZE, SCALE = 320, 9.3
 """Pixels of a cut-out and of a centimetre in it: a face is about 165 pixels high."""
 PICTURE_SIDE = 640
@@ -94,7 +91,7 @@ def _person(task: Task) -> None:
     for k in range(HEADS):
         name = f"{task.index:05d}_{k:02d}.png"
         behind = k >= HEADS - BEHIND
-        picture, landmarks, turn = head(_dressed(person, rng), rng, behind=behind)
+        picture, landmarks, turn = head(person, rng, behind=behind)
         _write(task.out / "heads" / name, picture)
         rows.append({
             "image": name, "face": not behind, "yaw_pitch_roll": [round(angle, 3) for angle in turn],
@@ -106,29 +103,6 @@ def _person(task: Task) -> None:
             _write(task.out / "bodies" / name, bodies.draw(skins, part, person, rng, SIZE, SCALE))
             rows.append({"image": name, "part": part})
     write_json(task.record, rows)
-
-
-def _dressed(person: appearance.Person, rng: np.random.Generator) -> appearance.Person:
-    """The person, perhaps with glasses or a hat put on."""
-    if rng.random() < GLASSES and not (person.worn[3] == FRAME).any():
-        pair = accessories.glasses(person.rig, person.head, rng, dark=bool(rng.random() < 0.1))
-        person = _wearing(person, pair, FRAME)
-    if rng.random() < HATS:
-        person = _wearing(person, headwear.hat(person.rig, person.head, rng), CLOTH)
-    return person
-
-
-def _wearing(person: appearance.Person, thing: tuple[Floats, Ints], layer: int) -> appearance.Person:
-    points, triangles, uv, layers = person.worn
-    more, faces = thing
-    places = (more[:, :2] / 40 + 0.5).astype(np.float32)
-    worn = (
-        np.concatenate([points, more]),
-        np.concatenate([triangles, faces + np.int32(len(points))]),
-        np.concatenate([uv, places]),
-        np.concatenate([layers, np.full(len(faces), layer, np.uint8)]),
-    )
-    return replace(person, worn=worn)
 
 
 def _write(path: Path, picture: np.ndarray) -> None:

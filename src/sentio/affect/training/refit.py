@@ -1,6 +1,6 @@
 """Fit the heads of a face model anew, its encoder as it is: what to do, in minutes, after a table or a habit changes.
 
-    python -m sentio.affect.training.refit WEIGHTS FOLDER OUT [--set model.neutral=2 ...]
+    python -m sentio.affect.training.refit WEIGHTS FOLDER OUT [--set model.counts.Neutral=2 ...]
 
 WEIGHTS is the safetensors file of a face model, FOLDER holds pictures of ``sentio synth``, OUT is the file to write.
 """

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.images import read_image
-from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FURTHER_UNITS, SOURCES
+from sentio.affect.labels import ACTION_UNITS, ALL_UNITS, EXPRESSIONS, SOURCES
 from sentio.affect.protocol import thresholds
 from sentio.affect.protocol.scores import Tally, decide
 from sentio.affect.synth.acting import VISIBLE
@@ -28,7 +28,7 @@ MOVEMENTS = (
     "AU22", "AU23", "AU24", "AU25", "AU26", "blink", "puff",
 )  # fmt: skip
 """What the studio's people move, in the order of the strengths."""
-INTENSITIES = [MOVEMENTS.index(_name.replace("AU45", "blink")) for _name in (*ACTION_UNITS, *FURTHER_UNITS)]
+INTENSITIES = [MOVEMENTS.index(_name.replace("AU45", "blink")) for _name in ALL_UNITS]
 """Places of the action units among the movements, in the order of the table."""
 LISTING = "faces.jsonl"
 SIDE = 112
