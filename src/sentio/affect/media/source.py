@@ -105,8 +105,8 @@ class Source:
         """Let the thread do it. Waits are counted, not timed: a process that was put to sleep has not waited."""
         if self.failure is not None:
             raise self.failure
-        self._asked.put(call)
         try:
+            self._asked.put(call)
             for _ in range(round(STALL_S / POLL_S)):
                 try:
                     value, error = self._given.get(timeout=POLL_S)
