@@ -18,8 +18,9 @@ import argparse
 import csv
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ from sentio.affect.faces.tracking import FaceTracker, TrackedFace, TrackingConfi
 from sentio.affect.media import open_media
 from sentio.core.bench import report
 
+Found = TypeVar("Found", Detection, TrackedFace)
 COLOURS = {"haar": (255, 60, 60), "builtin": (60, 255, 60), "yunet": (80, 140, 255)}
 SCORE = TrackingConfig.start_score
 SAME = 0.4
@@ -105,7 +107,7 @@ def searched(finder: Detector, image: Image) -> list[Detection]:
     return search(finder, image, side=TrackingConfig.search_side, smallest=TrackingConfig.smallest)
 
 
-def above(faces, score: float = SCORE):
+def above(faces: Sequence[Found], score: float = SCORE) -> list[Found]:
     return [face for face in faces if face.score >= score]
 
 
@@ -169,16 +171,26 @@ HIGH = 0.9
 """A false face of this score would mislead whoever trusts scores."""
 
 
-def labelled(folder: Path, draw: Path | None) -> None:
+def read_labels(folder: Path) -> list[dict[str, str]]:
+    """The lines of ``labels.csv``."""
     with (folder / "labels.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["x"]]
+        return list(csv.DictReader(file))
+
+
+def points_of(row: dict[str, str]) -> np.ndarray:
+    """The five landmarks of a line, (5, 2)."""
+    return np.array([[float(row[f"{point}_{axis}"]) for axis in "xy"] for point in POINTS])
+
+
+def labelled(folder: Path, draw: Path | None) -> None:
+    rows = [row for row in read_labels(folder) if row["x"]]
     finders = {name: open_detector(name) for name in NAMES}
     counts: dict[str, dict[str, int]] = {name: defaultdict(int) for name in NAMES}
     apart: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         image = cv2.cvtColor(cv2.imread(str(folder / "pictures" / row["picture"])), cv2.COLOR_BGR2RGB)
         label = tuple(float(row[name]) for name in ("x", "y", "width", "height"))
-        points = np.array([[float(row[f"{name}_{axis}"]) for axis in "xy"] for name in POINTS])
+        points = points_of(row)
         seen = {name: in_single_picture(finder, image) for name, finder in finders.items()}
         for name, faces in seen.items():
             shared = overlap([label], [face.box for face in faces])[0]
@@ -236,7 +248,7 @@ def rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def save(path: Path, image: Image, seen) -> None:
+def save(path: Path, image: Image, seen: Mapping[str, Sequence[Detection | TrackedFace]]) -> None:
     """The picture, enlarged, with each detector's boxes, points and scores in a colour of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     zoom = max(1, round(640 / max(image.shape[:2])))

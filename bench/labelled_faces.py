@@ -14,7 +14,6 @@ AU4 and mean valence in neutral press pictures.
 """
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors import points_of, read_labels
 from real_faces import Answers, face_crop, open_system, rounded
 from sentio.affect.faces.alignment import align
 from sentio.affect.faces.detectors import NAMES, open_detector
@@ -29,17 +29,10 @@ from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.protocol.scores import f1_by_class
 from sentio.core.bench import report
 
-POINTS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 SEVEN = tuple(range(7))
 SIX = tuple(range(1, 7))
 CORE = tuple(EXPRESSIONS.index(name) for name in ("Neutral", "Anger", "Happiness", "Sadness", "Surprise"))
 MISSED = -1
-
-
-def read_rows(folder: Path) -> list[dict[str, str]]:
-    """The lines of labels.csv."""
-    with (folder / "labels.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def crops_of(folder: Path, rows: list[dict[str, str]], detector: str) -> list[NDArray[np.uint8] | None]:
@@ -50,8 +43,7 @@ def crops_of(folder: Path, rows: list[dict[str, str]], detector: str) -> list[ND
     crops: list[NDArray[np.uint8] | None] = []
     for row in rows:
         image = cv2.cvtColor(cv2.imread(str(folder / "pictures" / row["picture"])), cv2.COLOR_BGR2RGB)
-        points = [[row[f"{point}_{axis}"] for axis in "xy"] for point in POINTS]
-        crops.append(align(image, np.array(points, float)) if row["x"] else None)
+        crops.append(align(image, points_of(row)) if row["x"] else None)
     return crops
 
 
@@ -100,7 +92,7 @@ def f1(called: NDArray[np.int64], label: NDArray[np.int64], classes: tuple[int, 
 
 def judge(folder: Path, weights: str, detector: str) -> dict[str, Any]:
     """The report."""
-    rows = read_rows(folder)
+    rows = read_labels(folder)
     names = [name.lower() for name in EXPRESSIONS]
     label = np.array([names.index(row["label"]) for row in rows])
     press = np.array([row["source"] == "press" for row in rows])
