@@ -134,6 +134,15 @@ def test_a_drive_that_stalls_is_waited_for_once_not_for_each_picture(tmp_path, m
     assert len(opens) == 1
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard, also where the shell that started the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_a_read_that_stalls(hanging):
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
