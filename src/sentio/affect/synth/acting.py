@@ -121,6 +121,8 @@ def _drawn(units: Mapping[str, list[float]], strength: float, rng: np.random.Gen
     }
 
 
+_SPEAKING = ("AU10", "AU16", "AU25", "AU26")
+"""What opens the mouth of a Neutral in the table."""
 _SIDED = ("AU1", "AU2", "AU4", "AU5", "AU6", "AU7", "AU9", "AU10", "AU12", "AU14", "AU15", "AU16", "AU20")
 
 
@@ -176,7 +178,7 @@ def perform(
         T faces. The label of a frame is the expression that shows most, Neutral if none shows enough.
     """
     count = round(seconds * fps)
-    acts = [draw(name, rng, table) for name in names]
+    acts = [_silent(draw(name, rng, table)) for name in names]
     felt = np.array([(act.valence, act.arousal) for act in acts])
     envelopes = _envelopes(len(acts), count, fps, rng)
     shut = _blinks(count, fps, rng)
@@ -200,6 +202,13 @@ def perform(
     turns = rng.normal(0, [0.2, 0.08, 0.05]) + _wander(count, fps, 1.6, rng, 3) * spread
     turns[:, 1] += 0.03 * np.resize(energy, count)  # heads nod while they speak
     return Performance(tuple(faces), turns)
+
+
+def _silent(act: Face) -> Face:
+    """A resting face with its mouth at rest: those of the table may catch a word, and a word lasts no act."""
+    if act.expression != EXPRESSIONS.index("Neutral"):
+        return act
+    return replace(act, weights={name: w for name, w in act.weights.items() if name[:4] not in _SPEAKING})
 
 
 def _envelopes(acts: int, count: int, fps: float, rng: np.random.Generator) -> Floats:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.faces.alignment import SIZE, TEMPLATE, Matrix, similarity, to_crop
+from sentio.affect.faces.alignment import SIZE, Matrix, to_crop
 from sentio.affect.synth import accessories, hair, skin, wrinkles
 from sentio.affect.synth.render import Camera, Mesh, Surface
 from sentio.affect.synth.rig import CLOTH, FRAME, HAIR, Floats, Ints, Rig
@@ -31,9 +31,9 @@ _HABITS = {"AU1": (-0.16, 0.16), "AU2": (-0.18, 0.18), "AU4": (0.58, 0.36), "AU5
 GLASSES, HATS, MICROPHONES = 0.35, 0.12, 0.06
 """Shares of people who wear them, or speak into one."""
 _PIVOT = np.array([0.0, -5.0, -8.5], np.float32)
-# YuNet puts the corners of mouths outside and above the true ones, by these shares of an aligned crop: medians of
-# bench/render.py detectors over both rigs. Crops are aligned by what it would say, as those of photographs are.
-_CORNER_SHIFT = np.array([1.0, 3.2]) / 112
+CORNERS = 0.03
+"""How far outside the corners of a mouth detectors put them, in distances of the eyes. On renders YuNet puts them higher,
+too (bench/render.py detectors), on photographs hardly, and it is these that crops of renders are to resemble."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,9 +197,7 @@ def crop_matrix(points: NDArray[np.float64], size: int = SIZE) -> Matrix:
 
 
 def as_detected(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(5, 2) true landmarks -> where YuNet would see them."""
-    to_crop = similarity(points, TEMPLATE)
-    shift = np.linalg.inv(to_crop[:, :2]) @ (np.array([[-1, -1], [1, -1]]) * _CORNER_SHIFT * SIZE).T
+    """(5, 2) true landmarks -> where a detector would see them in a photograph."""
     seen = points.copy()
-    seen[3:] += shift.T
+    seen[3:] += CORNERS * np.array([[-1], [1]]) * (points[1] - points[0])
     return seen

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sentio.affect.faces.alignment import apply
 from sentio.affect.faces.detection import Box, overlap
 from sentio.affect.synth import clutter, scene, snapshot
-from sentio.affect.synth.appearance import five
+from sentio.affect.synth.appearance import as_detected, five
 from sentio.core.errors import InputError
 
 Image = NDArray[np.uint8]
@@ -28,9 +28,6 @@ VALIDATION = 10
 MIRROR = [1, 0, 2, 4, 3]
 FOREHEAD, CHIN = 0.28, 0.03
 """How far YuNet's boxes reach over brows and chin, in distances between them: medians over 600 renders."""
-CORNERS = 0.03
-"""How far outside the corners of the mouth YuNet's are, in distances of the eyes. On renders it puts them higher too
-(`appearance.as_detected`), on photographs hardly: a detector that learnt that was 0.08 above hand-placed points."""
 HARD = "hard.jsonl"
 
 
@@ -232,9 +229,7 @@ def place(landmarks: Floats, matrix: Floats) -> tuple[Floats, Floats]:
     around = np.concatenate([moved, moved[17:27] + FOREHEAD * up, moved[7:10] - CHIN * up])
     box = np.concatenate([around.min(0), around.max(0)])
     points = five(moved)
-    points = points[MIRROR] if np.linalg.det(matrix[:, :2]) < 0 else points
-    points[3:] += CORNERS * np.array([[-1], [1]]) * (points[1] - points[0])
-    return box, points
+    return box, as_detected(points[MIRROR] if np.linalg.det(matrix[:, :2]) < 0 else points)
 
 
 def to_xywh(box: Floats) -> Box:
