@@ -1,11 +1,11 @@
 """Stretches of time in which the same is read: of a person's face, expression and action units, and of the voice.
 
-A frame lasts until the next one of its file, the last one as long as the one before it. While a person is seen without
-a gap, every moment belongs to exactly one stretch of each kind. A label holds where it is read for the shortest length
-without a break. What flickers in between, in which no label holds, goes to the stretch before it (or behind it, if it
-is the first) when it is shorter than that in all; else it is a stretch of its own, of the label that most of it has.
-So a label that is lost for a moment goes on, one that flashes up does not count, and no stretch is shorter than the
-shortest length, but for somebody who is seen for less: then the label of most of that time is the only one.
+A frame lasts until the next one of its file, the last one as long as the one before it. In every moment of the file
+there is one label of each kind and person: what is read, or that nothing is, for the person is out of sight, too. A
+label holds where it is read for the shortest length without a break. What flickers in between, in which no label holds,
+goes to the stretch before it (or behind it, if it is the first) when it is shorter than that in all; else it is a
+stretch of its own, of the label that most of it has. So what is lost for a moment goes on, what flashes up does not
+count, and no stretch is shorter than the shortest length unless the file is.
 """
 
 from collections.abc import Mapping
@@ -59,13 +59,16 @@ class Episode:
 def unit_thresholds(header: Mapping[str, Any]) -> dict[str, float]:
     """Probabilities from which on the twelve action units count as seen, by name, as a table's header tells.
 
+    Those of a model that reads faces over time come before those of the one that reads single pictures.
+
     Returns:
-        Nothing if its model has none.
+        Nothing if neither has any.
 
     Raises:
         WeightsError: they are not twelve numbers.
     """
-    thresholds = (header.get("model") or {}).get("thresholds")
+    told = ((header.get(model) or {}).get("thresholds") for model in ("temporal", "model"))
+    thresholds = next((found for found in told if found is not None), None)
     if thresholds is None:
         return {}
     try:
@@ -88,34 +91,38 @@ class Episodes:
         self._shortest_s = shortest_s
         self._frame: list[Row] = []  # the rows of the newest time, whose length is not known yet
         self._length_s = 1 / FRAME_RATE  # of the frame before it
+        self._begin_s: float | None = None  # of the file
         self._tracks: dict[tuple[int | None, str], _Track] = {}
 
     def push(self, row: Row) -> list[Episode]:
         """Take the next row, in order of time; gives the episodes that are decided by now."""
-        decided: list[Episode] = []
-        if self._frame and row["time_s"] != self._frame[0]["time_s"]:
-            self._length_s = row["time_s"] - self._frame[0]["time_s"]
-            decided = self._take_frame()
+        time_s, decided = row["time_s"], list[Episode]()
+        if self._begin_s is None:
+            self._begin_s = time_s
+        if self._frame and time_s != self._frame[0]["time_s"]:
+            self._length_s = time_s - self._frame[0]["time_s"]
+            decided = self._take_frame(time_s)
         self._frame.append(row)
         return decided
 
     def flush(self) -> list[Episode]:
         """The episodes that last until the end."""
-        decided = self._take_frame() if self._frame else []
-        decided += [episode for track in self._tracks.values() for episode in track.flush()]
-        self._tracks.clear()
-        return decided
+        if not self._frame:
+            return []
+        end_s = self._frame[0]["time_s"] + self._length_s
+        decided = self._take_frame(end_s)
+        return decided + [episode for track in self._tracks.values() for episode in track.end(end_s)]
 
-    def _take_frame(self) -> list[Episode]:
-        """Hand the labels of a frame on to their tracks, and end those of persons who are not in it."""
-        labels = self._labels()
-        decided = [episode for key in self._tracks.keys() - labels.keys() for episode in self._tracks.pop(key).flush()]
-        start_s = self._frame[0]["time_s"]
-        for (person, kind), (label, row) in labels.items():
-            piece = _Piece(start_s, start_s + self._length_s)
-            piece.count(label, {column: row.get(column) for column in AVERAGED[kind]})
-            track = self._tracks.setdefault((person, kind), _Track(person, kind, self._shortest_s))
-            decided += track.push(label, piece)
+    def _take_frame(self, end_s: float) -> list[Episode]:
+        """Hand the labels of the newest frame on to their tracks; those of who is not in it need not be told."""
+        decided: list[Episode] = []
+        for key, (label, row) in self._labels().items():
+            track = self._tracks.get(key)
+            if track is None:
+                assert self._begin_s is not None
+                track = self._tracks[key] = _Track(*key, self._begin_s, self._shortest_s)
+            values = {column: row[column] for column in AVERAGED[key[1]] if row.get(column) is not None}
+            decided += track.push(label, row["time_s"], end_s, values)
         self._frame = []
         return decided
 
@@ -137,16 +144,10 @@ class Episodes:
 class _Piece:
     """A stretch of time that grows: its labels by the seconds that each has, and its columns' sums over time."""
 
-    def __init__(self, start_s: float, end_s: float) -> None:
+    def __init__(self, label: str | None, start_s: float, end_s: float, values: Mapping[str, float]) -> None:
         self.start_s, self.end_s = start_s, end_s
-        self.seconds: dict[str | None, float] = {}
-        self._sums: dict[str, tuple[float, float]] = {}  # by column: value times seconds, and these seconds
-
-    def count(self, label: str | None, values: Mapping[str, float | None]) -> None:
-        """The label and the values of the whole piece."""
-        length_s = self.end_s - self.start_s
-        self.seconds = {label: length_s}
-        self._sums = {name: (value * length_s, length_s) for name, value in values.items() if value is not None}
+        self.seconds = {label: end_s - start_s}
+        self._sums = {name: (value * (end_s - start_s), end_s - start_s) for name, value in values.items()}
 
     def join(self, later: "_Piece") -> None:
         """Take in the piece that follows."""
@@ -168,30 +169,38 @@ class _Piece:
 
 
 class _Track:
-    """The labels of one kind while a person is seen without a gap."""
+    """The labels of one kind and person from the beginning of the file."""
 
-    def __init__(self, person: int | None, kind: str, shortest_s: float) -> None:
+    def __init__(self, person: int | None, kind: str, begin_s: float, shortest_s: float) -> None:
         self._person, self._kind = person, kind
+        self._reached_s = begin_s
         self._shortest_s = shortest_s - TOLERANCE_S
         self._stretch: tuple[str | None, _Piece] | None = None  # the last one whose label is decided
         self._unsettled: _Piece | None = None  # behind it, in which no label holds
         self._run: tuple[str | None, _Piece] | None = None  # the newest label, for as long as it is the same
 
-    def push(self, label: str | None, piece: _Piece) -> list[Episode]:
-        """Take the next frame."""
+    def push(self, label: str | None, start_s: float, end_s: float, values: Mapping[str, float]) -> list[Episode]:
+        """Take a later frame; from the one before it until now there was nothing."""
+        decided = self._extend(None, self._reached_s, start_s, {}) if self._reached_s < start_s else []
+        self._reached_s = end_s
+        return decided + self._extend(label, start_s, end_s, values)
+
+    def end(self, end_s: float) -> list[Episode]:
+        """The file ends."""
+        decided = self.push(None, end_s, end_s, {}) if self._reached_s < end_s else []
+        decided += self._end_run()
+        if self._unsettled is not None:  # all there is, or what comes last
+            decided += self._settle(self._unsettled.label, self._unsettled)
+        return decided + self._episode()
+
+    def _extend(self, label: str | None, start_s: float, end_s: float, values: Mapping[str, float]) -> list[Episode]:
+        piece = _Piece(label, start_s, end_s, values)
         if self._run is not None and self._run[0] == label:
             self._run[1].join(piece)
             return []
         decided = self._end_run()
         self._run = label, piece
         return decided
-
-    def flush(self) -> list[Episode]:
-        """The person is gone."""
-        decided = self._end_run()
-        if self._unsettled is not None:  # all there is, or what comes last
-            decided += self._settle(self._unsettled.label, self._unsettled)
-        return decided + self._episode()
 
     def _end_run(self) -> list[Episode]:
         if self._run is None:
