@@ -8,7 +8,7 @@ stretch of its own, of the label that most of it has. So what is lost for a mome
 count, and no stretch is shorter than the shortest length unless the file is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,8 @@ class Episodes:
 
     def push(self, row: Row) -> list[Episode]:
         """Take the next row, in order of time; gives the episodes that are decided by now."""
-        time_s, decided = row["time_s"], list[Episode]()
+        time_s: float = row["time_s"]
+        decided: list[Episode] = []
         if self._begin_s is None:
             self._begin_s = time_s
         if self._frame and time_s != self._frame[0]["time_s"]:
@@ -116,38 +117,45 @@ class Episodes:
     def _take_frame(self, end_s: float) -> list[Episode]:
         """Hand the labels of the newest frame on to their tracks; those of who is not in it need not be told."""
         decided: list[Episode] = []
-        for key, (label, row) in self._labels().items():
-            track = self._tracks.get(key)
+        for person, kind, label, row in self._labels():
+            track = self._tracks.get((person, kind))
             if track is None:
                 assert self._begin_s is not None
-                track = self._tracks[key] = _Track(*key, self._begin_s, self._shortest_s)
-            values = {column: row[column] for column in AVERAGED[key[1]] if row.get(column) is not None}
-            decided += track.push(label, row["time_s"], end_s, values)
+                track = self._tracks[person, kind] = _Track(person, kind, self._begin_s, self._shortest_s)
+            decided += track.push(label, row, end_s)
         self._frame = []
         return decided
 
-    def _labels(self) -> dict[tuple[int | None, str], tuple[str | None, Row]]:
-        """What is read in the newest frame, by person and kind, and the row that tells it."""
-        labels: dict[tuple[int | None, str], tuple[str | None, Row]] = {}
+    def _labels(self) -> Iterator[tuple[int | None, str, str | None, Row]]:
+        """What is read in the newest frame: person, kind, label, and the row that tells it."""
         for row in self._frame:
             person = row.get("person")
-            labels[person, FACE] = row.get("reason") or FIT, row
+            yield person, FACE, row.get("reason") or FIT, row
             if person is not None:
-                labels[person, EXPRESSION] = row.get("expression"), row
+                yield person, EXPRESSION, row.get("expression"), row
                 for unit, column, threshold in self._units:
-                    seen = row.get(column) is not None and row[column] >= threshold
-                    labels[person, unit] = unit if seen else None, row
-        labels[None, VOICE] = self._frame[0].get("voice_expression"), self._frame[0]
-        return labels
+                    probability = row.get(column)
+                    yield person, unit, unit if probability is not None and probability >= threshold else None, row
+        yield None, VOICE, self._frame[0].get("voice_expression"), self._frame[0]
 
 
 class _Piece:
     """A stretch of time that grows: its labels by the seconds that each has, and its columns' sums over time."""
 
-    def __init__(self, label: str | None, start_s: float, end_s: float, values: Mapping[str, float]) -> None:
-        self.start_s, self.end_s = start_s, end_s
-        self.seconds = {label: end_s - start_s}
-        self._sums = {name: (value * (end_s - start_s), end_s - start_s) for name, value in values.items()}
+    def __init__(self, start_s: float) -> None:
+        self.start_s = self.end_s = start_s
+        self.seconds: dict[str | None, float] = {}
+        self._sums: dict[str, tuple[float, float]] = {}  # by column: value times seconds, and these seconds
+
+    def add(self, label: str | None, end_s: float, values: Mapping[str, Any], columns: Iterable[str]) -> None:
+        """Go on until ``end_s`` with a label and the values of these columns, of which some may be null."""
+        length_s, self.end_s = end_s - self.end_s, end_s
+        self.seconds[label] = self.seconds.get(label, 0.0) + length_s
+        for column in columns:
+            value = values.get(column)
+            if value is not None:
+                total, seconds = self._sums.get(column, (0.0, 0.0))
+                self._sums[column] = total + value * length_s, seconds + length_s
 
     def join(self, later: "_Piece") -> None:
         """Take in the piece that follows."""
@@ -173,33 +181,34 @@ class _Track:
 
     def __init__(self, person: int | None, kind: str, begin_s: float, shortest_s: float) -> None:
         self._person, self._kind = person, kind
+        self._columns = AVERAGED[kind]
         self._reached_s = begin_s
         self._shortest_s = shortest_s - TOLERANCE_S
         self._stretch: tuple[str | None, _Piece] | None = None  # the last one whose label is decided
         self._unsettled: _Piece | None = None  # behind it, in which no label holds
         self._run: tuple[str | None, _Piece] | None = None  # the newest label, for as long as it is the same
 
-    def push(self, label: str | None, start_s: float, end_s: float, values: Mapping[str, float]) -> list[Episode]:
+    def push(self, label: str | None, row: Row, end_s: float) -> list[Episode]:
         """Take a later frame; from the one before it until now there was nothing."""
-        decided = self._extend(None, self._reached_s, start_s, {}) if self._reached_s < start_s else []
-        self._reached_s = end_s
-        return decided + self._extend(label, start_s, end_s, values)
+        start_s: float = row["time_s"]
+        decided = self._extend(None, {}, start_s) if self._reached_s < start_s else []
+        return decided + self._extend(label, row, end_s)
 
     def end(self, end_s: float) -> list[Episode]:
         """The file ends."""
-        decided = self.push(None, end_s, end_s, {}) if self._reached_s < end_s else []
+        decided = self._extend(None, {}, end_s) if self._reached_s < end_s else []
         decided += self._end_run()
         if self._unsettled is not None:  # all there is, or what comes last
             decided += self._settle(self._unsettled.label, self._unsettled)
         return decided + self._episode()
 
-    def _extend(self, label: str | None, start_s: float, end_s: float, values: Mapping[str, float]) -> list[Episode]:
-        piece = _Piece(label, start_s, end_s, values)
-        if self._run is not None and self._run[0] == label:
-            self._run[1].join(piece)
-            return []
-        decided = self._end_run()
-        self._run = label, piece
+    def _extend(self, label: str | None, row: Row, end_s: float) -> list[Episode]:
+        decided: list[Episode] = []
+        if self._run is None or self._run[0] != label:
+            decided = self._end_run()
+            self._run = label, _Piece(self._reached_s)
+        self._run[1].add(label, end_s, row, self._columns)
+        self._reached_s = end_s
         return decided
 
     def _end_run(self) -> list[Episode]:
