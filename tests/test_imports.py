@@ -23,6 +23,7 @@ MAY = {
     "affect.backbones": set(),
     "affect.losses": set(),
     "affect.synth": {"faces", "media"},
+    "affect.live": {"analysis", "faces", "media", "table"},
     "affect.analysis": {"faces", "media", "table"},
     "affect.faces": set(),
     "affect.media": set(),
@@ -38,6 +39,7 @@ POINTS = ("models", "method", "training", "evaluate")
 WITHOUT_TORCH = (
     "sentio",
     "sentio.affect.analysis",
+    "sentio.affect.live",
     "sentio.affect.media",
     "sentio.affect.faces",
     "sentio.points.upsample",

@@ -64,7 +64,7 @@ def test_a_switch_of_three_states() -> None:
         (["upsample", "a", "--ratio"], "--ratio needs a value: points out"),
         (["upsample", "a", "--ratio", "2", "--ratio", "3"], "--ratio"),
         (["upsample", "a", "--model", "pu-man"], '"pu-any", "pu-mfa". Did you mean'),
-        (["analyze", "a", "--formats", "csv,exl"], '"parquet", "csv", "jsonl"'),
+        (["analyze", "a", "--formats", "csv,exl"], '"jsonl", "vtt", "eaf", "textgrid"'),
         (["analyze", "a", "--formats", "[csv]"], '"parquet", "csv", "jsonl"'),
         (["train", "r.json", "--out", "o"], "--data is missing: folder of"),
         (["synth", "--rigs", "r"], "OUT is missing: folder to fill."),

@@ -8,7 +8,7 @@ from sentio.affect.faces.detectors import DetectorName
 from sentio.cli.parsing import COMMAS, FOLDER, SECONDS
 from sentio.core.errors import InputError
 
-Format = Literal["parquet", "csv", "jsonl"]
+Format = Literal["parquet", "csv", "jsonl", "vtt", "eaf", "textgrid"]
 
 
 def analyze(
@@ -41,7 +41,8 @@ def analyze(
         paths: files, folders or patterns.
         demo: read the clip that comes with the package.
         out: folder for the results.
-        formats: table formats to write.
+        formats: what to write: the table (parquet, csv, jsonl); captions (vtt); or stretches of the same expression, of
+            action units and of the voice for ELAN (eaf) and Praat (textgrid).
         detector: auto takes YuNet when it is fetched (sentio models fetch yunet), else builtin, our own.
         search_interval: seconds between two searches of the whole picture; known faces are followed in every frame.
         fps: reduce the rate to this many frames a second, by time; every frame if not given.
@@ -62,7 +63,7 @@ def analyze(
 
     Examples:
         sentio analyze clip.mp4 videos/ --out results
-        sentio analyze "takes/*.mov" --fps 10 --formats csv,jsonl
+        sentio analyze "takes/*.mov" --fps 10 --formats csv,vtt,eaf
     """
     from sentio.affect.analysis import outputs, sources
     from sentio.affect.analysis.models import open_models

@@ -108,6 +108,12 @@ def test_landmarks_lie_beside_the_table_row_for_row(tmp_path, clips, tiny_models
     assert in_memory.header["columns"]["y_67"]["unit"] == "px" and "y_67" not in table.header["columns"]
 
 
+def test_landmarks_without_a_table_to_write_them_are_refused(tmp_path) -> None:
+    with pytest.raises(RecipeError, match="parquet, csv, jsonl"):
+        Analysis(tmp_path, ALL, ("vtt", "plot"))
+    Analysis(tmp_path, ALL, ("vtt", "jsonl"))
+
+
 def test_rows_without_a_face_have_no_landmarks(tmp_path, clip) -> None:
     Analysis(tmp_path, ALL).write(tmp_path / "a", clip)
     points = Table.read(tmp_path / "a/landmarks.parquet").arrow

@@ -17,9 +17,14 @@ import pyarrow as pa
 from pyarrow import csv
 
 from sentio.affect.analysis import plot
+from sentio.affect.analysis.annotations import Annotations, tiers_of
+from sentio.affect.analysis.captions import SHORTEST_CUE_S, write_vtt
+from sentio.affect.analysis.elan import write_eaf
+from sentio.affect.analysis.episodes import SHORTEST_S, Episode, Episodes, unit_thresholds
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.pipeline import Reading
+from sentio.affect.analysis.praat import write_textgrid
 from sentio.affect.analysis.rows import CROP, Row
 from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces import detectors
@@ -79,6 +84,19 @@ def _draw_plot(path: Path, reading: Reading) -> Iterator[WriteRow]:
 
 
 @contextmanager
+def _write_episodes(
+    write: Callable[[Path, Annotations], None], shortest_s: float, path: Path, reading: Reading
+) -> Iterator[WriteRow]:
+    """Made from all episodes at once, of which there are few."""
+    episodes = Episodes(unit_thresholds(reading.header()), shortest_s)
+    found: list[Episode] = []
+    yield lambda row: found.extend(episodes.push(row))
+    found += episodes.flush()
+    tiers, folder = tiers_of(found, reading.media.info.begin_s), path.parent.parent  # it is on a stage in its folder
+    write(path, Annotations(tiers, reading.header(), reading.media.path, folder))
+
+
+@contextmanager
 def _write_crops(path: Path, reading: Reading) -> Iterator[WriteRow]:
     """As Aff-Wild2 lays them out: a folder for each person, and frame k, from 0, is image k + 1."""
     clip = Path(reading.name).stem
@@ -111,7 +129,14 @@ def _tables(file: str, schema: Schema) -> Iterator[Output]:
         yield Output(suffix[1:], f"{file}{suffix}", partial(_write_table, schema), beside)
 
 
-OUTPUTS = (*_tables("affect", AFFECT), Output("plot", "affect.svg", _draw_plot))
+TABLES = tuple(_tables("affect", AFFECT))
+OUTPUTS = (
+    *TABLES,
+    Output("vtt", "affect.vtt", partial(_write_episodes, write_vtt, SHORTEST_CUE_S)),
+    Output("eaf", "affect.eaf", partial(_write_episodes, write_eaf, SHORTEST_S)),
+    Output("textgrid", "affect.TextGrid", partial(_write_episodes, write_textgrid, SHORTEST_S)),
+    Output("plot", "affect.svg", _draw_plot),
+)
 """All that can be asked for by name."""
 LANDMARK_TABLES = tuple(_tables("landmarks", LANDMARKS))
 """Written beside the tables of the same formats if the options ask for landmarks."""
@@ -134,7 +159,7 @@ class Analysis:
         models: what fills the affect columns; those that the options name if not given.
 
     Raises:
-        RecipeError: an output that there is not.
+        RecipeError: an output that there is not; landmarks without a table.
     """
 
     out: Path
@@ -147,6 +172,9 @@ class Analysis:
         known = [output.name for output in OUTPUTS]
         if unknown := [name for name in self.outputs if name not in known]:
             raise RecipeError(f"There is no output {unknown[0]!r}.", f"Choose among: {', '.join(known)}.")
+        tables = [table.name for table in TABLES]
+        if self.options.landmarks and not set(tables) & set(self.outputs):
+            raise RecipeError("Landmarks need a format of a table.", f"Add one of: {', '.join(tables)}.")
 
     @property
     def chosen(self) -> list[Output]:

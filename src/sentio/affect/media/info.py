@@ -40,6 +40,7 @@ class Info:
         format: the container, in FFmpeg's words.
         duration_s: length that the container declares, in seconds; None where it does not.
         start_s: time of the first picture, or of the first sound of a file without pictures.
+        begin_s: where the container's time line begins; many players count from there.
         codec: of the pictures; empty without any.
         size: (width, height) of the pictures as shown, upright; (0, 0) without any.
         rate: pictures per second, measured over the first `PROBED_PACKETS`; without time stamps what the stream states.
@@ -56,6 +57,7 @@ class Info:
     has_audio: bool
     duration_s: float | None = None
     start_s: float = 0.0
+    begin_s: float = 0.0
     codec: str = ""
     size: tuple[int, int] = (0, 0)
     rate: float = 0.0
@@ -78,6 +80,7 @@ def probe(path: Path) -> Info:
     with open_container(path) as container:
         video, audio = video_stream(container), audio_stream(container)
         facts: dict[str, Any] = _describe(path, container, video) if video is not None else {}
+        facts["begin_s"] = (container.start_time or 0) / av.time_base
         if not all(facts.get("size", (0, 0))) and audio is None:
             what = "sound and no picture" if video is None else "picture"
             large = "" if video is None else f", or over {MEGAPIXELS} megapixels"
@@ -91,8 +94,8 @@ def probe(path: Path) -> Info:
                 "audio_rate": audio.codec_context.sample_rate,
                 "audio_channels": audio.codec_context.channels,
             }
-            if video is None and container.start_time is not None:
-                facts["start_s"] = container.start_time / av.time_base
+            if video is None:
+                facts["start_s"] = facts["begin_s"]
         duration = container.duration / av.time_base if container.duration else None
         return Info(container.format.name, video is not None, audio is not None, duration, **facts)
 

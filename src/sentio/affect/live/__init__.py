@@ -1,0 +1,1 @@
+"""Affect as it happens: what serves a stream while it runs."""
