@@ -32,8 +32,8 @@ GLASSES, HATS, MICROPHONES = 0.35, 0.12, 0.06
 """Shares of people who wear them, or speak into one."""
 _PIVOT = np.array([0.0, -5.0, -8.5], np.float32)
 CORNERS = 0.03
-"""How far outside the corners of a mouth detectors put them, in distances of the eyes. On renders YuNet puts them
-higher, too (bench/render.py detectors), on photographs hardly, and it is these that crops of renders are to resemble."""
+"""How far outside the corners of a mouth detectors put them, in distances of the eyes. On renders YuNet puts
+them higher, too (bench/render.py detectors), on photographs hardly, and these are what crops of renders resemble."""
 
 
 @dataclass(frozen=True, eq=False)
