@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 import psutil
 
+from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.outputs import Analysis
 from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.analysis.voice import VoiceTrack
 from sentio.affect.faces.detectors import NAMES, open_detector

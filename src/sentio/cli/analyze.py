@@ -65,7 +65,7 @@ def analyze(
         sentio analyze clip.mp4 videos/ --out results
         sentio analyze "takes/*.mov" --fps 10 --formats csv,vtt,eaf
     """
-    from sentio.affect.analysis import outputs, sources
+    from sentio.affect.analysis import folder, sources
     from sentio.affect.analysis.models import open_models
     from sentio.affect.analysis.options import Options
     from sentio.affect.table import AFFECT
@@ -77,12 +77,12 @@ def analyze(
         raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
     options = Options(detector, search_interval, fps, start, end, model, landmarks, crops)
     open_models(model, landmarks=landmarks)  # refused before work begins, rather than for each file
-    analysis = outputs.Analysis(out, options, (*formats, *(["plot"] if plot else [])), resume)
+    analysis = folder.Analysis(out, options, (*formats, *(["plot"] if plot else [])), resume)
     share, show = jobs.Shard.parse(shard), not (json or quiet)
     summary = jobs.run(sources.find(paths), analysis, out, shard=share, title="analyze", show=show)
     if json:
         schema = {"schema": AFFECT.name, "schema_version": AFFECT.version}
         print(json_format.dumps(schema | summary.to_dict(), indent=2))
     elif not quiet:
-        print(summary.text(outputs.line))
+        print(summary.text(folder.line))
     return 0 if summary.whole else 1

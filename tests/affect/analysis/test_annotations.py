@@ -15,8 +15,8 @@ from sentio import stream
 from sentio.affect.analysis import captions, elan, praat
 from sentio.affect.analysis.annotations import Annotations, tiers_of
 from sentio.affect.analysis.episodes import EXPRESSION, FACE, VOICE, Episode, Episodes, unit_thresholds
+from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.outputs import Analysis
 from sentio.affect.labels import EXPRESSIONS
 from sentio.core.results import Table
 

@@ -14,9 +14,9 @@ import pytest
 from media import burst, steady, tone, write_media
 from sentio import analyze
 from sentio.affect.analysis import models
+from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.models import OUTPUTS, FaceModel, open_models, roll_in_picture
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.outputs import Analysis
 from sentio.affect.analysis.rows import NO_PICTURE, points_in_picture
 from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.analysis.stream import Stream

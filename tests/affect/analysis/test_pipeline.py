@@ -17,9 +17,9 @@ from pyarrow import csv
 from media import burst, steady, write_media
 from sentio import analyze
 from sentio.affect.analysis import pipeline
+from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.models import BATCH_FACES, FaceScore, Models, open_models
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.outputs import Analysis
 from sentio.affect.analysis.rows import DOUBTFUL
 from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces.detectors import NAMES

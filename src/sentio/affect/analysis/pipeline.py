@@ -22,7 +22,7 @@ from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.rows import Row, ScoredFrame
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.analysis.voice import HOP_S, VoiceScore
-from sentio.affect.media import DECLARING, Damage, Frame, Media, open_media
+from sentio.affect.media import DECLARING, Damage, Frame, Info, Media, open_media
 from sentio.affect.table import AFFECT, AFFECT_AND_POINTS
 from sentio.core.ahead import ahead
 from sentio.core.bench import StageTimer
@@ -55,6 +55,7 @@ class Reading:
     Attributes:
         name: of the file, as the table has it.
         media: what is read.
+        folder: in which the results will lie.
         rows, frames, persons: how many there have been; of the persons, their numbers.
         timer: seconds of work by stage: decode, faces, model, voice.
 
@@ -63,6 +64,7 @@ class Reading:
         options: see :class:`Options`.
         models: what fills the affect columns; those that the options name if not given.
         name: for the table; the last part of the path if not given.
+        folder: in which the results will lie, if in any.
         share_done: called after every frame, and while nothing comes, with the share that is done; what it raises
             ends the reading.
 
@@ -78,9 +80,10 @@ class Reading:
         models: Models | None = None,
         *,
         name: str | None = None,
+        folder: Path = Path(),
         share_done: ShareDone = lambda share: None,
     ) -> None:
-        self.name = name or file_name(path)
+        self.name, self.folder = name or file_name(path), folder
         self.media: Media = open_media(path, start=options.start, end=options.end, fps=options.fps)
         info = self.media.info
         declared_s = info.duration_s if info.format.startswith(DECLARING) else None  # elsewhere it is an estimate
@@ -92,6 +95,21 @@ class Reading:
         self.persons: set[int] = set()
         self._share, self._share_done = 0.0, share_done
 
+    @property
+    def path(self) -> Path:
+        """The file or folder that is read."""
+        return self.media.path
+
+    @property
+    def info(self) -> Info:
+        """What it holds."""
+        return self.media.info
+
+    @property
+    def options(self) -> Options:
+        """How it is read."""
+        return self.stream.options
+
     def header(self, schema: Schema = AFFECT) -> dict[str, Any]:
         """Provenance of a table with this schema; the report of losses is complete once all rows were read."""
         return schema.describe({"source": self.name, **self.stream.describe(), "media": self.describe_media()})
@@ -99,7 +117,7 @@ class Reading:
     def describe_media(self) -> dict[str, Any]:
         """What the file holds, and what of it was lost."""
         losses = {**_losses("", self.media.damage), **_losses("sound_", self.media.audio_damage)}
-        return {**asdict(self.media.info), **losses}
+        return {**asdict(self.info), **losses}
 
     def read(self) -> Generator[Row, None, None]:
         """All rows, in order of frame, then person.
@@ -113,7 +131,7 @@ class Reading:
                 self.rows += 1
                 yield row
         if not self.rows:
-            raise self._nothing(self.stream.options)
+            raise self._nothing(self.options)
 
     def _frame_rows(self, threads: ExitStack) -> Iterator[Row]:
         rows, scores = self.stream.rows, self._voice(threads)
@@ -170,14 +188,14 @@ class Reading:
         yield from part.flush()
 
     def _tell(self, time_s: float) -> None:
-        info, options = self.media.info, self.stream.options
+        info, options = self.info, self.options
         end = min(info.start_s + (info.duration_s or 0), math.inf if options.end is None else options.end)
         start = max(info.start_s, -math.inf if options.start is None else options.start)
         self._share = min(1.0, max(0.0, time_s - start) / (end - start)) if end > start else 0.0
         self._share_done(self._share)
 
     def _nothing(self, options: Options) -> InputError:
-        path, info = self.media.path, self.media.info
+        path, info = self.path, self.info
         if options.start is not None or options.end is not None:
             length = f"it ends at {info.start_s + info.duration_s:g} s" if info.duration_s else "its length is unknown"
             stretch = f"{options.start or 0:g} s" + (f" to {options.end:g} s" if options.end is not None else " on")

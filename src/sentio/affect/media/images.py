@@ -12,7 +12,7 @@ from sentio.affect.media.container import MAX_PIXELS, MEGAPIXELS, accessing, ope
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.exif import exif_orientation
 from sentio.affect.media.frame import Frame
-from sentio.affect.media.info import Info
+from sentio.affect.media.info import IMAGES, Info
 from sentio.affect.media.orientation import Orientation
 from sentio.affect.media.picture import frame_of
 from sentio.affect.media.source import MediaError, StallError
@@ -97,9 +97,7 @@ def describe_images(paths: list[Path], rate: float) -> Info:
             refusal = error
             continue
         size = frame_of(path, 0, 0.0, picture, orientation, False).size
-        return Info(
-            "images", True, False, len(paths) / rate, codec=path.suffix.lower().lstrip("."), size=size, rate=rate
-        )
+        return Info(IMAGES, True, False, len(paths) / rate, codec=path.suffix.lower().lstrip("."), size=size, rate=rate)
     raise MediaError(f"None of the {len(paths)} images of {paths[0].parent} can be read.", refusal.fix)
 
 

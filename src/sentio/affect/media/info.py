@@ -28,6 +28,9 @@ from sentio.affect.media.source import MediaError
 PROBED_PACKETS = 128
 """Packets of the video stream from which the spacing of the pictures is measured."""
 
+IMAGES = "images"
+"""Format of a folder of images, and of a single one."""
+
 DEFAULT_RATE = 25.0
 """Pictures per second of a raw stream that states none (FFmpeg's own default)."""
 
@@ -69,6 +72,11 @@ class Info:
     audio_codec: str = ""
     audio_rate: int = 0
     audio_channels: int = 0
+
+    @property
+    def has_length(self) -> bool:
+        """Whether it goes on in time, as all but a single image does."""
+        return self.format != IMAGES or (self.duration_s or 0) * self.rate > 1.5
 
 
 def probe(path: Path) -> Info:
