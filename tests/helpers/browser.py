@@ -61,7 +61,7 @@ def open_page(
     """
     errors: list[str] = []
     scheme = "dark" if dark else "light"
-    context = browser.new_context(viewport=dict(zip(("width", "height"), size)), color_scheme=scheme, **options)
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, **options)
     context.set_default_timeout(30_000)
     page = context.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
