@@ -15,15 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sentio.affect.analysis.colours import CLASSES, CURVES
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.table import AFFECT, AU_COLUMNS, P_COLUMNS
 from sentio.core.writers import write_text
 
-CURVES = {"valence": "#1763a6", "arousal": "#d1495b"}
 VOICE = tuple(f"voice_{name}" for name in CURVES)
-_COLOURS = ("#c3c9d0", "#d97a63", "#a3b35a", "#a58cc9", "#efc45a", "#7fa6cf", "#63bdb4", "#b5a595")
-CLASSES = dict(zip(EXPRESSIONS, _COLOURS, strict=True))
-"""Colours of the band of expressions."""
 COLUMNS = ["time_s", "person", "quality", *CURVES, "expression", *P_COLUMNS, *AU_COLUMNS, "speech", *VOICE]
 """What is needed of a table."""
 SCHEMA = pa.schema([AFFECT.arrow().field(name) for name in COLUMNS])
