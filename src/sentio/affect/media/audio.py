@@ -1,4 +1,4 @@
-"""Sound as one unbroken line of mono samples at 16 kHz; where the file has none there is silence."""
+"""Sound as one unbroken line of samples, mono at 16 kHz for reading; where the file has none there is silence."""
 
 import math
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -21,7 +22,7 @@ from sentio.affect.media.frame import AudioBlock
 from sentio.affect.media.stamps import believed, declared_end
 
 BLOCK = SAMPLE_RATE
-"""Samples of a block: one second."""
+"""Samples of a block that is read: one second."""
 
 TOLERANCE_S = 0.01
 """Distance from the time line at which sound is moved back onto it; below it stamps are rounded or drift."""
@@ -33,14 +34,21 @@ Samples = NDArray[np.float32]
 
 
 class Line:
-    """Turns decoded sound into contiguous samples: sample n lies at `origin_s` + n / 16000.
+    """Turns decoded sound into contiguous samples (C, N): sample n lies at `origin_s` + n / rate.
 
     Channels are mixed down with FFmpeg's weights, scaled so that no mixture can exceed the loudest channel: equal
     left and right keep their level, one of two alone is halved. Float samples beyond 1 are kept, NaN becomes silence.
+
+    Args:
+        damage: counts the holes.
+        rate: samples per second.
+        layout: FFmpeg's name of the channels.
     """
 
-    def __init__(self, damage: Damage) -> None:
+    def __init__(self, damage: Damage, rate: int = SAMPLE_RATE, layout: str = "mono") -> None:
         self.damage = damage
+        self.rate, self.layout = rate, layout
+        self.channels = AudioLayout(layout).nb_channels
         self.origin_s = math.nan  # until the first sound
         self.count = 0  # samples given out
         self.packets_s = -math.inf  # the latest stamp of any packet read
@@ -52,7 +60,7 @@ class Line:
 
     def time(self, sample: int) -> float:
         """Seconds on the container's time line of a sample of the line."""
-        return self.origin_s + sample / SAMPLE_RATE
+        return self.origin_s + sample / self.rate
 
     def add(self, sound: AudioFrame, stamp_s: float | None) -> Iterator[Samples]:
         """Samples that a decoded frame completes, silence before them included; without a stamp it follows on."""
@@ -64,7 +72,7 @@ class Line:
             if jump:
                 yield from self._move_to(time_s)
             self.form = form
-            self.resampler = AudioResampler("flt", "mono", SAMPLE_RATE, options={"rematrix_maxval": "1"})
+            self.resampler = AudioResampler("fltp", self.layout, self.rate, options={"rematrix_maxval": "1"})
         assert self.resampler is not None
         self.expected_s = (time_s if jump else self.expected_s) + sound.samples / sound.sample_rate
         sound.pts = None  # the line keeps the time; the resampler need not
@@ -91,20 +99,20 @@ class Line:
     def _move_to(self, time_s: float) -> Iterator[Samples]:
         if math.isnan(self.origin_s):
             self.origin_s = time_s
-        target = round((time_s - self.origin_s) * SAMPLE_RATE)
+        target = round((time_s - self.origin_s) * self.rate)
         self.skip = max(0, self.count - target)
         if target > self.count:
             self.damage.add_gap(self.time(self.count), time_s)
-        for begin in range(self.count, target, BLOCK):
-            silence = np.zeros(min(BLOCK, target - begin), np.float32)
-            self.count += len(silence)
+        for begin in range(self.count, target, self.rate):
+            silence = np.zeros((self.channels, min(self.rate, target - begin)), np.float32)
+            self.count += silence.shape[1]
             yield silence
 
     def _emit(self, piece: AudioFrame) -> Iterator[Samples]:
-        samples = piece.to_ndarray().ravel()[self.skip :]
+        samples = piece.to_ndarray()[:, self.skip :]  # (C, N)
         self.skip = max(0, self.skip - piece.samples)
-        if len(samples):
-            self.count += len(samples)
+        if samples.shape[1]:
+            self.count += samples.shape[1]
             yield np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
 
 
@@ -117,8 +125,8 @@ def read_audio(path: Path, damage: Damage, start_s: float, end_s: float) -> Iter
     held, position, given = np.zeros(0, np.float32), 0, 0
     with open_container(path) as container:
         line = Line(damage)
-        for samples in _samples(container, line, damage):
-            low, high = (_sample_at(time_s, line.origin_s) for time_s in (start_s, end_s))
+        for (samples,) in read_line(container, line):
+            low, high = sample_at(line, start_s), sample_at(line, end_s)
             held = np.concatenate([held, samples[max(0, low - position) : max(0, high - position)]])
             position += len(samples)
             while len(held) >= BLOCK:
@@ -130,15 +138,16 @@ def read_audio(path: Path, damage: Damage, start_s: float, end_s: float) -> Iter
             yield AudioBlock(line.time(low + given), held)
 
 
-def _sample_at(time_s: float, origin_s: float) -> int:
-    """The first sample at or after a time, to within a thousandth of a sample."""
+def sample_at(line: Line, time_s: float) -> int:
+    """The first sample of a line that has begun at or after a time, to within a thousandth of a sample."""
     if math.isinf(time_s):
         return 0 if time_s < 0 else sys.maxsize
-    return max(0, math.ceil((time_s - origin_s) * SAMPLE_RATE - 1e-3))
+    return max(0, math.ceil((time_s - line.origin_s) * line.rate - 1e-3))
 
 
-def _samples(container: InputContainer, line: Line, damage: Damage) -> Iterator[Samples]:
-    stream = audio_stream(container)
+def read_line(container: InputContainer, line: Line) -> Iterator[Samples]:
+    """All the sound of a file, piece by piece (C, N), in constant memory."""
+    damage, stream = line.damage, audio_stream(container)
     if stream is None:
         return
     for sound, stamp_s in believed(_sounds(container, stream, line, damage), declared_end(container)):
