@@ -1,0 +1,96 @@
+// Pause, recording and event markers.
+
+import { clock } from "./numbers.js";
+import { notify, setState, state } from "./states.js";
+
+const at = (id) => document.getElementById(id);
+const HELD = ["camera", "microphone", "model"]; // what a recording holds fixed
+
+/** The buttons of a session; `now_s()` is the time on the page's clock, `onMark(time_s, label)` draws a marker. */
+export class Controls {
+  paused = false;
+  recording = false;
+  #marks = 0;
+  #started = 0;
+
+  constructor(session, now_s, onMark) {
+    this.session = session;
+    this.now_s = now_s;
+    this.onMark = onMark;
+    at("pause").addEventListener("click", () => this.pause());
+    at("record").addEventListener("click", () => this.record());
+    at("mark").addEventListener("click", () => this.mark());
+    at("mark-label").addEventListener("keydown", ({ key, target }) => {
+      if (key !== "Enter") return;
+      this.mark();
+      target.blur();
+    });
+  }
+
+  /** Whether there is something to control. */
+  set enabled(on) {
+    for (const id of ["pause", "record"]) at(id).disabled = !on;
+  }
+
+  get enabled() {
+    return !at("pause").disabled;
+  }
+
+  pause() {
+    if (!this.enabled) return;
+    this.paused = !this.paused;
+    this.session.send({ type: "pause", on: this.paused });
+    at("pause").firstChild.data = this.paused ? "Go on " : "Pause ";
+    setState(this.paused ? "paused" : "live");
+  }
+
+  record() {
+    if (!this.enabled) return;
+    const name = at("recording-name").value.trim();
+    this.session.send({ type: "record", on: !this.recording, ...(name && !this.recording ? { name } : {}) });
+  }
+
+  mark() {
+    if (!this.recording) {
+      notify("Markers are kept in a recording; begin one first.", { warning: true });
+      return;
+    }
+    const label = at("mark-label").value.trim() || "marker";
+    const time_s = this.now_s();
+    this.session.send({ type: "event", time_s, label });
+    this.#marks += 1;
+    at("marks").textContent = this.#marks;
+    this.onMark(time_s, label);
+  }
+
+  /** The server says that a recording runs, or no longer. */
+  setRecording({ on, seconds = 0 }) {
+    if (on && !this.recording) at("record").firstChild.data = "End recording ";
+    if (!on) at("record").firstChild.data = "Record ";
+    this.recording = on;
+    this.#started = performance.now() / 1000 - seconds;
+    at("record").setAttribute("aria-pressed", on);
+    at("recording").hidden = at("fixed").hidden = !on;
+    for (const id of HELD) at(id).disabled = on;
+    at("mark").disabled = !on;
+    this.tick();
+  }
+
+  /** Show for how long it has been recording. */
+  tick() {
+    if (this.recording) at("recorded-time").textContent = clock(performance.now() / 1000 - this.#started);
+  }
+
+  /** A new session: nothing is paused or recorded. */
+  reset() {
+    this.paused = false;
+    at("pause").firstChild.data = "Pause ";
+    this.setRecording({ on: false });
+    this.enabled = state() === "live";
+  }
+
+  /** The server has written a recording. */
+  setWritten({ folder, files }) {
+    notify(`Recorded: ${folder} (${files.join(", ")})`);
+  }
+}
