@@ -40,6 +40,9 @@ class Case:
 SMALL = {"encoder": "small"}
 TINY = {"lstm": 8, "shared": [16], "heads": [8], "discriminator": [8], "inputs": "image"}
 POINTS = {"channels": 16, "heads": 2, "neighbours": 6}
+FRAMES = {"windows": {"length": 16, "hop": 8, "answers": "all", "padding": "mask"}}
+JOINED = FRAMES | {"sets": ["va", "expr", "au"]}
+OVER_TIME = {"face": SMALL, "length": 16, "reach": 5, "dim": 16, "layers": 2, "heads": 2, "hidden": 16}
 CASES = {
     "fer-tuned": Case("drawn", VA, SMALL, {"resamples": 10}, "p_va"),
     "capnet": Case("drawn", VA | {"windows": {"length": 4, "step": 5}}, SMALL | {"seconds": 1}, {}, "p_va"),
@@ -47,6 +50,12 @@ CASES = {
     "byel-transfer": Case("drawn", EXPR, SMALL, {}, "p_expr", 48),
     "multitask": Case("drawn", EVERY, SMALL | TINY, {}, "p_mtl", 16),
     "multitask-student": Case("drawn", EVERY, {"network": SMALL | TINY}, {}, "p_mtl", 16),
+    "masked": Case(
+        "drawn", EXPR | {"windows": {"length": 12, "padding": "repeat"}},
+        SMALL | {"length": 12, "layers": 1, "dim": 16, "heads": 2, "hidden": 8, "head": 16}, {}, "p_expr",
+    ),
+    "offline": Case("drawn", JOINED, OVER_TIME, {"resamples": 10}, "p_mtl"),
+    "causal": Case("drawn", JOINED, OVER_TIME, {"fill": "previous"}, "p_mtl"),
     "face": Case("renders", score="p_mtl"),
     "detector": Case("heads", {}, {"widths": [4, 8, 8, 8, 8], "neck": 8}, {"pictures": 3}, "average_precision"),
     "voice": Case("spoken", {"held_out": ["08"]}, {"channels": [8, 8], "width": 16, "dilations": [1]}, {}, "uar"),

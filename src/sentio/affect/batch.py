@@ -96,15 +96,16 @@ class AffectBatch:
         sources: Sequence[int] = (0,),
         sound: int | None = None,
     ) -> Self:
-        """Random faces with random labels of every kind, always the same: no face is missing, L is 1.
+        """Random faces with random labels of every kind, always the same: no face is missing.
 
         Args:
+            B, T, L: windows, frames of each, labels of each.
             size: side of the faces in pixels.
             sources: label sets that the windows are from, by turns.
             sound: length of five sound vectors of each window, if it has any.
         """
         random = torch.Generator().manual_seed(0)
-        here = torch.ones(B, 1, dtype=torch.bool)
+        here = torch.ones(B, L, dtype=torch.bool)
         heard = {}
         if sound is not None:
             heard = {"audio_feature": torch.randn(B, 5, sound, generator=random), "audio_valid": torch.ones(B, 5) > 0}
@@ -113,12 +114,12 @@ class AffectBatch:
             face_valid=torch.ones(B, T, dtype=torch.bool),
             time_s=torch.arange(T).expand(B, T) / FRAME_RATE,
             source=torch.tensor(sources).repeat(B)[:B],
-            valence_arousal=2 * torch.rand(B, 1, 2, generator=random) - 1,
+            valence_arousal=2 * torch.rand(B, L, 2, generator=random) - 1,
             valence_arousal_valid=here,
-            expression=torch.arange(B)[:, None] % 6 + 1,
+            expression=torch.arange(B * L).view(B, L) % 6 + 1,
             expression_valid=here,
-            action_units=torch.randint(2, (B, 1, 12), generator=random).float(),
-            action_units_valid=here[..., None].expand(B, 1, 12),
+            action_units=torch.randint(2, (B, L, 12), generator=random).float(),
+            action_units_valid=here[..., None].expand(B, L, 12),
             **heard,
         )
 

@@ -1,6 +1,10 @@
 """Losses on affect labels that may be missing: what has no label is left out before anything is computed."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sentio.affect.batch import AffectBatch
 from sentio.core.errors import InputError
@@ -35,6 +39,64 @@ def ccc_loss(prediction: Tensor, label: Tensor, valid: Tensor) -> Tensor:
     if not valid.any():
         return prediction[valid].sum()
     return 1 - ccc(prediction[valid], label[valid]).mean()
+
+
+def class_weights(counts: Sequence[float]) -> list[float]:
+    """1 - n_c / N: classes that are met less often weigh more."""
+    return [1 - count / sum(counts) for count in counts]
+
+
+def focal_loss(
+    logits: Tensor,
+    label: Tensor,
+    valid: Tensor,
+    *,
+    weights: Tensor | None = None,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+) -> Tensor:
+    """The mean of -alpha w_c (1 - p_c)^gamma log p_c over the valid frames, p_c being the label's softmax probability.
+
+    0, with a gradient of 0, if there is none (Lin et al., Focal loss, 2017; alpha scales the whole loss).
+
+    Args:
+        logits: (B, L, C).
+        label: (B, L) class ids.
+        valid: (B, L) bool.
+        weights: (C,), 1 if not given.
+    """
+    logits, label = logits[valid].float(), label[valid]  # (N, C), (N,)
+    if not len(label):
+        return logits.sum()
+    known = logits.log_softmax(-1).gather(1, label[:, None])[:, 0]  # (N,)
+    loss = -alpha * (1 - known.exp()) ** gamma * known
+    return (loss if weights is None else loss * weights[label]).mean()
+
+
+def binary_focal_loss(
+    logits: Tensor,
+    label: Tensor,
+    valid: Tensor,
+    *,
+    weights: Tensor | None = None,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+) -> Tensor:
+    """The mean of -alpha w_u (1 - p)^gamma log p over the valid labels, p being the probability given to the label.
+
+    0, with a gradient of 0, if there is none. Each unit is a decision of its own, by a sigmoid.
+
+    Args:
+        logits: (B, L, U).
+        label: (B, L, U), 0 or 1.
+        valid: (B, L, U) bool.
+        weights: (U,), 1 if not given.
+    """
+    if not valid.any():
+        return logits[valid].sum()
+    known = functional.logsigmoid(torch.where(label[valid] > 0.5, logits[valid], -logits[valid]).float())  # (N,)
+    loss = -alpha * (1 - known.exp()) ** gamma * known
+    return (loss if weights is None else loss * weights.expand(valid.shape)[valid]).mean()
 
 
 def labels(batch: AffectBatch, name: str) -> tuple[Tensor, Tensor]:

@@ -128,12 +128,20 @@ class Face(Method):
         moves the classes. Since a neutral face has no valence or arousal to speak of, these shrink as Neutral gains.
         """
         found = self.heads(features)
-        logits = found["expression"] / self.temperature
+        affect, expression = self.weigh(found["valence_arousal"], found["expression"] / self.temperature)
+        return affect, expression, found["action_units"][..., : len(ACTION_UNITS)].sigmoid()
+
+    def weigh(self, affect: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Valence and arousal (..., 2) and probabilities (..., 8) of classes as frequent as ``counts`` says.
+
+        Args:
+            affect: (..., 2) where all classes are equally frequent.
+            logits: (..., 8), likewise.
+        """
         expression = (logits + self.prior).softmax(-1)
         odds = logits[..., :1] - logits[..., 1:].logsumexp(-1, keepdim=True)  # logarithm, of Neutral
         shown = (functional.softplus(odds) - functional.softplus(odds + self.prior[0])).exp()  # of not being Neutral
-        units = found["action_units"][..., : len(ACTION_UNITS)].sigmoid()
-        return found["valence_arousal"] * shown, expression, units
+        return affect * shown, expression
 
     def further(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(..., D) to what the batch's tasks do not ask for.

@@ -188,18 +188,21 @@ def open_store(root: Path, spec: str, config: DataConfig, *, fetch: bool = False
     return FeatureStore(folder, encoder, config.sound_steps if encoder.info.rate else None)
 
 
-def open_published(method: Method, root: Path, section: dict[str, Any]) -> AffectData:
+def open_published(
+    method: Method, root: Path, section: dict[str, Any], kind: type[AffectData] = AffectData
+) -> AffectData:
     """The data of a method that learns from published layouts and has a face network, its ``encoder``.
 
     Args:
         root: a folder in any published layout.
         section: see :class:`DataConfig`.
+        kind: what is made of them.
 
     Raises:
         RecipeError: an unknown key, a wrong value, or stored features of another face network than the method's.
         InputError: see :class:`AffectData`.
     """
-    data = AffectData(root, from_dict(DataConfig, section, where="data"))
+    data = kind(root, from_dict(DataConfig, section, where="data"))
     if data.faces is not None:
         refuse_other_encoder(method, data.faces)
     return data
