@@ -1,4 +1,4 @@
-"""What fills the affect columns: a network for the faces, another for the voice, both from exported weights."""
+"""What fills the affect columns: a network for the faces, a model over time, one for the voice; exported weights all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.affect.analysis.temporal import TemporalModel, is_temporal
 from sentio.affect.analysis.voice import VoiceModel
 from sentio.affect.faces.alignment import Matrix, to_crop
 from sentio.affect.faces.tracking import TrackedFace
@@ -17,6 +18,8 @@ from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, INTENSITY_COLUMNS, 
 from sentio.core import weights
 from sentio.core.errors import WeightsError
 
+AUTO, FACE, OFFLINE, CAUSAL = "auto", "face", "face", "face"
+"""What leaves the choice open, and the weights that are then chosen: for single pictures, over time, and causal."""
 BATCH_FACES = 8
 """Faces in one call of the network: more are no quicker, and a crowd would fill the memory."""
 OUTPUTS = {
@@ -75,7 +78,7 @@ class FaceModel:
         WeightsError: missing, damaged, or another kind of model.
     """
 
-    def __init__(self, name: str = "face") -> None:
+    def __init__(self, name: str = FACE) -> None:
         self.card = weights.card(name)
         self.outputs = {output: columns for output, columns in OUTPUTS.items() if output in self.card.outputs}
         shape = self.card.inputs.get("face", ())
@@ -151,39 +154,72 @@ def roll_in_picture(roll: float, matrix: Matrix) -> float:
 
 @dataclass(frozen=True)
 class Models:
-    """What fills the columns of a face, and those of the voice; None leaves them null."""
+    """What fills the columns of a face, and those of the voice; None leaves them null.
+
+    The model over time reads the features that the face's leaves, and its answers replace those of the single face.
+    """
 
     face: AffectModel | None = None
     voice: VoiceModel | None = None
+    temporal: TemporalModel | None = None
 
     def describe(self) -> dict[str, Any]:
         """For the header."""
         return {
             "model": self.face.describe() if self.face else None,
+            "temporal": self.temporal.describe() if self.temporal else None,
             "voice": self.voice.describe() if self.voice else None,
         }
 
 
-def open_models(name: str, *, landmarks: bool = False) -> Models:
-    """The models of a run: the face network ``name`` (see :class:`FaceModel`) and the voice's; neither for ``none``.
+def choose(name: str, *, causal: bool = False, timed: bool = True) -> str:
+    """The weights that a name stands for: with ``auto``, those for pictures that follow each other in time or not.
 
     Args:
+        causal: nothing may rest on what comes later.
+        timed: the pictures follow each other in time.
+    """
+    if name != AUTO:
+        return name
+    return (CAUSAL if causal else OFFLINE) if timed else FACE
+
+
+def open_models(name: str, *, landmarks: bool = False, causal: bool = False, timed: bool = True) -> Models:
+    """The models of a run: those that a name stands for (see `choose`), and the voice's; none at all for ``none``.
+
+    Args:
+        name: of weights for single faces (see :class:`FaceModel`), or over time (see :class:`TemporalModel`), which
+            read what the embedded network for faces sees; or the path of such a card.
         landmarks: refuse a network that does not find them.
+        causal: refuse a model that is not.
+        timed: whether pictures follow each other in time.
 
     Raises:
-        WeightsError: missing, damaged, another kind of model, or without landmarks.
+        WeightsError: missing, damaged, another kind of model, without landmarks, or not causal.
     """
-    models = Models() if name == "none" else _open(name, _sha256(name), _sha256("voice"))
+    name = choose(name, causal=causal, timed=timed)
+    models = Models() if name == "none" else _open(name, _sha256(name), _sha256(FACE), _sha256("voice"))
     if landmarks and not (isinstance(models.face, FaceModel) and models.face.has_landmarks):
         what = "No model, no landmarks." if name == "none" else f"The weights {name!r} do not find landmarks."
         raise WeightsError(what, "Leave the landmarks out, or choose another model.")
+    if causal and models.temporal and not models.temporal.is_causal:
+        raise WeightsError(f"The weights {name!r} are not causal.", f"Choose others, such as {CAUSAL!r}.")
     return models
 
 
 @cache
-def _open(name: str, face_sha256: str, voice_sha256: str) -> Models:
+def _open(name: str, sha256: str, face_sha256: str, voice_sha256: str) -> Models:
     """Kept for as long as the cards promise the same bytes: opening takes longer than reading a picture."""
-    return Models(FaceModel(name), VoiceModel())
+    if not is_temporal(weights.card(name)):
+        return Models(FaceModel(name), VoiceModel())
+    face, temporal = FaceModel(FACE), TemporalModel(name)
+    found = face.card.outputs.get(FEATURES, (0,))[-1]
+    if found != temporal.dim:
+        raise WeightsError(
+            f"The weights {name!r} read {temporal.dim} features of a face, those of {FACE!r} give {found}.",
+            "Train and export it again on the features of these weights.",
+        )
+    return Models(face, VoiceModel(), temporal)
 
 
 def _sha256(name: str) -> str:

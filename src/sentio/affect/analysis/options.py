@@ -17,8 +17,10 @@ class Options:
         fps: frames a second to keep, by time; all if None.
         start: first second to read.
         end: last second to read.
-        model: face network that fills the affect columns: a name of weights, or the path of an exported card; with
-            ``none`` they stay null, the voice's, too.
+        model: what fills the affect columns: weights by name, or the path of an exported card, of a network for single
+            faces or of a model over time, which reads what the embedded one sees. ``auto`` chooses, see
+            ``models.choose``; with ``none`` the columns stay null, the voice's, too.
+        causal: no row rests on what comes after it, or waits for it.
         landmarks: rows have the 68 landmarks of the face, too; see ``table.POINTS``.
         crops: rows that are streamed have the aligned face as ``crop``, uint8 (112, 112, 3) RGB, black beyond the
             border of the picture; and so do files that are analyzed into folders.
@@ -32,9 +34,10 @@ class Options:
     fps: float | None = None
     start: float | None = None
     end: float | None = None
-    model: str = "face"
+    model: str = "auto"
     landmarks: bool = False
     crops: bool = False
+    causal: bool = False
 
     def __post_init__(self) -> None:
         resolve(self.detector)

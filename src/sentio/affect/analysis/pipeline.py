@@ -57,7 +57,7 @@ class Reading:
         media: what is read.
         folder: in which the results will lie.
         rows, frames, persons: how many there have been; of the persons, their numbers.
-        timer: seconds of work by stage: decode, faces, model, voice.
+        timer: seconds of work by stage: decode, faces, model, time, voice.
 
     Args:
         path: file or folder.
@@ -160,7 +160,10 @@ class Reading:
     def _scored(self, threads: ExitStack) -> Iterator[ScoredFrame]:
         frames = ahead(self._decoded(), PICTURES_AHEAD)
         found = ahead(self._through("faces", self.stream.finder, frames), FACES_AHEAD)
-        return self._thread(threads, self._through("model", self.stream.scorer, found), FACES_AHEAD)
+        scored = self._through("model", self.stream.scorer, found)
+        if self.stream.temporal is not None:
+            scored = self._through("time", self.stream.temporal, ahead(scored, FACES_AHEAD))
+        return self._thread(threads, scored, FACES_AHEAD)
 
     def _thread(self, threads: ExitStack, items: Iterator[T], depth: int) -> Iterator[T]:
         """The items, made in a thread that ends with the reading."""

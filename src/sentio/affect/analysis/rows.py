@@ -17,6 +17,8 @@ from sentio.affect.table import X_COLUMNS, Y_COLUMNS
 
 DOUBTFUL = "damaged picture"
 """Reason of a face that is fit but seen in a picture whose data was damaged."""
+BRIDGED = "no face, bridged"
+"""Reason of a row of somebody whose face is not seen, but was, and is again: a model over time fills the gap."""
 NO_PICTURE = "no picture"
 """Reason of a row of a file that has sound only."""
 
@@ -36,12 +38,14 @@ class ScoredFrame:
         doubtful: its data was damaged.
         faces: those found in it.
         scores: one for each face, in their order.
+        bridged: persons without a face in it, and what a model over time says of them.
     """
 
     number: int
     doubtful: bool
     faces: FaceFrame
     scores: tuple[FaceScore, ...]
+    bridged: tuple[tuple[int, FaceScore], ...] = ()
 
 
 class Rows:
@@ -113,7 +117,7 @@ class Rows:
 
 
 def frame_rows(file: str, frame: ScoredFrame, *, landmarks: bool = False, crops: bool = False) -> list[Row]:
-    """The rows of a frame without its voice: one for each face, or one that says why there is none."""
+    """The rows of a frame without its voice: one for each person, or one that says why there is none."""
     base = {"file": file, "frame": frame.number, "time_s": frame.faces.time_s}
     rows = []
     for face, score in zip(frame.faces.faces, frame.scores, strict=True):
@@ -124,6 +128,8 @@ def frame_rows(file: str, frame: ScoredFrame, *, landmarks: bool = False, crops:
         if crops:
             row[CROP] = bordered_crop(face, frame.faces.size)
         rows.append(row)
+    rows += [base | {"person": person, "reason": BRIDGED} | score.columns for person, score in frame.bridged]
+    rows.sort(key=lambda row: int(row["person"]))
     rows = rows or [base | {"reason": str(frame.faces.reason)}]
     if frame.doubtful:
         rows = [row | {"reason": row["reason"] or DOUBTFUL} for row in rows]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sentio import __version__
 from sentio.affect.analysis.models import BATCH_FACES, AffectModel, FaceScore, Models, open_models
 from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.persons import TemporalScorer
 from sentio.affect.analysis.rows import Row, Rows, ScoredFrame
 from sentio.affect.analysis.voice import VoiceTrack
 from sentio.affect.faces.detectors import describe, open_detector
@@ -56,10 +57,12 @@ class FaceScorer:
 
     Args:
         model: what scores them; None leaves the scores empty.
+        at_once: each frame is a batch of its own, so that none waits for others.
     """
 
-    def __init__(self, model: AffectModel | None) -> None:
+    def __init__(self, model: AffectModel | None, *, at_once: bool = False) -> None:
         self._model = model
+        self._frames_most = 1 if at_once else BATCH_FRAMES
         self._waiting: deque[Found] = deque()
         self._faces = 0  # of the frames that wait
         self._scores: deque[FaceScore] = deque()  # of the first of these faces
@@ -70,7 +73,7 @@ class FaceScorer:
         self._faces += len(found[2].faces)
         while self._faces - len(self._scores) >= BATCH_FACES:
             self._score(BATCH_FACES)
-        if len(self._waiting) >= BATCH_FRAMES:
+        if len(self._waiting) >= self._frames_most:
             return self.flush()
         return self._decided()
 
@@ -101,8 +104,8 @@ class FaceScorer:
 class Stream:
     """Rows of affect from pictures and sound that are pushed as they come, one object for each session or file.
 
-    The parts `finder`, `scorer`, `voice` and `rows` have the same shape, so that a pipeline may run each in a thread
-    of its own.
+    The parts `finder`, `scorer`, `temporal`, `voice` and `rows` have the same shape, so that a pipeline may run each in
+    a thread of its own.
 
     Args:
         options: see :class:`Options`; `fps`, `start` and `end` are for files.
@@ -110,6 +113,7 @@ class Stream:
         file: for the column of this name.
         pictures: whether frames will be pushed; without them there is a row for every score of the voice.
         sound: whether sound will be pushed: then the rows of a frame wait until the sound has reached its time.
+        timed: whether the pictures follow each other in time, so that a model over time may read them.
 
     Raises:
         WeightsError: weights are missing or damaged.
@@ -123,13 +127,18 @@ class Stream:
         file: str = "stream",
         pictures: bool = True,
         sound: bool = False,
+        timed: bool = True,
     ) -> None:
         self.options = options or Options()
-        self.models = models or open_models(self.options.model, landmarks=self.options.landmarks)
-        tracking = TrackingConfig(search_interval_s=self.options.search_interval)
+        causal = self.options.causal
+        self.models = models or open_models(
+            self.options.model, landmarks=self.options.landmarks, causal=causal, timed=timed
+        )
+        tracking = TrackingConfig(search_interval_s=self.options.search_interval, lookahead=not causal)
         self.pictures = pictures
         self.finder = FaceFinder(FaceTracker(open_detector(self.options.detector), tracking))
-        self.scorer = FaceScorer(self.models.face)
+        self.scorer = FaceScorer(self.models.face, at_once=causal)
+        self.temporal = TemporalScorer(self.models.temporal) if self.models.temporal else None
         self.voice = VoiceTrack(self.models.voice) if sound and self.models.voice else None
         self.rows = Rows(
             file,
@@ -153,7 +162,8 @@ class Stream:
         Returns:
             The rows that are decided by now, as dictionaries by column, with the landmarks and the crop if the options
             ask for them; a column left out is null. A frame's rows are decided when its faces and its voice are: new
-            faces take up to eight frames, and `BATCH_FACES` faces are scored together.
+            faces take up to eight frames, `BATCH_FACES` faces are scored together, and a model over time that is not
+            causal waits for a window of frames. With ``options.causal`` only the voice is waited for.
 
         Raises:
             InputError: neither picture nor sound, time that runs backwards or is missing, or sound that was not
@@ -173,7 +183,8 @@ class Stream:
     def flush(self) -> list[Row]:
         """The rows still held back, when no more will be pushed."""
         rows = self._score(self.finder.flush())
-        rows += [row for frame in self.scorer.flush() for row in self.rows.push_frame(frame)]
+        rows += self._follow(self.scorer.flush())
+        rows += self._write(self.temporal.flush() if self.temporal else [])
         return rows + self.rows.end_sound()
 
     def describe(self) -> dict[str, Any]:
@@ -186,8 +197,15 @@ class Stream:
         }
 
     def _score(self, found: list[Found]) -> list[Row]:
-        scored = [frame for faces in found for frame in self.scorer.push(faces)]
-        return [row for frame in scored for row in self.rows.push_frame(frame)]
+        return self._follow([frame for faces in found for frame in self.scorer.push(faces)])
+
+    def _follow(self, scored: list[ScoredFrame]) -> list[Row]:
+        if self.temporal is not None:
+            scored = [frame for found in scored for frame in self.temporal.push(found)]
+        return self._write(scored)
+
+    def _write(self, frames: list[ScoredFrame]) -> list[Row]:
+        return [row for frame in frames for row in self.rows.push_frame(frame)]
 
     def _timed(self, item: NDArray[Any], time_s: float | None) -> Frame | AudioBlock:
         if time_s is None or not math.isfinite(time_s):

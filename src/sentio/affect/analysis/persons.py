@@ -1,0 +1,98 @@
+"""Scored frames become frames scored over time: a track for each person, and the rows of those it bridges."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from sentio.affect.analysis.models import FaceScore
+from sentio.affect.analysis.rows import ScoredFrame
+from sentio.affect.analysis.temporal import BRIDGED_S, Arrays, Moment, TemporalModel, Track, columns_of
+from sentio.core.errors import WeightsError
+
+ROUNDING_S = 1e-3
+"""Seconds by which a container may have rounded a time stamp."""
+
+
+@dataclass
+class _Waiting:
+    """A frame, the number of tracks whose answers it waits for, and those it has, by person."""
+
+    frame: ScoredFrame
+    open: int
+    values: dict[int, Arrays] = field(default_factory=dict)
+
+    def decided(self) -> ScoredFrame:
+        """The frame with the answers in the place of the single faces' scores."""
+        faces = self.frame.faces.faces
+        scores = tuple(
+            replace(score, columns=score.columns | columns_of(self.values.pop(face.person)))
+            for face, score in zip(faces, self.frame.scores, strict=True)
+        )
+        bridged = tuple((person, FaceScore(columns_of(values))) for person, values in self.values.items())
+        return replace(self.frame, scores=scores, bridged=bridged)
+
+
+@dataclass
+class _Person:
+    """A track, and the frames it was pushed and has not decided."""
+
+    track: Track
+    frames: deque[_Waiting] = field(default_factory=deque)
+
+
+class TemporalScorer:
+    """A model over time on every person: what it answers replaces the scores of single faces.
+
+    Somebody out of sight for longer than `BRIDGED_S` is forgotten, so that memory does not grow with the number of
+    persons in a file.
+    """
+
+    def __init__(self, model: TemporalModel) -> None:
+        self._model = model
+        self._persons: dict[int, _Person] = {}
+        self._waiting: deque[_Waiting] = deque()
+
+    def push(self, frame: ScoredFrame) -> list[ScoredFrame]:
+        """Take the next frame; gives those that are decided by now.
+
+        Raises:
+            WeightsError: the network for faces leaves no features.
+        """
+        time_s = frame.faces.time_s
+        for number, person in list(self._persons.items()):
+            if time_s - person.track.seen_s > BRIDGED_S + ROUNDING_S:
+                self._take(number, person, person.track.flush())
+                del self._persons[number]
+        seen = dict(zip((face.person for face in frame.faces.faces), frame.scores, strict=True))
+        for number in seen.keys() - self._persons.keys():
+            self._persons[number] = _Person(self._model.track(time_s))
+        waiting = _Waiting(frame, len(self._persons))
+        self._waiting.append(waiting)
+        for number, person in self._persons.items():
+            features = None
+            if number in seen and (features := seen[number].features) is None:
+                raise WeightsError("The face model leaves no features for a model over time.")
+            person.frames.append(waiting)
+            self._take(number, person, person.track.push(time_s, features))
+        return self._decided()
+
+    def flush(self) -> list[ScoredFrame]:
+        """The frames held back."""
+        for number, person in self._persons.items():
+            self._take(number, person, person.track.flush())
+        self._persons.clear()
+        return self._decided()
+
+    def _take(self, number: int, person: _Person, moments: Iterable[Moment]) -> None:
+        """Hand what a track has decided to the frames that wait for it."""
+        for moment in moments:
+            waiting = person.frames.popleft()
+            waiting.open -= 1
+            if moment.values is not None:
+                waiting.values[number] = moment.values
+
+    def _decided(self) -> list[ScoredFrame]:
+        decided = []
+        while self._waiting and not self._waiting[0].open:
+            decided.append(self._waiting.popleft().decided())
+        return decided
