@@ -78,13 +78,76 @@ def write_voice(folder: Path, *, seed: int = 0) -> Path:
     return _write(folder, "voice", nodes, constants, {"sound": ["n", 48_000]}, outputs, details={"threshold": 0.5})
 
 
+def write_temporal(
+    folder: Path,
+    name: str,
+    *,
+    seed: int = 0,
+    causal: bool = False,
+    features: int = 48,
+    outputs=("valence_arousal", "expression", "action_units"),
+) -> Path:
+    """Half of the answer follows from the face, half from the faces of the window, or from a mean of those before.
+
+    A frame without a face has the mean alone; time counts for a little.
+    """
+    random, frames = np.random.default_rng(seed), [1] if causal else [1, 100]
+    nodes = [
+        helper.make_node("Cast", ["valid"], ["seen"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["seen", "last"], ["there"]),
+        helper.make_node("Mul", ["features", "there"], ["faces"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([-1]), "last"),
+        numpy_helper.from_array(np.array([len(frames) - 1]), "frames"),
+        _constant("half", np.array(0.5)),
+        _constant("tenth", np.array(0.1)),
+    ]
+    if causal:
+        nodes += [
+            helper.make_node("Mul", ["state_mean", "half"], ["old"]),
+            helper.make_node("Mul", ["faces", "half"], ["new"]),
+            helper.make_node("Add", ["old", "new"], ["next_mean"]),
+            helper.make_node("Identity", ["time_s"], ["next_time_s"]),
+            helper.make_node("Sub", ["time_s", "state_time_s"], ["passed"]),
+            helper.make_node("Identity", ["next_mean"], ["mean"]),
+        ]
+    else:
+        nodes += [
+            helper.make_node("ReduceMean", ["faces", "frames"], ["mean"]),
+            helper.make_node("Identity", ["time_s"], ["passed"]),
+        ]
+    nodes += [
+        helper.make_node("Cast", ["passed"], ["late"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["late", "last"], ["later"]),
+        helper.make_node("Mul", ["later", "tenth"], ["clock"]),
+        helper.make_node("Add", ["faces", "mean"], ["both"]),
+        helper.make_node("Add", ["both", "clock"], ["sum"]),
+    ]
+    for output in outputs:
+        constants.append(_constant(f"{output}_weights", random.normal(0, 0.5, (features, FACE[output]))))
+        nodes.append(helper.make_node("MatMul", ["sum", f"{output}_weights"], [f"{output}_raw"]))
+        nodes.append(helper.make_node(SQUASH.get(output, "Sigmoid"), [f"{output}_raw"], [output]))
+    state = {"mean": [1, features], "time_s": [1]} if causal else {}
+    return _write(
+        folder, name, nodes, constants,
+        {"features": [*frames, features], "valid": frames, "time_s": frames, **{f"state_{key}": state[key] for key in state}},
+        {**{output: [*frames, FACE[output]] for output in outputs}, **{f"next_{key}": state[key] for key in state}},
+        details={"length": 100, "hop": 50, "thresholds": [0.4] * 12},
+        kinds={"valid": TensorProto.BOOL, **dict.fromkeys(("time_s", "state_time_s", "next_time_s"), TensorProto.DOUBLE)},
+    )  # fmt: skip
+
+
 def install(folder: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Write both, and let the package find its weights in ``folder``, the others as they are."""
+    """Write them all, and let the package find its weights in ``folder``, the others as they are."""
     for file in weights.EMBEDDED.iterdir():
-        if file.stem not in ("face", "voice"):
+        if file.stem not in ("face", "voice", "offline", "causal", "capnet"):
             (folder / file.name).symlink_to(file)
     write_face(folder)
     write_voice(folder)
+    write_temporal(folder, "offline", seed=1)
+    write_temporal(folder, "causal", seed=2, causal=True)
+    write_temporal(folder, "capnet", seed=3, causal=True, outputs=("valence_arousal",))
     patch.setattr(weights, "EMBEDDED", folder)
     weights.cards.cache_clear()
     return folder
@@ -94,9 +157,10 @@ def _constant(name: str, values: np.ndarray) -> onnx.TensorProto:
     return numpy_helper.from_array(values.astype(np.float32), name)
 
 
-def _write(folder, file, nodes, constants, inputs, outputs, *, details, **changes) -> Path:
+def _write(folder, file, nodes, constants, inputs, outputs, *, details, kinds=None, **changes) -> Path:
+    kinds = kinds or {}
     tensors = [
-        [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in side.items()]
+        [helper.make_tensor_value_info(key, kinds.get(key, TensorProto.FLOAT), shape) for key, shape in side.items()]
         for side in (inputs, outputs)
     ]
     graph = helper.make_graph(nodes, file, *tensors, constants)

@@ -46,7 +46,7 @@ VOICE = (
 
 WHERE = (
     Column("file", "string", "", "name of the media file"),
-    Column("person", "int32", "", "stable number of the person within the file, from 0; null without a face"),
+    Column("person", "int32", "", "stable number of the person within the file, from 0; null where nobody is seen"),
     Column("frame", "int64", "", "number of the decoded frame within the file, from 0; null in a file of sound"),
     Column("time_s", "float64", "s", "time stamp of the frame as the container gives it"),
 )

@@ -21,7 +21,8 @@ def analyze(
     fps: float | None = None,
     start: Annotated[float | None, SECONDS] = None,
     end: Annotated[float | None, SECONDS] = None,
-    model: str = "face",
+    model: str = "auto",
+    causal: bool = False,
     plot: bool = False,
     landmarks: bool = False,
     crops: bool = False,
@@ -48,8 +49,9 @@ def analyze(
         fps: reduce the rate to this many frames a second, by time; every frame if not given.
         start: leave out frames before this time, in seconds.
         end: leave out frames at and after this time, in seconds.
-        model: weights that score the faces: a name (sentio models lists them), the path of an exported card, or none
-            to find faces only.
+        model: what scores the faces: weights for single faces or over time by name (sentio models lists them), the
+            path of an exported card, or none to find faces only. auto chooses by whether pictures have a time.
+        causal: no row rests on what comes after it, and every frame is decided at once.
         plot: draw affect.svg, all scores of every person and of the voice over time.
         landmarks: write the 68 points of every face, in pixels of the picture, to landmarks.parquet and landmarks.csv
             (the formats of the table), row for row.
@@ -75,8 +77,8 @@ def analyze(
         paths = (*paths, sources.DEMO_CLIP)
     if not paths:
         raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
-    options = Options(detector, search_interval, fps, start, end, model, landmarks, crops)
-    open_models(model, landmarks=landmarks)  # refused before work begins, rather than for each file
+    options = Options(detector, search_interval, fps, start, end, model, landmarks, crops, causal)
+    open_models(model, landmarks=landmarks, causal=causal)  # refused before work begins, rather than for each file
     analysis = folder.Analysis(out, options, (*formats, *(["plot"] if plot else [])), resume)
     share, show = jobs.Shard.parse(shard), not (json or quiet)
     summary = jobs.run(sources.find(paths), analysis, out, shard=share, title="analyze", show=show)

@@ -28,6 +28,7 @@ from sentio.affect.analysis.pipeline import Reading
 from sentio.affect.analysis.rows import Row
 from sentio.affect.faces import detectors
 from sentio.affect.media import Info
+from sentio.affect.media.info import IMAGES
 from sentio.affect.table import AFFECT
 from sentio.core.config import to_dict
 from sentio.core.errors import OutputError, RecipeError, WeightsError
@@ -196,17 +197,18 @@ class Analysis:
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             outputs = tuple(output for output in outputs if output.name not in record["left_out"])
-            made = [record[key] for key in ("schema_version", "detector", "model", "voice", "input")]
+            made = [record[key] for key in ("schema_version", "detector", "model", "temporal", "voice", "input")]
             made += [_that_matter(record["options"], outputs)]
             here = {output.file for output in outputs} <= set(record["outputs"])
-            now = [AFFECT.version, detectors.describe(self.options.detector), *self._models().describe().values()]
+            models = self._models(timed=record["media"]["format"] != IMAGES)
+            now = [AFFECT.version, detectors.describe(self.options.detector), *models.describe().values()]
             now += [_fingerprint(source), _that_matter(to_dict(self.options), outputs)]
         except (OSError, ValueError, KeyError, TypeError, WeightsError):
             return False
         return here and now == made and all((folder / output.file).exists() for output in outputs)
 
-    def _models(self) -> Models:
-        return self.models or open_models(self.options.model)
+    def _models(self, *, timed: bool) -> Models:
+        return self.models or open_models(self.options.model, causal=self.options.causal, timed=timed)
 
 
 def _counts(reading: Reading, seconds: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What fills the affect columns: a network for the faces, a model over time, one for the voice; exported weights all."""
+"""What fills the affect columns: a network for faces, a model of them over time, one for the voice; all exported."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,12 @@ from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, INTENSITY_COLUMNS, 
 from sentio.core import weights
 from sentio.core.errors import WeightsError
 
-AUTO, FACE, OFFLINE, CAUSAL = "auto", "face", "face", "face"
-"""What leaves the choice open, and the weights that are then chosen: for single pictures, over time, and causal."""
+AUTO = "auto"
+"""What leaves the choice open."""
+FACE = "face"
+"""The weights for single pictures, whose features models over time read."""
+OVER_TIME, CAUSAL = FACE, FACE
+"""The weights that are chosen for pictures that follow each other, and for those of which none may know the future."""
 BATCH_FACES = 8
 """Faces in one call of the network: more are no quicker, and a crowd would fill the memory."""
 OUTPUTS = {
@@ -181,7 +185,7 @@ def choose(name: str, *, causal: bool = False, timed: bool = True) -> str:
     """
     if name != AUTO:
         return name
-    return (CAUSAL if causal else OFFLINE) if timed else FACE
+    return (CAUSAL if causal else OVER_TIME) if timed else FACE
 
 
 def open_models(name: str, *, landmarks: bool = False, causal: bool = False, timed: bool = True) -> Models:

@@ -64,7 +64,7 @@ class TemporalScorer:
                 self._take(number, person, person.track.flush())
                 del self._persons[number]
         seen = dict(zip((face.person for face in frame.faces.faces), frame.scores, strict=True))
-        for number in seen.keys() - self._persons.keys():
+        for number in sorted(seen.keys() - self._persons.keys()):
             self._persons[number] = _Person(self._model.track(time_s))
         waiting = _Waiting(frame, len(self._persons))
         self._waiting.append(waiting)

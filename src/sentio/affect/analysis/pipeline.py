@@ -89,7 +89,9 @@ class Reading:
         declared_s = info.duration_s if info.format.startswith(DECLARING) else None  # elsewhere it is an estimate
         if options.start is not None and declared_s and options.start >= info.start_s + declared_s:
             raise self._nothing(options)
-        self.stream = Stream(options, models, file=self.name, pictures=info.has_video, sound=info.has_audio)
+        self.stream = Stream(
+            options, models, file=self.name, pictures=info.has_video, sound=info.has_audio, timed=info.has_clock
+        )
         self.timer = StageTimer()
         self.rows = self.frames = 0
         self.persons: set[int] = set()
@@ -265,8 +267,13 @@ def _analyze_list(paths: list[Path], options: Options, models: Models | None, sc
     pairs = zip(places.values(), names, strict=True)
     readings = [Reading(path, options, models, name=_text(name)) for path, name in pairs]  # all, before one is read
     tables = [_collect(reading.read(), schema) for reading in readings]
-    sources = [{"source": reading.name, "media": reading.describe_media()} for reading in readings]
-    return Table(pa.concat_tables(tables), schema.describe({**readings[0].stream.describe(), "sources": sources}))
+    made = [reading.stream.describe() for reading in readings]
+    sources = [
+        {"source": reading.name, "temporal": bool(how["temporal"]), "media": reading.describe_media()}
+        for reading, how in zip(readings, made, strict=True)
+    ]
+    header = next((how for how in made if how["temporal"]), made[0])  # pictures among them have no model over time
+    return Table(pa.concat_tables(tables), schema.describe({**header, "sources": sources}))
 
 
 def _analyze_pictures(
@@ -285,7 +292,7 @@ def _analyze_pictures(
         raise InputError(f"Pictures {pictures.shape} and times {moments.shape} do not belong together.", fix)
     if (options.start, options.end, options.fps) != (None, None, None):
         raise InputError("start, end and fps are for files.", "Choose among the pictures yourself.")
-    stream = Stream(options, models, file="array")
+    stream = Stream(options, models, file="array", timed=len(pictures) > 1)
     rows = (
         row for picture, time_s in zip(pictures, moments.tolist(), strict=True) for row in stream.push(picture, time_s)
     )

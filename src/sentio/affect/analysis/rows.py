@@ -118,8 +118,8 @@ class Rows:
 
 def frame_rows(file: str, frame: ScoredFrame, *, landmarks: bool = False, crops: bool = False) -> list[Row]:
     """The rows of a frame without its voice: one for each person, or one that says why there is none."""
-    base = {"file": file, "frame": frame.number, "time_s": frame.faces.time_s}
-    rows = []
+    base: Row = {"file": file, "frame": frame.number, "time_s": frame.faces.time_s}
+    rows: list[Row] = []
     for face, score in zip(frame.faces.faces, frame.scores, strict=True):
         row = base | face_columns(face) | score.columns
         if landmarks and score.landmarks is not None:
@@ -129,7 +129,7 @@ def frame_rows(file: str, frame: ScoredFrame, *, landmarks: bool = False, crops:
             row[CROP] = bordered_crop(face, frame.faces.size)
         rows.append(row)
     rows += [base | {"person": person, "reason": BRIDGED} | score.columns for person, score in frame.bridged]
-    rows.sort(key=lambda row: int(row["person"]))
+    rows.sort(key=lambda row: row["person"])
     rows = rows or [base | {"reason": str(frame.faces.reason)}]
     if frame.doubtful:
         rows = [row | {"reason": row["reason"] or DOUBTFUL} for row in rows]

@@ -21,8 +21,10 @@ from sentio.affect.table import AU_COLUMNS, P_COLUMNS
 from sentio.core import weights
 from sentio.core.errors import WeightsError
 
+TIE = 1e-6
+"""In slots: a time in the middle between two belongs to the later one, also where it is rounded down."""
 BRIDGED_S = 2.0
-"""Seconds without a face that are bridged [CHOSEN], more than half of a window; after longer ones a track begins anew."""
+"""Seconds without a face that are bridged [CHOSEN], more than half of a window; a longer gap begins a new track."""
 OUTPUTS = {"valence_arousal": ("valence", "arousal"), "expression": P_COLUMNS, "action_units": AU_COLUMNS}
 """The columns that each output of a temporal model stands for."""
 INPUTS = ("features", "valid", "time_s")
@@ -44,7 +46,7 @@ class Clock:
 
     def slot(self, time_s: float) -> int:
         """The slot that a time belongs to, the nearest one."""
-        return floor(self.position(time_s) + 0.5)
+        return floor(self.position(time_s) + 0.5 + TIE)
 
 
 class Graph(Protocol):

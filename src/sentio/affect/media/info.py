@@ -78,6 +78,11 @@ class Info:
         """Whether it goes on in time, as all but a single image does."""
         return self.format != IMAGES or (self.duration_s or 0) * self.rate > 1.5
 
+    @property
+    def has_clock(self) -> bool:
+        """Whether its pictures or sounds have times of their own; images have not, also where a folder holds many."""
+        return self.format != IMAGES
+
 
 def probe(path: Path) -> Info:
     """Open a file and describe it from its header, its first picture and its first packets.
