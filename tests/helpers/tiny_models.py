@@ -129,12 +129,15 @@ def write_temporal(
         nodes.append(helper.make_node("MatMul", ["sum", f"{output}_weights"], [f"{output}_raw"]))
         nodes.append(helper.make_node(SQUASH.get(output, "Sigmoid"), [f"{output}_raw"], [output]))
     state = {"mean": [1, features], "time_s": [1]} if causal else {}
+    answers = {output: [*frames, FACE[output]] for output in outputs}
+    shown = {"features": [*frames, features], "valid": frames, "time_s": frames}
+    doubles = ("time_s", "state_time_s", "next_time_s")
     return _write(
         folder, name, nodes, constants,
-        {"features": [*frames, features], "valid": frames, "time_s": frames, **{f"state_{key}": state[key] for key in state}},
-        {**{output: [*frames, FACE[output]] for output in outputs}, **{f"next_{key}": state[key] for key in state}},
+        shown | {f"state_{key}": shape for key, shape in state.items()},
+        answers | {f"next_{key}": shape for key, shape in state.items()},
         details={"length": 100, "hop": 50, "thresholds": [0.4] * 12},
-        kinds={"valid": TensorProto.BOOL, **dict.fromkeys(("time_s", "state_time_s", "next_time_s"), TensorProto.DOUBLE)},
+        kinds={"valid": TensorProto.BOOL, **dict.fromkeys(doubles, TensorProto.DOUBLE)},
     )  # fmt: skip
 
 
