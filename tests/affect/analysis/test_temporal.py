@@ -156,8 +156,8 @@ def tiny(tmp_path):
 
 def test_an_exported_model_tells_what_it_is(tiny) -> None:
     offline, causal = tiny().describe(), tiny(causal=True).describe()
-    assert (offline["causal"], offline["delay_s"], offline["bridged_s"]) == (False, 3.333, BRIDGED_S)
-    assert (causal["causal"], causal["delay_s"], causal["bridged_s"]) == (True, 0.0, 0.0)
+    assert (offline["causal"], offline["delay_s"], offline["bridge_s"]) == (False, 3.333, BRIDGED_S)
+    assert (causal["causal"], causal["delay_s"], causal["bridge_s"]) == (True, 0.0, 0.0)
     assert offline["thresholds"] == [0.4] * 12 and len(offline["sha256"]) == 64
     assert isinstance(tiny().track(0.0), OfflineTrack) and isinstance(tiny(causal=True).track(0.0), CausalTrack)
 

@@ -45,6 +45,17 @@ def stream(model, features, valid, time_s, chunk):
     return torch.cat(answers)
 
 
+def track(model, features, valid, time_s):
+    """The graph, frame by frame, only those with a face, as the track of a person does."""
+    graph = model.graphs()[0].module.eval()
+    state = [torch.zeros_like(value) for key, value in model.graphs()[0].inputs.items() if key.startswith("state_")]
+    answers = torch.full((len(features), 2), float("nan"))
+    for k in torch.nonzero(valid)[:, 0].tolist():
+        with torch.no_grad():
+            answers[k], *state = graph(features[k : k + 1], torch.ones(1) > 0, time_s[k : k + 1], *state)
+    return answers
+
+
 def by_the_rule(model, features, present):
     """The published sequence rule, frame by frame: (N, 2), NaN where there is no full sequence."""
     n, answers = model.config.faces, torch.full((len(features), 2), float("nan"))
@@ -89,6 +100,21 @@ def test_streaming_in_chunks_equals_batch(chunk, fill):
     clip = video(300)
     torch.testing.assert_close(stream(model, *clip, chunk), stream(model, *clip, 300), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(stream(model, *clip, 64), stream(model, *clip, 300), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fill", ["past", "current"])
+@pytest.mark.parametrize("seconds", [1, 3])
+@pytest.mark.parametrize("rate", [30, 25, 12.5])
+def test_the_graph_says_what_streaming_says_and_nothing_before_it_knows(rate, seconds, fill):
+    model = capnet(seconds=seconds, fill=fill)
+    features, present, _ = video(300)
+    time_s = torch.arange(300, dtype=torch.float64) / rate
+    expected = stream(model, features, present, time_s, 300)
+    found = track(model, features, present, time_s)
+    known = ~found[:, 0].isnan()
+    first_s = time_s[present][0] + (1 / 3 - 1e-3 if fill == "past" else 0)
+    assert torch.equal(known, present & (time_s >= first_s))
+    torch.testing.assert_close(found[known], expected[known], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [30, 25, 23.976, 60])

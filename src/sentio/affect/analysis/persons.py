@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from sentio.affect.analysis.models import FaceScore
 from sentio.affect.analysis.rows import ScoredFrame
-from sentio.affect.analysis.temporal import BRIDGED_S, Arrays, Moment, TemporalModel, Track, columns_of
+from sentio.affect.analysis.temporal import Arrays, Moment, TemporalModel, Track, columns_of
 from sentio.core.errors import WeightsError
 
 ROUNDING_S = 1e-3
@@ -43,8 +43,8 @@ class _Person:
 class TemporalScorer:
     """A model over time on every person: what it answers replaces the scores of single faces.
 
-    Somebody out of sight for longer than `BRIDGED_S` is forgotten, so that memory does not grow with the number of
-    persons in a file.
+    Somebody out of sight for longer than the model bridges is forgotten, so that memory does not grow with the number
+    of persons in a file.
     """
 
     def __init__(self, model: TemporalModel) -> None:
@@ -60,7 +60,7 @@ class TemporalScorer:
         """
         time_s = frame.faces.time_s
         for number, person in list(self._persons.items()):
-            if time_s - person.track.seen_s > BRIDGED_S + ROUNDING_S:
+            if time_s - person.track.seen_s > self._model.bridge_s + ROUNDING_S:
                 self._take(number, person, person.track.flush())
                 del self._persons[number]
         seen = dict(zip((face.person for face in frame.faces.faces), frame.scores, strict=True))

@@ -3,7 +3,7 @@
 A model over time was taught at `FRAME_RATE` frames a second, and that is what it is shown, whatever the rate of the
 pictures: the clock gives every face a slot, slots without a face are empty, and what is asked for between two slots
 lies between their answers. A track is made for each person, and a new one when somebody was out of sight for longer
-than `BRIDGED_S`.
+than the model bridges.
 
 Each call of a graph is of one person and of one size, so that an answer rests on the faces and their times alone.
 """
@@ -24,7 +24,7 @@ from sentio.core.errors import WeightsError
 TIE = 1e-6
 """In slots: a time in the middle between two belongs to the later one, also where it is rounded down."""
 BRIDGED_S = 2.0
-"""Seconds without a face that are bridged [CHOSEN], more than half of a window; a longer gap begins a new track."""
+"""Seconds without a face that are bridged where the card does not tell; a longer gap begins a new track."""
 OUTPUTS = {"valence_arousal": ("valence", "arousal"), "expression": P_COLUMNS, "action_units": AU_COLUMNS}
 """The columns that each output of a temporal model stands for."""
 INPUTS = ("features", "valid", "time_s")
@@ -232,6 +232,7 @@ class TemporalModel:
         self.dim = int(self.card.inputs["features"][-1])
         self.length = 0 if self.is_causal else int(self.card.details.get("length", 0))
         self.hop = int(self.card.details.get("hop", 0))
+        self.bridge_s = float(self.card.details.get("bridge_s", BRIDGED_S))
         if not self.is_causal and not 0 < self.hop <= self.length:
             raise self._refusal("the details name no length and hop of its windows")
         self._session = weights.session(name)
@@ -245,14 +246,14 @@ class TemporalModel:
         }
 
     def describe(self) -> dict[str, Any]:
-        """For the header: name, hash, whether it is causal, and by how many seconds a row may be late."""
+        """For the header: name, hash, whether it is causal, by how many seconds a row may be late, what is bridged."""
         return {
             "name": self.card.name,
             "sha256": self.card.files["onnx"].sha256,
-            "delay_s": round(self.length / FRAME_RATE, 3),
-            "bridged_s": 0.0 if self.is_causal else BRIDGED_S,
             **self.card.details,
             "causal": self.is_causal,
+            "delay_s": round(self.length / FRAME_RATE, 3),
+            "bridge_s": 0.0 if self.is_causal else self.bridge_s,
         }
 
     def track(self, start_s: float) -> Track:
@@ -283,10 +284,10 @@ def is_temporal(card: weights.Card) -> bool:
 
 
 def columns_of(values: Arrays) -> dict[str, Any]:
-    """Answers of one moment, by output, as values by the names of the table's columns."""
+    """Answers of one moment, by output, as values by the names of the table's columns; without what is not known."""
     columns: dict[str, Any] = {}
     for name, value in values.items():
-        columns |= dict(zip(OUTPUTS[name], value.tolist(), strict=True))
+        columns |= {key: number for key, number in zip(OUTPUTS[name], value.tolist(), strict=True) if number == number}
     if "expression" in values:
         columns["expression"] = EXPRESSIONS[int(values["expression"].argmax())]
     return columns

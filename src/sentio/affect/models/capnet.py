@@ -7,7 +7,7 @@ docs/papers/capnet.md.
 
 import dataclasses
 from dataclasses import dataclass
-from math import nan
+from math import ceil, nan
 from typing import Literal
 
 import torch
@@ -18,9 +18,11 @@ from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.networks import FaceNetwork, face_features, make_network
 from sentio.affect.backbones.resnext import dense
 from sentio.affect.batch import AffectBatch, AffectOutput
+from sentio.affect.labels import FRAME_RATE
 from sentio.affect.losses import ccc_loss, labels
 from sentio.affect.method import AffectMethod
 from sentio.core.errors import InputError
+from sentio.core.method import Graph
 from sentio.core.registry import register
 
 GAP = 1 / 3
@@ -223,6 +225,70 @@ class CapNet(AffectMethod):
         oldest = now[-1] - GAP * (self.config.faces + 1)
         first = int(torch.searchsorted(known.time_s, oldest)) - 1
         return CapNetState(*(value[max(first, 0) :] for value in dataclasses.astuple(known)))
+
+    def graphs(self) -> list[Graph]:
+        """One frame of one person, from stored features, with the state in and out."""
+        dim, kept = self.encoder.info.dim, ceil(GAP * (self.config.faces + 1) * FRAME_RATE)
+        random = torch.Generator().manual_seed(0)
+        time_s = torch.arange(1 - kept, 1, dtype=torch.float64) / FRAME_RATE
+        inputs = {
+            "features": torch.randn(1, dim, generator=random),
+            "valid": torch.ones(1, dtype=torch.bool),
+            "time_s": time_s[-1:] + 1 / FRAME_RATE,
+            "state_features": torch.randn(kept, dim, generator=random),
+            "state_valid": torch.rand(kept, generator=random) > 0.1,
+            "state_time_s": time_s,
+        }
+        state = ("next_features", "next_valid", "next_time_s")
+        return [
+            Graph(
+                "capnet",
+                "Valence and arousal of now, from the faces that a person had until a third of a second ago.",
+                _Step(self),
+                inputs,
+                ("valence_arousal", *state),
+                dict.fromkeys((*inputs, "valence_arousal", *state), ()),
+                "Features of the face model, up to 30 frames a second. The first state is all zero.",
+                {"causal": True, "features_of": "face", "rate": int(FRAME_RATE), "ahead_s": round(GAP, 4)},
+            )
+        ]
+
+
+class _Step(nn.Module):
+    """:meth:`CapNet.step` for one frame as a tracer needs it: what is remembered has a fixed size.
+
+    K faces, oldest first, reach as far back as the rule asks at 30 frames a second. NaN where `step` has 0, 0: what
+    nothing was seen for.
+    """
+
+    latest: Tensor
+
+    def __init__(self, model: CapNet) -> None:
+        super().__init__()
+        self.model = model
+        age = GAP * torch.arange(model.config.faces, 0, -1, dtype=torch.float64)
+        self.register_buffer("latest", ROUNDING - age, persistent=False)
+        self.fill = ROUNDING - GAP if model.config.fill == "past" else 0.0
+
+    def forward(
+        self, features: Tensor, valid: Tensor, time_s: Tensor, old: Tensor, old_valid: Tensor, old_time_s: Tensor
+    ) -> tuple[Tensor, ...]:
+        known, there = torch.cat([old, features]), torch.cat([old_valid, valid])  # (K + 1, D), (K + 1,)
+        times = torch.cat([old_time_s, time_s])  # (K + 1,)
+        latest = (time_s + self.latest)[:, None]  # (n, 1)
+        number = torch.arange(1, len(known) + 1)
+        row = (number * (there & (times <= latest) & (times > latest - GAP))).amax(1)  # (n,), 0: none
+        newest = (number * (there & (times <= time_s + self.fill))).amax()
+        filling = self.model.fer.predict(known[(newest - 1).clamp(min=0)][None])  # (1, 2)
+        filling = torch.where(newest > 0, filling, nan)
+        prediction = self.model.predict(known[(row - 1).clamp(min=0)][None])  # (1, n, D) -> (1, 2)
+        answer = torch.where((row > 0).all(), prediction, filling)
+        return (
+            answer,
+            torch.where(valid, known[1:], known[:-1]),
+            (valid & there[1:]) | (~valid & there[:-1]),  # ONNX Runtime has no `where` of bool
+            torch.where(valid, times[1:], times[:-1]),
+        )
 
 
 def _lstm(inputs: int, units: int) -> nn.LSTM:

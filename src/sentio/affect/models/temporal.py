@@ -63,7 +63,7 @@ class TemporalConfig:
     hidden: int = 256
     dropout: float = 0.2
     smoothing_s: float = 0.1
-    bridge_s: float = 1.0
+    bridge_s: float = 2.0
     masking: Masking = field(default_factory=Masking)
     focus: Focus = field(default_factory=Focus)
 
