@@ -10,7 +10,7 @@ from sentio.affect.data.windows import Windows
 from sentio.affect.labels import TASKS
 from sentio.affect.protocol import thresholds
 from sentio.affect.protocol.scoring import predict, tally
-from sentio.affect.training.joined import JoinedData, join
+from sentio.affect.training.joined import CalibratedData, JoinedData, join
 from sentio.affect.training.published import AffectData, DataConfig
 from sentio.core import registry
 
@@ -57,7 +57,7 @@ def test_a_validation_chooses_the_thresholds_that_its_score_is_by(folder):
     torch.manual_seed(0)
     small = {"face": {"encoder": "small"}, "length": 16, "dim": 16, "layers": 1, "heads": 2, "hidden": 8}
     model = registry.build("offline", small).eval()
-    data = JoinedData(folder, CONFIG)
+    data = CalibratedData(folder, CONFIG)
     with torch.no_grad():
         scores = data.validate(model)
         (found,) = predict(model, data.validation)

@@ -26,7 +26,7 @@ from sentio.affect.method import AffectMethod
 from sentio.affect.models.face import Face, FaceConfig
 from sentio.affect.models.masked import Focus, FrameTransformer, Masking, hide, positions, task_heads, task_losses
 from sentio.affect.protocol import thresholds
-from sentio.affect.training.joined import JoinedData
+from sentio.affect.training.joined import CalibratedData
 from sentio.affect.training.published import AffectData, open_published
 from sentio.core.errors import InputError
 from sentio.core.method import Graph
@@ -119,8 +119,8 @@ class Temporal(AffectMethod):
         return ("face",)
 
     def open_data(self, path: Path, section: dict[str, Any]) -> AffectData:
-        """As of all systems, with the label sets of a clip joined; see :class:`JoinedData`."""
-        return open_published(self, path, section, JoinedData)
+        """As of all systems, with the label sets of a clip joined; see :class:`CalibratedData`."""
+        return open_published(self, path, section, CalibratedData)
 
     def evaluate(
         self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent

@@ -15,15 +15,18 @@ from sentio.affect.training.published import AffectData, DataConfig
 
 
 class JoinedData(AffectData):
-    """As :class:`AffectData`, but a clip that several sets label gives its windows once, with the labels of all.
-
-    Each validation also chooses the method's thresholds of action units, which its score is then by: it is a little
-    optimistic. The method has ``thresholds``, a tensor of 12.
-    """
+    """As :class:`AffectData`, but a clip that several sets label gives its windows once, with the labels of all."""
 
     def __init__(self, root: Path, config: DataConfig | None = None) -> None:
         super().__init__(root, config)
         self.clips = join(self.clips)
+
+
+class CalibratedData(JoinedData):
+    """Joined, and each validation chooses the method's thresholds of action units, which its score is then by.
+
+    The score is a little optimistic for it. The method has ``thresholds``, a tensor of 12.
+    """
 
     def validate(self, method: Any) -> dict[str, float]:
         predictions = predict(method, self.validation)
