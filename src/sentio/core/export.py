@@ -11,7 +11,7 @@ that somebody else trained are not what the package's own cards say of theirs.
 import argparse
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def export(
     command: str = "",
     scores: Sequence[str] = (),
     prose: Path | None = None,
+    shared: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write ONNX files, safetensors and cards of trained weights.
 
@@ -58,21 +59,24 @@ def export(
         command: the command that trained them, for the card.
         scores: lines for the card, each with its protocol.
         prose: JSON file with the texts of the cards; those of the cards that are replaced if not given.
+        shared: parts that embedded weights have, which are not written again; see :func:`sentio.core.weights.save`.
 
     Returns:
         The cards.
 
     Raises:
         RecipeError: the system has no graphs, or the file of texts has other keys.
+        WeightsError: a shared part that is another one.
     """
     method = weights.load(source).eval()
     graphs = method.graphs()
     if not graphs:
         raise RecipeError(f"There is nothing to export of {method.name}: it has no graphs.")
+    stands_on = {"stands_on": {place: weights.promised(place) for place in shared.values()}} if shared else {}
     texts = {graph.name: _prose(folder / f"{graph.name}.json", prose) for graph in graphs}
     folder.mkdir(parents=True, exist_ok=True)
     tensors = folder / f"{method.name}.safetensors"
-    weights.save(tensors, method)
+    weights.save(tensors, method, shared=shared)
     cards = []
     for graph in graphs:
         model = folder / f"{graph.name}.onnx"
@@ -91,7 +95,7 @@ def export(
             preprocessing=graph.preprocessing,
             command=command,
             scores=tuple(scores),
-            details=dict(graph.details),
+            details=dict(graph.details) | stands_on,
             **texts[graph.name],
         )
         cards.append(folder / f"{graph.name}.json")
@@ -133,8 +137,11 @@ def main() -> None:
     parser.add_argument("--command", default="")
     parser.add_argument("--score", action="append", default=[])
     parser.add_argument("--prose", type=Path, help="JSON file with licence, source, training_data, use")
+    parser.add_argument("--shared", action="append", default=[], metavar="PART=NAME", help="what NAME has already")
     given = parser.parse_args()
-    for card in export(given.weights, given.folder, command=given.command, scores=given.score, prose=given.prose):
+    shared = dict(pair.split("=", 1) for pair in given.shared)
+    told = {"command": given.command, "scores": given.score, "prose": given.prose}
+    for card in export(given.weights, given.folder, **told, shared=shared):
         print(card, json.loads(card.read_text())["files"]["onnx"]["bytes"], "bytes")
 
 

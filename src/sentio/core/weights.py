@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -164,11 +165,27 @@ def _shapes_agree(promised: dict[str, tuple[int | str, ...]], found: dict[str, t
     return promised.keys() == found.keys() and all(same(promised[name], found[name]) for name in promised)
 
 
-def save(path: Path | str, method: Any) -> None:
-    """Write a registered Method (a torch module) to safetensors, its name and Config in the header, atomically."""
+def save(path: Path | str, method: Any, *, shared: Mapping[str, str] | None = None) -> None:
+    """Write a registered Method (a torch module) to safetensors, its name and Config in the header, atomically.
+
+    Args:
+        shared: parts that are not written, for embedded weights have them: ``{"fer.encoder": "face.encoder"}`` leaves
+            out the encoder of fer, which is that of the weights ``face``; ``{"face": "face"}`` all of a part.
+
+    Raises:
+        WeightsError: a part that is not the same there.
+    """
     torch_files = require("safetensors.torch", "train")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
     described = {"system": method.name, "config": json.dumps(to_dict(method.config))}
+    for part, place in (shared or {}).items():
+        for name, tensor in _shared(part, place).items():
+            if name not in tensors or not tensor.equal(tensors.pop(name)):
+                raise WeightsError(
+                    f"The tensor {name!r} of {method.name} is another one than in the weights {place!r}."
+                )
+    if shared:
+        described["shared"] = json.dumps({part: [place, promised(place)] for part, place in shared.items()})
     with atomic_path(path) as temporary:
         torch_files.save_file(tensors, temporary, metadata=described)
 
@@ -204,16 +221,66 @@ def load_into(method: Any, path: Path | str) -> None:
     """
     expected = method.state_dict()
     with _open(Path(path)) as file:
-        names = set(file.keys())
-        if different := sorted(names ^ set(expected)):
-            kind = "an unknown" if different[0] in names else "no"
-            raise WeightsError(f"{path} has {kind} tensor {different[0]!r} ({len(different)} such differences).")
-        tensors = {name: file.get_tensor(name) for name in names}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+        shared = (file.metadata() or {}).get("shared", "{}")
+    tensors |= _read_shared(shared, path)
+    if different := sorted(tensors.keys() ^ expected.keys()):
+        kind = "an unknown" if different[0] in tensors else "no"
+        raise WeightsError(f"{path} has {kind} tensor {different[0]!r} ({len(different)} such differences).")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             found, wanted = (f"{tuple(t.shape)} {t.dtype}" for t in (tensor, expected[name]))
             raise WeightsError(f"{path}: tensor {name!r} is {found}, the model has {wanted}.")
     method.load_state_dict(tensors)
+
+
+def promised(place: str) -> str:
+    """SHA-256 that the card tells of the weights in which a shared part lies: of ``face`` for ``face.encoder``.
+
+    Raises:
+        WeightsError: there are none.
+    """
+    name = place.partition(".")[0]
+    file = card(name).files.get("safetensors")
+    if file is None:
+        raise WeightsError(f"The weights {name!r} have no safetensors file.")
+    return file.sha256
+
+
+def _shared(part: str, place: str) -> dict[str, Any]:
+    """The tensors of a part, under its own name, from embedded weights.
+
+    Raises:
+        WeightsError: there are no such weights, they are damaged, or have no such part.
+    """
+    name, _, inside = place.partition(".")
+    start = f"{inside}." if inside else ""
+    with _open(locate(name, "safetensors")) as file:
+        keys = [key for key in file.keys() if key.startswith(start)]  # noqa: SIM118  (no mapping)
+        found = {f"{part}.{key.removeprefix(start)}": file.get_tensor(key) for key in keys}
+    if not found:
+        raise WeightsError(f"The weights {name!r} have no part {inside!r}.")
+    return found
+
+
+def _read_shared(described: str, path: Path | str) -> dict[str, Any]:
+    """The tensors that a file shares with embedded weights, as its header tells.
+
+    Raises:
+        WeightsError: these are others today, or the header is not of that form.
+    """
+    tensors: dict[str, Any] = {}
+    try:
+        parts = [(part, place, sha256) for part, (place, sha256) in json.loads(described).items()]
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise WeightsError(f"{path} does not say which parts it shares with other weights: {error}.") from error
+    for part, place, sha256 in parts:
+        if not (isinstance(place, str) and promised(place) == sha256):
+            raise WeightsError(
+                f"{path} stands on other weights {place!r} than there are here.", "Train and export it again on these."
+            )
+        tensors |= _shared(part, place)
+    return tensors
 
 
 def _open(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """Persons over time in the whole stream: any portions, people who leave and return, clips of all kinds."""
 
+import json
 from itertools import pairwise
 
 import cv2
@@ -200,6 +201,18 @@ def test_a_model_that_reads_other_features_is_refused(tmp_path, tiny_models) -> 
     make.write_temporal(tmp_path, "mine", features=20)
     with pytest.raises(WeightsError, match="20 features"):
         open_models(str(card))
+
+
+def test_a_model_that_stands_on_other_weights_is_refused(tmp_path) -> None:
+    import tiny_models as make
+
+    card = make.write_temporal(tmp_path, "mine")
+    told = json.loads(card.read_text())
+    for place, what in (("detector", "other weights 'detector'"), ("face", "no safetensors")):
+        told["details"]["stands_on"] = {place: "0" * 64}
+        card.write_text(json.dumps(told))
+        with pytest.raises(WeightsError, match=what):
+            open_models(str(card))
 
 
 def test_own_models_are_not_followed_over_time(clips) -> None:

@@ -217,12 +217,14 @@ def _open(name: str, sha256: str, face_sha256: str, voice_sha256: str) -> Models
     if not is_temporal(weights.card(name)):
         return Models(FaceModel(name), VoiceModel())
     face, temporal = FaceModel(FACE), TemporalModel(name)
+    again = "Train and export it again on the features of these weights."
     found = face.card.outputs.get(FEATURES, (0,))[-1]
     if found != temporal.dim:
-        raise WeightsError(
-            f"The weights {name!r} read {temporal.dim} features of a face, those of {FACE!r} give {found}.",
-            "Train and export it again on the features of these weights.",
-        )
+        what = f"The weights {name!r} read {temporal.dim} features of a face, those of {FACE!r} give {found}."
+        raise WeightsError(what, again)
+    for place, sha256 in temporal.card.details.get("stands_on", {}).items():
+        if weights.promised(place) != sha256:
+            raise WeightsError(f"The weights {name!r} stand on other weights {place!r} than there are here.", again)
     return Models(face, VoiceModel(), temporal)
 
 
