@@ -1,0 +1,100 @@
+"""Where a panel stands in a picture: beside its face, over as little as may be, and calm from frame to frame."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sentio.affect.analysis.canvas import Box
+
+SLACK = 0.05
+"""A face moves by this share of its panel's width before the panel follows."""
+LOYALTY = 0.15
+"""A panel changes sides when it would cover less there, by this share of itself."""
+COVERED = {"own face": 2.0, "other face": 4.0, "panel": 8.0}
+"""What it costs to cover a pixel of these."""
+FAR = 0.5
+"""What it costs to be a panel's height away from its face, in pixels of the panel."""
+
+
+class Places:
+    """The places of persons' panels; remembers where they were in the frame before."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, tuple[int, Box]] = {}  # side and place
+
+    def find(
+        self,
+        person: int,
+        size: tuple[float, float],
+        faces: Mapping[int, Box],
+        panels: Iterable[Box],
+        inside: Box,
+        gap: float,
+    ) -> Box:
+        """Where the panel of a person goes.
+
+        Args:
+            person: whose.
+            size: (width, height) of the panel.
+            faces: of all in the picture, by person; who is not among them keeps the place of the frame before.
+            panels: those that have a place already.
+            inside: the part of the picture in which panels may be.
+            gap: between face and panel.
+        """
+        side, last = self._last.get(person, (-1, None))
+        if person in faces:
+            places = [_within((*place, *size), inside) for place in beside(faces[person], size, inside, gap)]
+            prices = [_price(place, person, faces, panels) for place in places]
+            best = min(range(len(places)), key=prices.__getitem__)
+            if side < 0 or prices[side] - prices[best] > LOYALTY * size[0] * size[1]:
+                side, last = best, None
+            target = places[side]
+        else:
+            target = _within((*(last or inside)[:2], *size), inside)
+        place = target if last is None else _within((*_follow(last, target, SLACK * size[0]), *size), inside)
+        self._last[person] = side, place
+        return place
+
+
+def beside(face: Box, size: tuple[float, float], inside: Box, gap: float) -> Sequence[tuple[float, float]]:
+    """Left upper corners that a panel may have, the likeliest first: around its face, then in the picture's corners."""
+    x, y, width, height = face
+    left, top, wide, high = inside
+    right, bottom = left + wide - size[0], top + high - size[1]
+    after, before = x + width + gap, x - gap - size[0]
+    under, over = y + height + gap, y - gap - size[1]
+    around = [(after, y), (before, y), (after, y + height - size[1]), (before, y + height - size[1])]
+    return [*around, (x, under), (x, over), (right, top), (left, top), (right, bottom), (left, bottom)]
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Pixels that two boxes share."""
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    return max(0.0, width) * max(0.0, height)
+
+
+def distance(one: Box, other: Box) -> float:
+    """Pixels between two boxes, along the axis that parts them most; 0 if they overlap."""
+    return max(
+        0.0, *(max(a - b - c, b - a - d) for a, b, c, d in zip(one[:2], other[:2], other[2:], one[2:], strict=True))
+    )
+
+
+def _price(place: Box, person: int, faces: Mapping[int, Box], panels: Iterable[Box]) -> float:
+    of_faces = (
+        COVERED["own face" if other == person else "other face"] * overlap(place, box) for other, box in faces.items()
+    )
+    covered = sum(of_faces) + sum(COVERED["panel"] * overlap(place, panel) for panel in panels)
+    return covered + FAR * distance(place, faces[person]) * place[2]
+
+
+def _within(box: Box, inside: Box) -> Box:
+    """The box moved so that it lies inside, as far as it can."""
+    x = max(inside[0], min(box[0], inside[0] + inside[2] - box[2]))
+    y = max(inside[1], min(box[1], inside[1] + inside[3] - box[3]))
+    return x, y, box[2], box[3]
+
+
+def _follow(last: Box, target: Box, slack: float) -> tuple[float, float]:
+    """Where a panel moves to that lags behind by up to ``slack``."""
+    x, y = (min(max(last[axis], target[axis] - slack), target[axis] + slack) for axis in (0, 1))
+    return x, y
