@@ -24,6 +24,7 @@ def analyze(
     model: str = "auto",
     causal: bool = False,
     plot: bool = False,
+    overlay: bool = False,
     landmarks: bool = False,
     crops: bool = False,
     shard: str = "1/1",
@@ -53,6 +54,7 @@ def analyze(
             path of an exported card, or none to find faces only. auto chooses by whether pictures have a time.
         causal: no row rests on what comes after it, and every frame is decided at once.
         plot: draw affect.svg, all scores of every person and of the voice over time.
+        overlay: draw overlay.mp4, the pictures with boxes, scores and voice on them, and with their sound.
         landmarks: write the 68 points of every face, in pixels of the picture, to landmarks.parquet and landmarks.csv
             (the formats of the table), row for row.
         crops: write the aligned faces, 112 pixels a side, to cropped_aligned/NAME/00001.jpg (the second person's to
@@ -70,6 +72,7 @@ def analyze(
     from sentio.affect.analysis import folder, sources
     from sentio.affect.analysis.models import open_models
     from sentio.affect.analysis.options import Options
+    from sentio.affect.media.film import check_encoder
     from sentio.affect.table import AFFECT
     from sentio.core import jobs
 
@@ -79,7 +82,10 @@ def analyze(
         raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
     options = Options(detector, search_interval, fps, start, end, model, landmarks, crops, causal)
     open_models(model, landmarks=landmarks, causal=causal)  # refused before work begins, rather than for each file
-    analysis = folder.Analysis(out, options, (*formats, *(["plot"] if plot else [])), resume)
+    pictures = [name for name, wanted in (("plot", plot), ("overlay", overlay)) if wanted]
+    if overlay:
+        check_encoder()
+    analysis = folder.Analysis(out, options, (*formats, *pictures), resume)
     share, show = jobs.Shard.parse(shard), not (json or quiet)
     summary = jobs.run(sources.find(paths), analysis, out, shard=share, title="analyze", show=show)
     if json:

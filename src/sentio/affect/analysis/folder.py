@@ -178,6 +178,7 @@ class Analysis:
         started = time.perf_counter()
         reading = Reading(source, self.options, self.models, folder=folder, share_done=share_done)
         choice = choose(self.outputs, self.options, reading.info, source)
+        reading.rereads = any(output.rereads for output in choice.outputs)
         with (
             writing(folder, choice, reading, lambda: _counts(reading, time.perf_counter() - started)) as write_row,
             closing(reading.read()) as rows,

@@ -31,5 +31,8 @@ class Origin(Protocol):
     def options(self) -> Options:
         """How they are read."""
 
+    def share_done(self, share: float) -> None:
+        """Be told how far what comes after the last row has come, 0 to 1; what it raises ends the work."""
+
     def header(self, schema: Schema) -> dict[str, Any]:
         """Provenance of a table with this schema; complete once all rows were given."""

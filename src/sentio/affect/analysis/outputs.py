@@ -10,7 +10,7 @@ import cv2
 import pyarrow as pa
 from pyarrow import csv
 
-from sentio.affect.analysis import plot
+from sentio.affect.analysis import overlay, plot
 from sentio.affect.analysis.annotations import Annotations, tiers_of
 from sentio.affect.analysis.captions import SHORTEST_CUE_S, write_vtt
 from sentio.affect.analysis.elan import write_eaf
@@ -133,6 +133,7 @@ OUTPUTS = (
     Output("eaf", "affect.eaf", partial(_write_episodes, write_eaf, SHORTEST_S), suits=_has_length),
     Output("textgrid", "affect.TextGrid", partial(_write_episodes, write_textgrid, SHORTEST_S), suits=_has_length),
     Output("plot", "affect.svg", _draw_plot),
+    Output("overlay", "overlay.mp4", overlay.write_overlay, suits=overlay.suits, rereads=True),
 )
 """All that can be asked for by name."""
 LANDMARK_TABLES = tuple(_tables("landmarks", LANDMARKS))

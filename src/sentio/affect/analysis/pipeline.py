@@ -58,6 +58,7 @@ class Reading:
         folder: in which the results will lie.
         rows, frames, persons: how many there have been; of the persons, their numbers.
         timer: seconds of work by stage: decode, faces, model, time, voice.
+        rereads: whether the file will be read once more by an output, which counts as half of the work.
 
     Args:
         path: file or folder.
@@ -95,6 +96,7 @@ class Reading:
         self.timer = StageTimer()
         self.rows = self.frames = 0
         self.persons: set[int] = set()
+        self.rereads = False
         self._share, self._share_done = 0.0, share_done
 
     @property
@@ -111,6 +113,10 @@ class Reading:
     def options(self) -> Options:
         """How it is read."""
         return self.stream.options
+
+    def share_done(self, share: float) -> None:
+        """Be told how far the second reading has come."""
+        self._share_done((1 + share) / 2)
 
     def header(self, schema: Schema = AFFECT) -> dict[str, Any]:
         """Provenance of a table with this schema; the report of losses is complete once all rows were read."""
@@ -196,7 +202,8 @@ class Reading:
         info, options = self.info, self.options
         end = min(info.start_s + (info.duration_s or 0), math.inf if options.end is None else options.end)
         start = max(info.start_s, -math.inf if options.start is None else options.start)
-        self._share = min(1.0, max(0.0, time_s - start) / (end - start)) if end > start else 0.0
+        share = min(1.0, max(0.0, time_s - start) / (end - start)) if end > start else 0.0
+        self._share = share / 2 if self.rereads else share
         self._share_done(self._share)
 
     def _nothing(self, options: Options) -> InputError:

@@ -129,7 +129,8 @@ class Film:
     def _mux_sound(self, until_s: float) -> None:
         """Add the sound that begins before a moment of the film: the two lie side by side in the file."""
         while self._next is not None and self._next[0] < until_s:
-            self._container.mux(self._next[1])
+            with suppress(av.error.InvalidDataError):  # of a packet that no film can hold
+                self._container.mux(self._next[1])
             self._next = next(self._sounds, None)
 
     @contextmanager

@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from sentio.affect.media.audio import Line, read_line, sample_at
-from sentio.affect.media.container import audio_stream, open_container, packets
+from sentio.affect.media.container import audio_stream, decode, open_container, packets
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.stamps import LEAP_S
 
@@ -32,8 +32,8 @@ Timed = tuple[float, "Packet[Any]"]
 class Soundtrack:
     """The sound of a file between two times of its own clock.
 
-    Packets are copied as they are if none is damaged and their time stamps go on steadily. Else the sound is decoded,
-    with silence where there is none, and encoded anew, in mono or stereo.
+    Packets are copied as they are if all can be decoded and their time stamps go on steadily. Else the sound is
+    decoded, with silence where there is none, and encoded anew, in mono or stereo.
 
     Args:
         path: of a file with sound.
@@ -107,11 +107,16 @@ def is_copyable(path: Path) -> bool:
         stream = audio_stream(container)
         if stream is None or stream.codec_context.name not in COPIED:
             return False
-        base = cast(Fraction, stream.time_base)
-        own = (packet for packet in packets(container, damage) if packet.stream_index == stream.index)
-        stamps = (math.nan if packet.pts is None else float(packet.pts * base) for packet in own)
-        steady = all(0 < later - earlier <= LEAP_S for earlier, later in pairwise(stamps))
+        steady = all(0 < later - earlier <= LEAP_S for earlier, later in pairwise(_stamps(container, stream, damage)))
         return steady and not damage
+
+
+def _stamps(container: InputContainer, stream: AudioStream, damage: Damage) -> Iterator[float]:
+    """When each packet begins, in seconds (NaN where it does not tell); those that cannot be decoded are counted."""
+    for packet in packets(container, damage):
+        if packet.stream_index == stream.index:
+            yield math.nan if packet.pts is None else float(packet.pts * packet.time_base)
+            decode(stream, packet, damage)
 
 
 def _timed(stream: AudioStream, sound: av.AudioFrame | None) -> Iterator[Timed]:
