@@ -57,7 +57,7 @@ class Rows:
     Args:
         file: name of the file, for the column.
         pictures: whether frames will come; without them every score of the voice is a row.
-        sound: whether scores of a voice will come.
+        sound: whether to wait for the scores of a voice; those that come anyway are taken, too.
         landmarks: rows have the landmarks that the model finds, too.
         crops: rows have the aligned face as `CROP`, too.
     """

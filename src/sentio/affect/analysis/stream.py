@@ -114,6 +114,7 @@ class Stream:
         pictures: whether frames will be pushed; without them there is a row for every score of the voice.
         sound: whether sound will be pushed: then the rows of a frame wait until the sound has reached its time.
         timed: whether the pictures follow each other in time, so that a model over time may read them.
+        live: rows do not wait for the sound of their time, but have the newest score of the voice that there is.
 
     Raises:
         WeightsError: weights are missing or damaged.
@@ -128,6 +129,7 @@ class Stream:
         pictures: bool = True,
         sound: bool = False,
         timed: bool = True,
+        live: bool = False,
     ) -> None:
         self.options = options or Options()
         causal = self.options.causal
@@ -143,7 +145,7 @@ class Stream:
         self.rows = Rows(
             file,
             pictures=pictures,
-            sound=self.voice is not None,
+            sound=self.voice is not None and not live,
             landmarks=self.options.landmarks,
             crops=self.options.crops,
         )

@@ -1,0 +1,173 @@
+"""A stretch of a session becomes a result folder like that of a file: the same outputs, with events and names."""
+
+import csv
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sentio.affect.analysis.folder import Choice, choose, writing
+from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.origin import Origin
+from sentio.affect.analysis.outputs import Output, WriteRow
+from sentio.affect.analysis.rows import Row
+from sentio.affect.media import Damage, Info
+from sentio.core.errors import DiskFullError, InputError
+from sentio.core.results import Schema
+from sentio.core.writers import output_error
+
+LEAST_FREE = 64 << 20
+"""Bytes on the disk at which a recording ends, while there is still room to finish it."""
+CHECK_S = 1.0
+"""Seconds between two looks at the disk."""
+MAX_EVENTS = 10_000
+
+
+class Recording:
+    """Rows on their way to a folder; what the outputs know of where they come from, an `Origin`.
+
+    Attributes:
+        folder: of the result; it appears as a whole when the recording is finished.
+        name: for the column ``file``.
+        info: what the session's media hold.
+        options: of its stream.
+        events: what was marked, with its time.
+        names: what persons are called, by number.
+        rows: how many there have been.
+
+    Args:
+        out: folder of all recordings.
+        label: added to the folder's name; what no file name should have is left out.
+        outputs: names of what to write, as for `sentio analyze`; what needs a file is left out.
+        options: of the stream.
+        describe: what makes the rows; called at the beginning and at the end.
+        info: see above.
+        zero_s: time of the session's first picture on the page's clock: 0 in the table.
+        names: the session's own; they may change until the end.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        DiskFullError: no space is left.
+    """
+
+    path = None
+
+    def __init__(
+        self,
+        out: Path,
+        label: str,
+        outputs: Sequence[str],
+        options: Options,
+        describe: Callable[[], dict[str, Any]],
+        info: Info,
+        *,
+        zero_s: float,
+        names: dict[int, str],
+    ) -> None:
+        self.folder = new_folder(out, label)
+        self.name = self.folder.stem
+        self.info, self.options, self.names = info, options, names
+        self.events: list[dict[str, Any]] = []
+        self.rows = self.frames = 0
+        self._persons: set[int] = set()
+        self._describe, self._zero_s = describe, zero_s
+        self._started, self._first_s, self._last_s = datetime.now().astimezone(), 0.0, 0.0
+        self._checked = 0.0
+        choice = choose(outputs, options, info, None)
+        choice = Choice((*choice.outputs, Output("events", "events.csv", self._write_events)), choice.left_out)
+        self._open = ExitStack()
+        self._write: WriteRow = self._open.enter_context(writing(self.folder, choice, self, self._counts))
+
+    @property
+    def seconds(self) -> float:
+        """From its first picture to its last one."""
+        return self._last_s - self._first_s
+
+    def header(self, schema: Schema) -> dict[str, Any]:
+        """Provenance of a table with this schema."""
+        media = {**asdict(self.info), "duration_s": self.seconds}
+        losses = {"damage": None, "losses": asdict(Damage()), "sound_damage": None, "sound_losses": asdict(Damage())}
+        return schema.describe(
+            {
+                "source": self.name,
+                "started": self._started.isoformat(timespec="milliseconds"),
+                **self._describe(),
+                "media": media | losses,
+                "events": self.events,
+                "names": {str(person): name for person, name in sorted(self.names.items())},
+            }
+        )
+
+    def push(self, time_s: float, rows: Iterable[Row]) -> None:
+        """Write what was decided with the picture of a time on the page's clock.
+
+        Raises:
+            OutputError: they cannot be written.
+            DiskFullError: there is just room enough to finish; the rows are written.
+        """
+        if not self.frames:
+            self._first_s = time_s
+        self._last_s = time_s
+        self.frames += 1
+        for row in rows:
+            self._write(row | {"file": self.name, "time_s": row["time_s"] - self._zero_s})
+            self.rows += 1
+            if row.get("person") is not None:
+                self._persons.add(row["person"])
+        self._check_disk()
+
+    def mark(self, time_s: float, label: str) -> None:
+        """Note an event at a time on the page's clock.
+
+        Raises:
+            InputError: there are too many.
+        """
+        if len(self.events) >= MAX_EVENTS:
+            raise InputError(f"A recording holds at most {MAX_EVENTS} events.", "Begin another one.")
+        self.events.append({"time_s": round(time_s - self._zero_s, 6), "label": label})
+
+    def finish(self) -> list[str]:
+        """Write everything to its place; gives the names of the files.
+
+        Raises:
+            OutputError: it cannot be written.
+            DiskFullError: no space is left.
+        """
+        self._open.close()
+        return sorted(path.name for path in self.folder.iterdir())
+
+    def _check_disk(self) -> None:
+        now = time.monotonic()
+        if now - self._checked < CHECK_S:
+            return
+        self._checked = now
+        if shutil.disk_usage(self.folder).free < LEAST_FREE:
+            raise DiskFullError("The disk is almost full: the recording ends here, and is whole.", "Free some space.")
+
+    def _counts(self) -> dict[str, Any]:
+        counts = {"rows": self.rows, "frames": self.frames, "persons": len(self._persons)}
+        return {**counts, "seconds": round(self.seconds, 3)}
+
+    @contextmanager
+    def _write_events(self, path: Path, _: Origin) -> Iterator[WriteRow]:
+        yield lambda row: None
+        try:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                table = csv.writer(file, lineterminator="\n")
+                table.writerow(["time_s", "label"])
+                table.writerows([event["time_s"], event["label"]] for event in self.events)
+        except OSError as error:
+            raise output_error(path, error) from error
+
+
+def new_folder(out: Path, label: str = "") -> Path:
+    """A folder that is not there yet: ``2026-11-29_07-30-00_NAME.sentio``, by the clock on the wall."""
+    words = re.sub(r"[^\w-]+", "_", label).strip("_")[:60]
+    base = "_".join(filter(None, [datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), words]))
+    names = (base if k == 1 else f"{base}_{k}" for k in range(1, 1000))
+    return next(path for name in names if not (path := out / f"{name}.sentio").exists())

@@ -1,0 +1,80 @@
+"""sentio live."""
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from sentio.affect.faces.detectors import DetectorName
+from sentio.cli.analyze import Format
+from sentio.cli.parsing import COMMAS, FOLDER, NAME
+from sentio.core.errors import require
+
+PORT = 8421
+ALWAYS = ("plot", "report")
+"""What a recording leaves besides the formats."""
+
+
+def live(
+    *,
+    source: Annotated[str, Parameter(metavar="N|FILE")] = "",
+    out: Annotated[Path, FOLDER] = Path("live"),
+    formats: Annotated[tuple[Format, ...], COMMAS] = ("parquet", "csv"),
+    detector: DetectorName = "auto",
+    model: str = "auto",
+    lsl: Annotated[str, NAME] = "",
+    port: int = PORT,
+    open: Annotated[bool, Parameter(negative="--no-open")] = True,
+) -> int:
+    """Read affect from a camera and a microphone as it happens, in a page of the browser.
+
+    The page is served to this machine alone, and nothing leaves it. It shows its camera's picture with what is read of
+    it, and can record: then OUT/DATE_TIME.sentio appears, with the same files as sentio analyze writes, and events.csv.
+    Ctrl-C ends the server and finishes what is recorded. The scores say what a viewer would perceive, not what somebody
+    feels.
+
+    Args:
+        source: read the camera of this number, or play this file in real time, in the place of the page's own camera.
+        out: folder for the recordings.
+        formats: what a recording leaves: the table (parquet, csv, jsonl); captions (vtt); or stretches of the same
+            expression, of action units and of the voice for ELAN (eaf) and Praat (textgrid).
+        detector: auto takes YuNet when it is fetched (sentio models fetch yunet), else builtin, our own.
+        model: weights that score the faces at first; the page can choose others. auto takes the best that decides at
+            once.
+        lsl: send all rows as a stream of this name to the Lab Streaming Layer, which everybody in the network can read.
+        port: on which the page is served; 0 takes any that is free.
+        open: open the page in the browser.
+
+    Examples:
+        sentio live
+        sentio live --source clip.mp4 --out recordings --lsl sentio
+    """
+    for module in ("fastapi", "uvicorn", "websockets"):
+        require(module, "live")
+    from sentio.affect.analysis.folder import asked
+    from sentio.affect.analysis.models import open_models
+    from sentio.affect.analysis.options import Options
+    from sentio.affect.analysis.outputs import OUTPUTS
+    from sentio.affect.live.choice import choose
+    from sentio.affect.live.lsl import load
+    from sentio.affect.live.server import Server
+    from sentio.affect.live.session import Settings
+    from sentio.affect.live.source import open_source
+    from sentio.core.writers import try_folder
+
+    first, titles = choose(model)
+    options = Options(detector=detector, model=first)
+    open_models(first)  # this and what follows is refused before the server begins
+    wanted = (*formats, *(output.name for output in OUTPUTS if output.name in ALWAYS))
+    asked(wanted, options)
+    if lsl:
+        load()
+    try_folder(out)
+    settings = Settings(options, titles, out, wanted, open_source(source) if source else None, lsl or None)
+    server = Server(settings, port)
+    print(f"Sentio live: {server.url}\nRecordings go to {out}. Ctrl-C ends it.", flush=True)
+    if open:
+        webbrowser.open(server.url)
+    server.run()
+    return 0
