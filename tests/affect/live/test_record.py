@@ -1,0 +1,63 @@
+"""Folders of recordings; what is in them test_session tells."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sentio.affect.analysis.options import Options
+from sentio.affect.live import record
+from sentio.affect.live.record import Recording, new_folder
+from sentio.affect.media import Info
+from sentio.core.errors import InputError
+from sentio.core.results import Table
+
+
+@pytest.mark.parametrize(
+    ("label", "end"),
+    [("", ""), ("Anna", "_Anna"), ("../../etc", "_etc"), ("a b/c:d\0", "_a_b_c_d"), ("Zoë 東", "_Zoë_東"), ("...", "")],
+)
+def test_a_folder_has_the_time_and_a_harmless_label(label, end, tmp_path) -> None:
+    folder = new_folder(tmp_path, label)
+    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d{end}\.sentio", folder.name)
+    assert folder.parent == tmp_path and not folder.exists()
+
+
+def test_folders_of_one_second_differ(tmp_path, monkeypatch) -> None:
+    names = set()
+    for _ in range(20):
+        folder = new_folder(tmp_path, "x" * 300)
+        folder.mkdir()
+        names.add(folder.name)
+    assert len(names) == 20 and max(map(len, names)) < 100
+
+
+def recording(out: Path, outputs: tuple[str, ...] = ("csv", "parquet")) -> Recording:
+    info = Info("live", True, False, start_s=2.0, size=(64, 48), variable_rate=True)
+    return Recording(
+        out, "test", outputs, Options(model="none"), lambda: {"sentio": "test"}, info, zero_s=98.0, names={1: "b"}
+    )
+
+
+def test_times_count_from_the_first_picture_of_the_session(tmp_path) -> None:
+    made = recording(tmp_path)
+    for number in range(5):
+        made.push(100.0 + number, [{"frame": number, "time_s": 100.0 + number, "person": p} for p in range(number)])
+    assert (made.seconds, made.rows) == (4.0, 10)
+    assert not any(path.suffix for path in made.folder.iterdir()), "nothing is to be seen before it is whole"
+    assert {"affect.csv", "affect.parquet", "events.csv", "run.json"} <= set(made.finish())
+    table = Table.read(made.folder / "affect.parquet")
+    assert table["time_s"].tolist() == [3, 4, 4, 5, 5, 5, 6, 6, 6, 6]
+    assert table.header["media"]["duration_s"] == 4.0 and table.header["names"] == {"1": "b"}
+
+
+def test_events_are_not_without_end(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(record, "MAX_EVENTS", 3)
+    made = recording(tmp_path)
+    for number in range(3):
+        made.mark(100.0 + number, "here")
+    with pytest.raises(InputError, match="at most 3 events"):
+        made.mark(104.0, "here")
+    made.push(100.0, [{"frame": 0, "time_s": 100.0}])
+    made.finish()
+    assert (made.folder / "events.csv").read_text() == "time_s,label\n2.0,here\n3.0,here\n4.0,here\n"
