@@ -28,7 +28,7 @@ WAIT_S = 60
 @contextmanager
 def serving(out: Path, *, detector: str = "builtin", model: str = "face", **settings: Any) -> Iterator[Server]:
     name, titles = choose(model)
-    options = Options(detector=detector, model=name)
+    options = Options(detector=detector, model=name, causal=True)
     given = {"outputs": ("parquet", "csv"), **settings}
     server = Server(Settings(options, titles, out, **given), port=0)
     thread = threading.Thread(target=server.run)

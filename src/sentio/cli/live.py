@@ -64,8 +64,8 @@ def live(
     from sentio.core.writers import try_folder
 
     first, titles = choose(model)
-    options = Options(detector=detector, model=first)
-    open_models(first)  # this and what follows is refused before the server begins
+    options = Options(detector=detector, model=first, causal=True)
+    open_models(first, causal=True)  # this and what follows is refused before the server begins
     wanted = (*formats, *(output.name for output in OUTPUTS if output.name in ALWAYS))
     asked(wanted, options)
     if lsl:

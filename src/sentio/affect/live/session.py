@@ -34,7 +34,7 @@ class Settings:
     """What all sessions of a server share.
 
     Attributes:
-        options: of their streams; the model is the one that they begin with.
+        options: of their streams, causal ones; the model is the one that they begin with.
         models: titles of those that a page may choose, by name.
         out: folder for the recordings.
         outputs: names of what a recording leaves.
