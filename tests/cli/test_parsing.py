@@ -69,7 +69,7 @@ def test_a_switch_of_three_states() -> None:
         (["train", "r.json", "--out", "o"], "--data is missing: folder of"),
         (["synth", "--rigs", "r"], "OUT is missing: folder to fill."),
         (["train", "r", "s", "--data", "d", "--out", "o"], "'s' is one argument too many; sentio train --help"),
-        (["synt"], "Did you mean synth? There are: analyze, upsample"),
+        (["synt"], "Did you mean synth? There are: analyze, live, upsample"),
         (["data", "chekc", "x"], "Did you mean check? There are: check, fetch."),
         (["models", "fecth", "yunet"], "Did you mean fetch?"),
         (["data", "fetch", "mpfd"], '"mpfb", "ict-facekit"'),
