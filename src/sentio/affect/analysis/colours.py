@@ -10,8 +10,9 @@ _CLASSES = ("#c3c9d0", "#d97a63", "#a3b35a", "#a58cc9", "#efc45a", "#7fa6cf", "#
 CLASSES = dict(zip(EXPRESSIONS, _CLASSES, strict=True))
 """Of the expressions, on any ground; what is written on them is dark."""
 
-PERSONS = ("#56b4e9", "#e69f00", "#2fc39b", "#d98bb9", "#f0e442", "#ee7b3c", "#8f9bf5")
-"""One after the other, on a dark ground: those of Okabe and Ito, told apart without seeing red or green, made light."""
+PERSONS = ("#56b4e9", "#e69f00", "#ebebb1", "#89894e", "#8976ff", "#ff009d", "#b1ff76")
+"""One after the other, on a dark ground. Any two lie at least 25 apart in CIELAB, also for eyes that lack the cones for
+red, for green or for blue: found by taking, after the first two, the colour farthest from all before it."""
 GROUND, LIGHT, DIM, WARNING = "#14171c", "#f4f5f7", "#aab1bb", "#ffc861"
 """Of a panel over a picture: the ground, what is written, what matters less, and what is doubtful."""
 

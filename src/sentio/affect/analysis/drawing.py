@@ -25,7 +25,7 @@ SMALLEST = 0.75
 
 CAPITAL, LINE = 10.5, 21.0
 """Height of a capital; from line to line."""
-MARGIN, GAP, PAD, RADIUS = 12.0, 10.0, 10.0, 8.0
+MARGIN, GAP, PAD, RADIUS = 12.0, 14.0, 10.0, 8.0
 """Around the picture; between face and panel; within a panel; of its corners."""
 WIDTH, NAME, NUMBER, BAR = 222.0, 66.0, 54.0, 7.0
 """Of a panel; of the names and the numbers in it; of a bar."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sentio.affect.analysis.canvas import Box
 
-SLACK = 0.05
+SLACK = 0.04
 """A face moves by this share of its panel's width before the panel follows."""
 LOYALTY = 0.15
 """A panel changes sides when it would cover less there, by this share of itself."""
