@@ -1,7 +1,8 @@
 """Speed and memory of ``sentio analyze``.
 
     python bench/analyze.py speed [--detector yunet]    frames a second, per stage and end to end, 720p30
-    python bench/analyze.py memory [--minutes 10]       resident memory over a long clip
+    python bench/analyze.py memory [--minutes 10]       resident memory over a long clip; --overlay: its film, too
+    python bench/analyze.py overlay                     what the film of --overlay costs
     python bench/analyze.py start                       import and help times
 
 The clip is the demo clip's face, enlarged to 1280x720 at 30 frames a second, H.264, with its sound; faces and voice are
@@ -28,6 +29,7 @@ import psutil
 from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.outputs import DEFAULT
 from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.analysis.voice import VoiceTrack
 from sentio.affect.faces.detectors import NAMES, open_detector
@@ -119,7 +121,28 @@ def speed(options: Options, repeats: int) -> None:
     report("analyze speed, 720p30, one face", figures)
 
 
-def memory(options: Options, minutes: float) -> None:
+def overlay(options: Options, repeats: int) -> None:
+    """Seconds that the film takes beyond the tables, and its size, for a minute of video."""
+    seconds = 20
+    with tempfile.TemporaryDirectory() as folder:
+        clip = make_clip(Path(folder) / "720p30.mp4", seconds)
+        alone, both = Analysis(Path(folder), options), Analysis(Path(folder), options, (*DEFAULT, "overlay"))
+        alone.write(Path(folder) / "warm", clip)
+        taken = [[run.write(Path(folder) / "out", clip)["seconds"] for run in (alone, both)] for _ in range(repeats)]
+        size = (Path(folder) / "out/overlay.mp4").stat().st_size
+    without, with_it = np.median(taken, axis=0).tolist()
+    figures = {
+        "model": options.model,
+        "repeats": repeats,
+        "seconds_a_minute_of_video_without": round(without * 60 / seconds, 2),
+        "seconds_a_minute_of_video_for_the_film": round((with_it - without) * 60 / seconds, 2),
+        "times_real_time_with_the_film": round(seconds / with_it, 2),
+        "megabytes_a_minute_of_film": round(size / 1e6 * 60 / seconds, 1),
+    }
+    report("analyze --overlay, 720p30, one face", figures)
+
+
+def memory(options: Options, minutes: float, outputs: tuple[str, ...]) -> None:
     """Resident memory of this process while it reads a long clip, by quarter."""
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder) / "long.mp4", 60 * minutes)
@@ -127,7 +150,7 @@ def memory(options: Options, minutes: float) -> None:
         done = threading.Event()
         watcher = threading.Thread(target=lambda: sizes.extend(_watch(done)))
         watcher.start()
-        record = Analysis(Path(folder), options).write(Path(folder) / "out", clip)
+        record = Analysis(Path(folder), options, outputs).write(Path(folder) / "out", clip)
         done.set()
         watcher.join()
     warm = [(moment, size) for moment, size in sizes if moment > sizes[-1][0] / 10]
@@ -136,6 +159,7 @@ def memory(options: Options, minutes: float) -> None:
     figures = {
         "detector": options.detector,
         "model": options.model,
+        "outputs": outputs,
         "minutes_of_video": minutes,
         "frames": record["frames"],
         "seconds": record["seconds"],
@@ -172,17 +196,20 @@ def start() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "memory", "start"])
+    parser.add_argument("what", choices=["speed", "memory", "overlay", "start"])
     parser.add_argument("--detector", choices=["auto", *NAMES], default="auto")
     parser.add_argument("--model", default="face")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--overlay", action="store_true")
     chosen = parser.parse_args()
     options = Options(detector=chosen.detector, model=chosen.model)
     if chosen.what == "speed":
         speed(options, chosen.repeats)
     elif chosen.what == "memory":
-        memory(options, chosen.minutes)
+        memory(options, chosen.minutes, (*DEFAULT, "overlay") if chosen.overlay else DEFAULT)
+    elif chosen.what == "overlay":
+        overlay(options, chosen.repeats)
     else:
         start()
 

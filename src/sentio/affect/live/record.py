@@ -88,6 +88,9 @@ class Recording:
         """From its first picture to its last one."""
         return self._last_s - self._first_s
 
+    def share_done(self, share: float) -> None:
+        """Nothing is read a second time."""
+
     def header(self, schema: Schema) -> dict[str, Any]:
         """Provenance of a table with this schema."""
         media = {**asdict(self.info), "duration_s": self.seconds}
