@@ -1,6 +1,6 @@
 """Does masking frames in training help when frames are missing in use? Two trainings a seed, as a table.
 
-python bench/masking.py FOLDER [--seeds 3] [--epochs 12] [--attend all]
+python bench/masking.py FOLDER [--seeds 3] [--epochs 15] [--attend all]
 
 FOLDER is in Aff-Wild2's layout with VA, EXPR and AU labels of the same videos, and has features of the embedded face
 model (`sentio features FOLDER --encoder src/sentio/weights/face.safetensors`). The masked transformer, one answer for
@@ -82,7 +82,7 @@ def train(data: JoinedData, share: float, seed: int, given: argparse.Namespace, 
     method = registry.build("masked", plan)
     start_from(method, {"encoder": FACE})
     config = FitConfig(
-        epochs=given.epochs, batch_size=16, lr=5e-4, weight_decay=0.05, schedule="cosine", warmup_steps=20,
+        epochs=given.epochs, batch_size=16, lr=1e-3, weight_decay=0.05, schedule="cosine", warmup_steps=20,
         clip_norm=5.0, device="cpu", seed=seed, validate_every=10**6,
     )  # fmt: skip
     fit(method, data, config, out)
@@ -154,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--attend", choices=["all", "visible"], default="all")
     given = parser.parse_args()
     data = JoinedData(given.folder, from_dict(DataConfig, DATA))

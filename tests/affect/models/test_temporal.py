@@ -278,7 +278,7 @@ def test_the_embedded_size_is_small_and_the_card_tells_the_clock(name, tmp_path)
     described = json.loads(card.read_text())
     details = described["details"]
     assert details["causal"] == (name == "causal") and details["thresholds"] == [0.25] * 12
-    assert details["rate"] == 30 and details["features_of"] == "face" and details["bridge_s"] == 1.0
+    assert details["rate"] == 30 and details["features_of"] == "face" and details["bridge_s"] == model.config.bridge_s
     assert (details.get("length"), details.get("hop")) == ((100, 50) if name == "offline" else (None, None))
     assert described["inputs"]["features"][-1] == 256
     session = weights.session(str(card))

@@ -12,6 +12,8 @@ from sentio.affect.data.images import read_image
 from sentio.affect.data.windows import Windows
 from sentio.affect.labels import SOURCES
 from sentio.affect.protocol.scoring import predict
+from sentio.affect.synth import layout
+from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.affect.training.published import AffectData, DataConfig, open_store
 from sentio.core import weights
 from sentio.core.config import from_dict, to_dict
@@ -254,3 +256,23 @@ def test_the_recipe_section_reads_back():
         from_dict(DataConfig, {"sets": ["lsd"], "windows": {"length": 2}})
     with pytest.raises(RecipeError, match="lenght"):
         from_dict(DataConfig, {"windows": {"lenght": 3}})
+
+
+def test_frames_are_timed_at_thirty_a_second_or_by_their_video(tmp_path):
+    generate(tmp_path / "set", MovingPicture(videos=4, seconds=1, gaps=0.0))
+    media = tmp_path / "set/batch1/video1.mp4"
+    media.unlink()
+    pictures = [np.zeros((112, 112, 3), np.uint8)] * 30
+    layout.write_media(media, pictures, np.zeros(32_000, np.float32), 25)
+    (tmp_path / "set/batch2/video2.mp4").unlink()  # without its video, a clip is timed as published
+    rule = Windows(length=5, answers="all", hop=5)
+    for own_rate, expected in ((False, {30.0}), (True, {25.0, 30.0})):
+        windows = AffectData(tmp_path / "set", DataConfig(windows=rule, own_rate=own_rate)).train_dataset()
+        found = {}
+        for index in range(len(windows)):
+            clip, anchor = windows.locate(index)
+            rate = found.setdefault(windows.clips[clip].name, (1 / np.diff(windows[index]["time_s"]).mean()))
+            assert windows[index]["time_s"][0] == pytest.approx(anchor / rate, abs=1e-4)
+        assert {round(float(rate), 2) for rate in found.values()} == expected
+        assert found["video2_left"] == pytest.approx(30, abs=0.01)
+        assert not own_rate or found["video1"] == pytest.approx(25, abs=0.01)

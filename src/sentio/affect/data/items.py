@@ -1,11 +1,13 @@
 """Windows of clips as the items of a data set, and items as batches.
 
-Frames are timed at 30 a second, as the label files and all published systems assume; with sound they are timed by
-the video's own rate, so that face and voice agree.
+Frames are timed at 30 a second, as the label files and all published systems assume; with sound, or where it is asked
+for, they are timed by the video's own rate.
 """
 
 import logging
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from sentio.affect.labels import (
     VALENCE_AROUSAL,
     VALID,
 )
+from sentio.affect.media import open_media
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +53,7 @@ class WindowDataset(Dataset[Item]):
         sound: stored sound features.
         sound_s: seconds of them before the newest frame.
         labelled: leave out windows that answer for no frame with a label.
+        own_rate: time frames by the rate of the clip's video, if it is there.
 
     Raises:
         InputError: stored features are missing or out of date.
@@ -66,9 +70,11 @@ class WindowDataset(Dataset[Item]):
         sound: FeatureStore | None = None,
         sound_s: float = 0.0,
         labelled: bool = True,
+        own_rate: bool = False,
     ) -> None:
         self.clips, self.rule, self.kinds = list(clips), windows, list(kinds)
         self.faces, self.face_size, self.sound, self.sound_s = faces, face_size, sound, sound_s
+        self.rates = [video_rate(clip.media) if own_rate and clip.media else FRAME_RATE for clip in self.clips]
         present = [self._present(clip) for clip in self.clips]
         self.lookups = [windows.lookup(mask) for mask in present]
         self.anchors = [
@@ -102,7 +108,7 @@ class WindowDataset(Dataset[Item]):
         sources = self.rule.sources(entries, self.lookups[number])[0]
         item = {"source": np.array(SOURCES.index(clip.source))}
         item |= self._faces(clip, sources)
-        item |= self._sound(clip, entries[0])
+        item |= self._sound(clip, entries[0], self.rates[number])
         for kind in self.kinds:
             item |= _labels(clip, kind, self.rule.targets(anchors)[0])
         return item
@@ -136,10 +142,10 @@ class WindowDataset(Dataset[Item]):
                 faces[row] = picture
         return {"face": faces, "face_valid": valid}
 
-    def _sound(self, clip: Clip, entries: NDArray[np.int64]) -> Item:
+    def _sound(self, clip: Clip, entries: NDArray[np.int64], frame_rate: float) -> Item:
         """Times of the frames, and the stored steps of the ``sound_s`` seconds before the newest of them."""
         if self.sound is None or clip.media is None:
-            time_s = entries / FRAME_RATE
+            time_s = entries / frame_rate
             features = None
         else:
             features = self.sound.open(clip.media.stem)
@@ -155,6 +161,17 @@ class WindowDataset(Dataset[Item]):
             valid = (rows >= 0) & (wanted - features.times[np.maximum(rows, 0)] < 1.5 * hop)
             values[valid] = features.values[rows[valid]]
         return item | {"audio_feature": values, "audio_valid": valid, "audio_time_s": wanted.astype(np.float32)}
+
+
+@lru_cache(maxsize=4096)
+def video_rate(path: Path) -> float:
+    """Pictures per second of a video; 30 if it does not tell.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    with open_media(path) as media:
+        return media.info.rate or FRAME_RATE
 
 
 def collate(items: list[Item]) -> AffectBatch:

@@ -50,6 +50,7 @@ class DataConfig:
         sound_steps: how the sound encoder is led.
         features: folder of the feature store; default: ``features`` in the data folder.
         validation_sets: label sets to validate on; all of ``sets`` if empty.
+        own_rate: time frames by their video's own rate, and not at 30 a second, as the published systems assume.
         stream_batch: train on batches of one label set each, this many windows of the largest set and of the others
             in proportion; the trainer's batch_size is then 1. None mixes the windows of all sets.
     """
@@ -64,6 +65,7 @@ class DataConfig:
     sound_steps: SoundSteps = field(default_factory=SoundSteps)
     features: str | None = None
     validation_sets: tuple[Source, ...] = ()
+    own_rate: bool = False
     stream_batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -148,6 +150,7 @@ class AffectData(TrainingData):
             sound=self.sound,
             sound_s=self.config.sound_s,
             labelled=labelled,
+            own_rate=self.config.own_rate,
         )
 
     def collate(self, items: list[Any]) -> AffectBatch:
