@@ -23,6 +23,7 @@ from sentio.affect.analysis.summary import Summary
 from sentio.affect.analysis.tables import facts, tables
 from sentio.affect.analysis.timeline import STEPS, Timeline, Track
 from sentio.affect.labels import ALL_UNITS, EXPRESSIONS
+from sentio.affect.media import Info
 from sentio.affect.table import AFFECT
 from sentio.core.errors import InputError
 from sentio.core.writers import atomic_path
@@ -60,7 +61,7 @@ def write_report(path: Path, origin: Origin) -> Iterator[Callable[[Row], None]]:
     timeline.flush()
     summary.flush()
     header = origin.header(AFFECT)
-    data = {"media": _media(origin, embedded is not None), **_data(timeline, summary, header, origin.info.begin_s)}
+    data = {"media": _media(origin, embedded is not None), **_data(timeline, summary, header, origin.info)}
     words = {"facts": escape(facts(summary, origin.info)), "summary": tables(summary, origin, header)}
     before, after = _page(origin.name, data, words).split("<!--embedded-->")
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
@@ -98,7 +99,7 @@ def _media(origin: Origin, embedded: bool) -> dict[str, Any] | None:
     }
 
 
-def _data(timeline: Timeline, summary: Summary, header: Mapping[str, Any], begin_s: float) -> dict[str, Any]:
+def _data(timeline: Timeline, summary: Summary, header: Mapping[str, Any], info: Info) -> dict[str, Any]:
     """All that is drawn."""
     times = timeline.times
     start_s = float(times[0]) if len(times) else 0.0
@@ -106,7 +107,8 @@ def _data(timeline: Timeline, summary: Summary, header: Mapping[str, Any], begin
     names = header.get("names") or {}
     spoken = any(timeline.voice.columns.get("speech", b""))
     return {
-        "begin": begin_s,
+        "begin": info.begin_s,
+        "first": info.start_s,
         "start": start_s,
         "end": start_s + summary.seconds,
         "tick": TICK_S,

@@ -1,6 +1,7 @@
 // The player, and what connects it with the drawing: a click seeks, the cursor follows, and so do the keys.
 
 const player = buildPlayer();
+let offset = DATA.begin; // what is added to the player's time to have that of the table
 
 function buildPlayer() {
   const media = DATA.media;
@@ -15,6 +16,12 @@ function buildPlayer() {
   element.addEventListener("loadedmetadata", () => {
     if (media.pictures && !element.videoWidth)
       explain(`This browser plays the sound of this file only (${media.kind}). The timeline works as ever.`, element);
+  });
+  // Most players count from the beginning of the container, some show the file's own stamps: the first picture tells.
+  element.requestVideoFrameCallback?.((_, frame) => {
+    const found = DATA.first - frame.mediaTime;
+    offset = Math.abs(found) < Math.abs(found - DATA.begin) ? 0 : DATA.begin;
+    follow();
   });
   element.src = media.source === null ? URL.createObjectURL(embedded()) : media.source;
   byId("player").append(element);
@@ -45,7 +52,7 @@ const canPlay = () => player && !player.error && byId("player").contains(player)
 // Go to a time of the table.
 function seek(time) {
   now.time = Math.min(Math.max(time, DATA.start), DATA.end - 1e-4);
-  if (canPlay()) player.currentTime = Math.max(0, now.time - DATA.begin);
+  if (canPlay()) player.currentTime = Math.max(0, now.time - offset);
   if (now.time < view.from || now.time > view.to) show(now.time - (view.to - view.from) / 2, now.time + (view.to - view.from) / 2);
   showNow();
 }
@@ -59,7 +66,7 @@ function seekFrame(frame) {
 // The player has moved.
 function follow() {
   if (!canPlay() || player.seeking) return;
-  now.time = Math.min(player.currentTime + DATA.begin, DATA.end);
+  now.time = Math.min(player.currentTime + offset, DATA.end);
   const length = view.to - view.from;
   if (!player.paused && length < whole && (now.time > view.from + .95 * length || now.time < view.from))
     show(now.time - .1 * length, now.time + .9 * length);
