@@ -1,6 +1,7 @@
 """Overlays of real files: the times, the sound and the pictures of the source, and the faces where the rows say."""
 
 import errno
+import json
 import shutil
 from dataclasses import replace
 from fractions import Fraction
@@ -20,6 +21,7 @@ from sentio.affect.analysis.colours import PERSONS
 from sentio.affect.analysis.drawing import Drawing, enlargement
 from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.overlay import film_size
 from sentio.affect.media import Media, open_media
 from sentio.affect.media import film as film_module
 from sentio.core.errors import DiskFullError, InputError, OutputError
@@ -76,6 +78,25 @@ def test_times_sizes_and_sound_are_those_of_the_source(name, tmp_path) -> None:
             assert len(one) == len(other) and np.abs(one - other).max() < 1e-6
             if suffix == "mp4":
                 assert packets(made) == packets(source)
+
+
+def test_a_film_says_how_it_was_made(tmp_path) -> None:
+    made = overlay_of(write_media(tmp_path / "source.mp4", times=steady(5)), tmp_path)
+    with av.open(str(made)) as container:
+        notice, _, provenance = container.metadata["comment"].partition(" {")
+    assert "not what somebody feels" in notice
+    assert json.loads("{" + provenance)["model"] == Table.read(made.parent / "affect.parquet").header["model"]
+
+
+def test_very_large_pictures_are_reduced(tmp_path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"pictures/{number}.jpg"), np.full((1200, 6000, 3), 90, np.uint8))
+    with open_media(overlay_of(tmp_path / "pictures", tmp_path)) as media:
+        assert media.info.size == (4096, 820) and len(list(media)) == 2
+    assert (
+        film_size(320, 240) == (640, 480) and film_size(3840, 2160) == (3840, 2160) and film_size(1, 9000) == (1, 4096)
+    )
 
 
 def test_pictures_are_those_of_the_source(tmp_path) -> None:

@@ -99,7 +99,7 @@ def test_colours_come_back(tmp_path):
 
 
 def test_film_is_laid_out_for_browsers(tmp_path):
-    with Film(tmp_path / "film.mp4", (97, 65), time_base=Fraction(1, 25), rate=25, aspect=1.5) as film:
+    with Film(tmp_path / "film.mp4", (97, 65), time_base=Fraction(1, 25), rate=25, aspect=1.5, comment="Zoë") as film:
         for number in range(120):
             film.push(picture(number, 97, 65), number / 25)
     data = (tmp_path / "film.mp4").read_bytes()
@@ -108,6 +108,7 @@ def test_film_is_laid_out_for_browsers(tmp_path):
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert (stream.width, stream.height, stream.sample_aspect_ratio) == (98, 66, Fraction(3, 2))
+        assert container.metadata["comment"] == "Zoë"
         keys = [float(packet.pts * packet.time_base) for packet in container.demux(stream) if packet.is_keyframe]
     assert max(np.diff(keys)) <= film_module.KEY_S + 1e-6
 

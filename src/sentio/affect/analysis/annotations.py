@@ -77,9 +77,14 @@ class Annotations:
 
     @property
     def provenance(self) -> str:
-        """The header without its columns: a line of JSON, in ASCII, in which there is no ``>``, whatever the names."""
-        told = {name: value for name, value in self.header.items() if name != "columns"}
-        return json.dumps(told).replace(">", "\\u003e")
+        """See `provenance_of`."""
+        return provenance_of(self.header)
+
+
+def provenance_of(header: Mapping[str, Any]) -> str:
+    """A header without its columns: a line of JSON, in ASCII, in which there is no ``>``, whatever the names."""
+    told = {name: value for name, value in header.items() if name != "columns"}
+    return json.dumps(told).replace(">", "\\u003e")
 
 
 def tiers_of(episodes: Iterable[Episode], begin_s: float) -> tuple[Tier, ...]:

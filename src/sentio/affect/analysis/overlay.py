@@ -15,6 +15,8 @@ from typing import IO
 import pyarrow as pa
 from pyarrow import ipc
 
+from sentio.affect.analysis.annotations import provenance_of
+from sentio.affect.analysis.captions import NOTICE
 from sentio.affect.analysis.drawing import COLUMNS, Drawing, enlargement
 from sentio.affect.analysis.episodes import unit_thresholds
 from sentio.affect.analysis.origin import Origin
@@ -30,6 +32,9 @@ from sentio.core.writers import output_error
 
 SCHEMA = pa.schema([AFFECT.arrow().field(name) for name in ("frame", *COLUMNS)])
 """What waits of the rows."""
+
+LARGEST = 4096
+"""Pixels of the longer side of a film: more is not played everywhere. Larger pictures are drawn on, then reduced."""
 
 Drawn = tuple[Image, float, int]
 """A picture, its time in seconds, and how many rows are drawn by now."""
@@ -77,7 +82,6 @@ def _write_film(path: Path, origin: Origin, rows: Iterator[Row], count: int) -> 
     info, options = origin.info, origin.options
     start_s = -math.inf if options.start is None else options.start
     end_s = math.inf if options.end is None else options.end
-    factor = enlargement(*info.size)
     sound = Soundtrack(origin.path, start_s, end_s) if info.has_audio else None
     share = 0.0
 
@@ -90,18 +94,25 @@ def _write_film(path: Path, origin: Origin, rows: Iterator[Row], count: int) -> 
         closing(ahead(_drawn(media, origin, rows), waiting=tell)) as pictures,
         Film(
             path,
-            (factor * info.size[0], factor * info.size[1]),
+            film_size(*info.size),
             time_base=tick_of(origin.path),
-            zero_s=max(info.begin_s, start_s),
+            zero_s=max(min(info.begin_s, info.start_s), start_s),
             rate=min(info.rate, options.fps or math.inf),
             aspect=aspect,
             sound=sound,
+            comment=f"{NOTICE} {provenance_of(origin.header(AFFECT))}",
         ) as film,
     ):
         for picture, time_s, done in pictures:
             film.push(picture, time_s)
             share = done / count
             tell()
+
+
+def film_size(width: int, height: int) -> tuple[int, int]:
+    """That of the film of pictures of such a size: enlarged as they are drawn on, but for the largest."""
+    factor = min(enlargement(width, height), LARGEST / max(width, height))
+    return max(1, round(factor * width)), max(1, round(factor * height))
 
 
 def _drawn(media: Media, origin: Origin, rows: Iterator[Row]) -> Generator[Drawn, None, None]:

@@ -52,6 +52,7 @@ class Film:
         rate: pictures per second, about; the last one is shown for as long.
         aspect: width of a pixel by its height.
         sound: what is heard.
+        comment: kept in the file, where players show it among its properties.
 
     Raises:
         OutputError: it cannot be written, or there is no encoder.
@@ -68,6 +69,7 @@ class Film:
         rate: float,
         aspect: float = 1.0,
         sound: Soundtrack | None = None,
+        comment: str = "",
     ) -> None:
         check_encoder()
         self._path = path
@@ -79,6 +81,7 @@ class Film:
         with self._writing():
             options = {"movflags": "+faststart", "movie_timescale": str(self._tick.denominator)}
             self._container = av.open(str(path.absolute()), "w", "mp4", container_options=options)
+            self._container.metadata["comment"] = comment
             self._video = self._picture_stream(rate, aspect)
             self._sounds = sound.packets(self._container, zero_s) if sound else iter(())
             self._next = next(self._sounds, None)
