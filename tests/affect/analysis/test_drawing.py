@@ -114,8 +114,10 @@ def test_action_units_are_those_beyond_their_thresholds(said):
 
 def test_persons_differ_in_colour_and_have_their_names(said):
     picture = draw(scored(0, (200, 200, 150, 180)), scored(1, (800, 200, 150, 180)), names={1: "Ada"})
-    colours = {text: colour for text, _, _, colour in said if text in ("person 0", "Ada")}
-    assert colours == {"person 0": PERSONS[0], "Ada": PERSONS[1]}
+    for text, x, y, _ in said:
+        if text in ("person 0", "Ada"):
+            assert near(picture, round(x) - 12, round(y) - 5, PERSONS[text == "Ada"], 1)  # the chip before the name
+    assert {"person 0", "Ada"} <= {text for text, *_ in said}
     assert near(picture, 200, 290, PERSONS[0]) and near(picture, 800, 290, PERSONS[1])
     assert len(set(PERSONS)) == len(PERSONS) and of_person(len(PERSONS)) == PERSONS[0]
 

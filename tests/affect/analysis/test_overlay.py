@@ -148,9 +148,12 @@ def test_boxes_of_two_persons_lie_where_the_rows_say(clips, tmp_path, is_turned)
     for row in rows[10:]:
         x, y, width, height = (factor * row[f"face_{side}"] for side in "xywh")
         picture, colour = pictures[row["frame"]], np.array(rgb(PERSONS[row["person"]]))
-        for across, down in ((x, y + height / 2), (x + width / 2, y + height)):
+        middles = [(x, y + height / 2), (x + width, y + height / 2), (x + width / 2, y), (x + width / 2, y + height)]
+        seen = []
+        for across, down in middles:
             around = picture[round(down) - 2 : round(down) + 3, round(across) - 2 : round(across) + 3]
-            assert np.abs(around - colour).max(-1).min() < 60, (row["frame"], row["person"])
+            seen.append(np.abs(around - colour).max(-1).min() < 60)
+        assert sum(seen) >= 3, (row["frame"], row["person"])  # a panel may lie on one of them
 
 
 def test_frames_without_a_face_say_so(tmp_path) -> None:

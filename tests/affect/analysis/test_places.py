@@ -62,6 +62,16 @@ def test_who_has_no_face_keeps_the_place():
     assert inside(find({}))  # nor a place before
 
 
+def test_a_panel_of_nobody_takes_the_corner_without_a_face():
+    places = Places()
+    assert places.corner(SIZE, {}, INSIDE) == (10, 410, *SIZE)
+    grazed = {0: (200, 400, 100, 100)}
+    assert places.corner(SIZE, grazed, INSIDE) == (10, 410, *SIZE)
+    covered = {0: (20, 400, 150, 180), 1: (800, 400, 150, 180)}
+    assert places.corner(SIZE, covered, INSIDE) == (790, 10, *SIZE)
+    assert places.corner(SIZE, {}, INSIDE) == (790, 10, *SIZE)  # it does not go back without need
+
+
 def test_it_rather_covers_a_little_than_stands_far_away():
     narrow = {0: (620, 200, 150, 200), 1: (250, 200, 150, 200), 2: (800, 200, 150, 200)}
     assert distance(find(narrow), narrow[0]) <= 10  # neither side has room

@@ -29,6 +29,8 @@ MARGIN, GAP, PAD, RADIUS = 12.0, 14.0, 10.0, 8.0
 """Around the picture; between face and panel; within a panel; of its corners."""
 WIDTH, NAME, NUMBER, BAR = 222.0, 66.0, 54.0, 7.0
 """Of a panel; of the names and the numbers in it; of a bar."""
+CHIP = 18.0
+"""From the left edge of a chip to the name behind it."""
 OPACITY = 0.7
 UNITS = 4
 """Action units of a face that are listed, the most probable of those that are seen."""
@@ -74,11 +76,13 @@ class Drawing:
         persons = [row for row in rows if row.get("person") is not None]
         faces = {row["person"]: _box(row, factor) for row in persons if row.get(BOX_COLUMNS[0]) is not None}
         inside = MARGIN * unit, MARGIN * unit, canvas.width - 2 * MARGIN * unit, canvas.height - 2 * MARGIN * unit
+        for row in persons:
+            if row["person"] in faces:
+                _outline(canvas, faces[row["person"]], row, unit)
         panels = []
         if rows and rows[0].get("speech") is not None:
             lines = _voice(rows[0], unit)
-            high = _height(lines, unit)
-            panels.append((inside[0], inside[1] + inside[3] - high, WIDTH * unit, high))
+            panels.append(self._places.corner((WIDTH * unit, _height(lines, unit)), faces, inside))
             _panel(canvas, panels[0], lines, unit)
         if not persons and rows:
             self._note(canvas, rows[0], unit)
@@ -87,9 +91,6 @@ class Drawing:
             place = self._places.find(row["person"], (wide, _height(lines, unit)), faces, panels, inside, GAP * unit)
             _panel(canvas, place, lines, unit)
             panels.append(place)
-        for row in persons:
-            if row["person"] in faces:
-                _outline(canvas, faces[row["person"]], row, unit)
         return canvas.picture
 
     def _note(self, canvas: Canvas, row: Row, unit: float) -> None:
@@ -105,9 +106,8 @@ class Drawing:
         name = self._names.get(number, f"person {number}")
         if not full:
             what = name + (f": {row['expression']}" if row.get("expression") else "")
-            line = _text(what, of_person(number), unit)
-            return [line], width_of(what, CAPITAL * unit) + 2 * PAD * unit
-        lines = [_text(name, of_person(number), unit)]
+            return [_title(what, number, unit)], width_of(what, CAPITAL * unit) + (2 * PAD + CHIP) * unit
+        lines = [_title(name, number, unit)]
         if row.get("reason"):
             lines.append(_text(row["reason"], WARNING, unit))
         if row.get("expression"):
@@ -195,6 +195,17 @@ def _circumplex(row: Row, prefix: str, unit: float) -> list[Line]:
         value = row.get(prefix + name)
         lines.append(_bar(name, value, "" if value is None else f"{value:+.2f}", colour, unit, signed=True))
     return lines
+
+
+def _title(text: str, person: int, unit: float) -> Line:
+    """A chip of the person's colour, and a text."""
+
+    def draw(canvas: Canvas, x: float, y: float, width: float) -> None:
+        side = CAPITAL * unit
+        canvas.panel((x, y - side, side, side), 0.3 * side, of_person(person))
+        canvas.text(x + CHIP * unit, y, text, side, LIGHT)
+
+    return draw
 
 
 def _text(text: str, colour: str, unit: float) -> Line:

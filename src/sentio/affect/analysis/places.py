@@ -19,6 +19,17 @@ class Places:
 
     def __init__(self) -> None:
         self._last: dict[int, tuple[int, Box]] = {}  # side and place
+        self._corner = 0
+
+    def corner(self, size: tuple[float, float], faces: Mapping[int, Box], inside: Box) -> Box:
+        """Where a panel of nobody's goes: below on the left, or in another corner if it covers less there."""
+        left, top, right, bottom = _corners(size, inside)
+        places = [(*place, *size) for place in ((left, bottom), (right, bottom), (right, top))]
+        covered = [sum(overlap(place, face) for face in faces.values()) for place in places]
+        best = min(range(len(places)), key=covered.__getitem__)
+        if covered[self._corner] - covered[best] > LOYALTY * size[0] * size[1]:
+            self._corner = best
+        return places[self._corner]
 
     def find(
         self,
@@ -57,12 +68,17 @@ class Places:
 def beside(face: Box, size: tuple[float, float], inside: Box, gap: float) -> Sequence[tuple[float, float]]:
     """Left upper corners that a panel may have, the likeliest first: around its face, then in the picture's corners."""
     x, y, width, height = face
-    left, top, wide, high = inside
-    right, bottom = left + wide - size[0], top + high - size[1]
+    left, top, right, bottom = _corners(size, inside)
     after, before = x + width + gap, x - gap - size[0]
     under, over = y + height + gap, y - gap - size[1]
     around = [(after, y), (before, y), (after, y + height - size[1]), (before, y + height - size[1])]
     return [*around, (x, under), (x, over), (right, top), (left, top), (right, bottom), (left, bottom)]
+
+
+def _corners(size: tuple[float, float], inside: Box) -> tuple[float, float, float, float]:
+    """The least and the largest coordinates that a panel's left upper corner may have."""
+    left, top, wide, high = inside
+    return left, top, left + wide - size[0], top + high - size[1]
 
 
 def overlap(one: Box, other: Box) -> float:
