@@ -71,7 +71,8 @@ def live(
     if lsl:
         load()
     try_folder(out)
-    settings = Settings(options, titles, out, wanted, open_source(source) if source else None, lsl or None)
+    opened = open_source(source) if source else None
+    settings = Settings(options, titles, out.resolve(), wanted, opened, lsl or None)
     server = Server(settings, port)
     print(f"Sentio live: {server.url}\nRecordings go to {out}. Ctrl-C ends it.", flush=True)
     if open:

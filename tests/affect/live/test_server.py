@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from live_client import Client, jpeg_of, serving
 from sentio import cli
 from sentio.affect.live import server as servers
 from sentio.affect.live.outbox import MAX_WAITING
+from sentio.affect.live.record import Recording
 from sentio.affect.live.session import DEFECT
 from sentio.affect.media import open_media
 from sentio.core.results import Table
@@ -186,6 +188,27 @@ def test_a_defect_is_told_and_costs_the_others_nothing(server, monkeypatch, capf
         assert code == DEFECT and "defect" in reason
         assert "ZeroDivisionError" in capfd.readouterr().err
         assert other.open()["type"] == "hello"
+
+
+def test_a_recording_that_takes_long_to_finish_is_waited_for(tmp_path, clips, monkeypatch) -> None:
+    def finish(self) -> list[str]:
+        time.sleep(2)
+        return finish_at_once(self)
+
+    finish_at_once = Recording.finish
+    monkeypatch.setattr(Recording, "finish", finish)
+    monkeypatch.setattr(servers, "GRACE_S", 0)
+    with open_media(clips / "talking.mp4", end=0.1) as media:
+        pictures = [(frame.time_s, jpeg_of(frame.image)) for frame in media]
+    with serving(tmp_path) as server, Client(server.url) as page:
+        page.open()
+        page.send("record", on=True)
+        for picture in pictures:
+            page.show(*picture)
+        server.stop()
+        page.closed()
+    (folder,) = tmp_path.iterdir()
+    assert len(Table.read(folder / "affect.parquet")) == len(pictures)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])

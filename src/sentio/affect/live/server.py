@@ -25,7 +25,7 @@ from sentio.core.errors import InputError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "live"
 MAX_SESSIONS = 8
-GRACE_S = 3
+GRACE_S = 10
 """Seconds that pages have to say goodbye when the server ends; recordings take the time they need."""
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
 """Not left to the machine's own table, in which scripts may be plain text."""
