@@ -19,9 +19,10 @@ export function forgetColours() {
   known.clear();
 }
 
-const PERSONS = ["#4fc3b0", "#f2b84b", "#c49af0", "#8fd06a", "#f58fb3", "#7aaefc"];
+// Those of sentio.affect.analysis.colours; a test holds them together.
+const PERSONS = ["#56b4e9", "#e69f00", "#ebebb1", "#89894e", "#8976ff", "#ff009d", "#b1ff76"];
 
-/** Colour of a person's box, bright enough for any picture. */
+/** Colour of a person. */
 export function personColour(person) {
   return PERSONS[person % PERSONS.length];
 }

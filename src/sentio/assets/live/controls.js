@@ -58,15 +58,14 @@ export class Controls {
     const label = at("mark-label").value.trim() || "marker";
     const time_s = this.now_s();
     this.session.send({ type: "event", time_s, label });
-    this.#marks += 1;
-    at("marks").textContent = this.#marks;
+    this.#count(this.#marks + 1);
     this.onMark(time_s, label);
   }
 
   /** The server says that a recording runs, or no longer. */
   setRecording({ on, seconds = 0 }) {
-    if (on && !this.recording) at("record").firstChild.data = "End recording ";
-    if (!on) at("record").firstChild.data = "Record ";
+    if (on && !this.recording) this.#count(0);
+    at("record").firstChild.data = on ? "End recording " : "Record ";
     this.recording = on;
     this.#started = performance.now() / 1000 - seconds;
     at("record").setAttribute("aria-pressed", on);
@@ -79,6 +78,11 @@ export class Controls {
   /** Show for how long it has been recording. */
   tick() {
     if (this.recording) at("recorded-time").textContent = clock(performance.now() / 1000 - this.#started);
+  }
+
+  #count(marks) {
+    this.#marks = marks;
+    at("marks").textContent = marks;
   }
 
   /** A new session: nothing is paused or recorded. */
