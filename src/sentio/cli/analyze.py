@@ -23,6 +23,8 @@ def analyze(
     end: Annotated[float | None, SECONDS] = None,
     model: str = "auto",
     causal: bool = False,
+    report: bool = True,
+    embed_video: bool = False,
     plot: bool = False,
     overlay: bool = False,
     landmarks: bool = False,
@@ -35,9 +37,9 @@ def analyze(
     """Read affect from the faces and voices of videos and pictures.
 
     There is one row per frame and person. For NAME.mp4 the folder OUT/NAME.mp4.sentio appears, with the table
-    affect.parquet and affect.csv and, in run.json, how it was made and what was lost. The scores say what a viewer
-    would perceive, not what somebody feels. A file that cannot be read does not stop the others: it is listed in
-    OUT/failed.json and the exit code is 1.
+    affect.parquet and affect.csv, a page to look at, report.html, and, in run.json, how it was made and what was lost.
+    The scores say what a viewer would perceive, not what somebody feels. A file that cannot be read does not stop the
+    others: it is listed in OUT/failed.json and the exit code is 1.
 
     Args:
         paths: files, folders or patterns.
@@ -53,6 +55,9 @@ def analyze(
         model: what scores the faces: weights for single faces or over time by name (sentio models lists them), the
             path of an exported card, or none to find faces only. auto chooses by whether pictures have a time.
         causal: no row rests on what comes after it, and every frame is decided at once.
+        report: write report.html: the video beside its timeline, a summary of each person, and how it was made; it
+            needs no network, and plays the file where it lies.
+        embed_video: put the file into report.html, up to 100 MB, so that the page can be moved alone.
         plot: draw affect.svg, all scores of every person and of the voice over time.
         overlay: draw overlay.mp4, the pictures with boxes, scores and voice on them, and with their sound.
         landmarks: write the 68 points of every face, in pixels of the picture, to landmarks.parquet and landmarks.csv
@@ -80,11 +85,22 @@ def analyze(
         paths = (*paths, sources.DEMO_CLIP)
     if not paths:
         raise InputError("Nothing to read.", "Name files or folders, or try: sentio analyze --demo")
-    options = Options(detector, search_interval, fps, start, end, model, landmarks, crops, causal)
+    options = Options(
+        detector=detector,
+        search_interval=search_interval,
+        fps=fps,
+        start=start,
+        end=end,
+        model=model,
+        landmarks=landmarks,
+        crops=crops,
+        causal=causal,
+        embed_video=embed_video,
+    )
     open_models(model, landmarks=landmarks, causal=causal)  # refused before work begins, rather than for each file
-    pictures = [name for name, wanted in (("plot", plot), ("overlay", overlay)) if wanted]
     if overlay:
         check_encoder()
+    pictures = [name for name, wanted in (("report", report), ("plot", plot), ("overlay", overlay)) if wanted]
     analysis = folder.Analysis(out, options, (*formats, *pictures), resume)
     share, show = jobs.Shard.parse(shard), not (json or quiet)
     summary = jobs.run(sources.find(paths), analysis, out, shard=share, title="analyze", show=show)

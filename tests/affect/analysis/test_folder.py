@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,15 +21,14 @@ from sentio.affect.analysis import sources
 from sentio.affect.analysis.folder import RECORD, Analysis
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.outputs import DEFAULT, OUTPUTS
-from sentio.affect.media import Info
 from sentio.core import jobs, writers
 from sentio.core.errors import DiskFullError, InputError
-from sentio.core.results import Schema, Table
+from sentio.core.results import Table
+from sessions import Session
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 HAAR = Options(detector="haar")
 ALL = replace(HAAR, landmarks=True, crops=True)
-CAMERA = Info("camera", True, False)
 
 
 @pytest.fixture(scope="session")
@@ -289,20 +287,6 @@ def test_what_a_file_does_not_suit_is_left_out_and_said(folder, tmp_path) -> Non
     for source in ("pictures", "b.mp4"):
         [outcome] = run(folder / source, out, "csv", "vtt").of("done")
         assert outcome.record["left_out"] == [] and (out / f"{source}.sentio/affect.vtt").exists()
-
-
-@dataclass
-class Session:
-    """Rows of no file, as a camera gives them."""
-
-    folder: Path
-    name: str = "camera"
-    path: Path | None = None
-    info: Info = CAMERA
-    options: Options = HAAR
-
-    def header(self, schema: Schema) -> dict[str, Any]:
-        return schema.describe({"source": self.name, "model": None, "media": {}})
 
 
 def test_rows_of_no_file_are_written_in_the_same_way(tmp_path) -> None:

@@ -59,7 +59,7 @@ def asked(names: Sequence[str], options: Options) -> tuple[Output, ...]:
     """All that is asked for: outputs by their names, landmarks and crops by the options.
 
     Raises:
-        RecipeError: an output that there is not; landmarks without a table.
+        RecipeError: an output that there is not; landmarks without a table, an embedded video without the report.
     """
     known = [output.name for output in OUTPUTS]
     if unknown := [name for name in names if name not in known]:
@@ -67,6 +67,8 @@ def asked(names: Sequence[str], options: Options) -> tuple[Output, ...]:
     tables = [table.name for table in TABLES]
     if options.landmarks and not set(tables) & set(names):
         raise RecipeError("Landmarks need a format of a table.", f"Add one of: {', '.join(tables)}.")
+    if options.embed_video and "report" not in names:
+        raise RecipeError("A video is embedded in the report, and none is asked for.", "Add the report.")
     by_name = (*OUTPUTS, *LANDMARK_TABLES) if options.landmarks else OUTPUTS
     return (*(output for output in by_name if output.name in names), *([CROPS] * options.crops))
 

@@ -24,6 +24,7 @@ class Options:
         landmarks: rows have the 68 landmarks of the face, too; see ``table.POINTS``.
         crops: rows that are streamed have the aligned face as ``crop``, uint8 (112, 112, 3) RGB, black beyond the
             border of the picture; and so do files that are analyzed into folders.
+        embed_video: the report of a file holds the file itself, so that it can be moved alone.
 
     Raises:
         RecipeError: an unknown detector, an interval that is no length of time, no rate, or an empty stretch.
@@ -38,6 +39,7 @@ class Options:
     landmarks: bool = False
     crops: bool = False
     causal: bool = False
+    embed_video: bool = False
 
     def __post_init__(self) -> None:
         resolve(self.detector)

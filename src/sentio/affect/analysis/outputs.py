@@ -17,6 +17,7 @@ from sentio.affect.analysis.elan import write_eaf
 from sentio.affect.analysis.episodes import SHORTEST_S, Episode, Episodes, unit_thresholds
 from sentio.affect.analysis.origin import Origin
 from sentio.affect.analysis.praat import write_textgrid
+from sentio.affect.analysis.report import write_report
 from sentio.affect.analysis.rows import CROP, Row
 from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.media import Info
@@ -132,6 +133,7 @@ OUTPUTS = (
     Output("vtt", "affect.vtt", partial(_write_episodes, write_vtt, SHORTEST_CUE_S), suits=_has_length),
     Output("eaf", "affect.eaf", partial(_write_episodes, write_eaf, SHORTEST_S), suits=_has_length),
     Output("textgrid", "affect.TextGrid", partial(_write_episodes, write_textgrid, SHORTEST_S), suits=_has_length),
+    Output("report", "report.html", write_report, suits=_has_length, depends_on=("embed_video",)),
     Output("plot", "affect.svg", _draw_plot),
     Output("overlay", "overlay.mp4", overlay.write_overlay, suits=overlay.suits, rereads=True),
 )
@@ -142,5 +144,5 @@ CROPS = Output("crops", "cropped_aligned", _write_crops)
 """Written if the options ask for crops."""
 EVERYTHING = (*OUTPUTS, *LANDMARK_TABLES, CROPS)
 """All that a run can leave."""
-DEFAULT = ("parquet", "csv")
+DEFAULT = ("parquet", "csv", "report")
 """Names of what is written if nothing else is asked for."""

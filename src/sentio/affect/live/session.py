@@ -107,7 +107,9 @@ class Session:
         Raises:
             MessageError: it cannot come now.
         """
-        self._opened |= isinstance(message, Open)
+        if isinstance(message, Open):
+            self._opened = True
+            self._last.clear()  # a new stream has no past
         if not self._opened:
             raise MessageError("A session begins with a message of the type open.", BAD_ORDER)
         if isinstance(message, Picture | AudioBlock):
