@@ -42,7 +42,7 @@ def out(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(out, tiny_models):
-    with serving(out, outputs=("parquet", "csv", "vtt", "plot")) as running:
+    with serving(out, outputs=("parquet", "csv", "vtt", "eaf", "textgrid", "plot", "report")) as running:
         yield running
 
 
@@ -105,7 +105,7 @@ def test_a_recording_is_a_whole_result_with_events_and_names(server, out, clips)
     folder = Path(done["folder"])
     assert folder.parent == out and folder.name.endswith("_Anna_b.sentio")
     assert done["files"] == sorted(path.name for path in folder.iterdir())
-    assert {"affect.parquet", "affect.csv", "affect.vtt", "affect.svg", "events.csv", "run.json"} <= set(done["files"])
+    assert {"affect.parquet", "affect.csv", "affect.vtt", "affect.svg", "report.html", "events.csv", "run.json"} <= set(done["files"])
     assert (over["on"], over["rows"], over["seconds"]) == (
         False,
         len(sent),
