@@ -48,7 +48,8 @@ def test_times_count_from_the_first_picture_of_the_session(tmp_path) -> None:
     assert {"affect.csv", "affect.parquet", "events.csv", "run.json"} <= set(made.finish())
     table = Table.read(made.folder / "affect.parquet")
     assert table["time_s"].tolist() == [3, 4, 4, 5, 5, 5, 6, 6, 6, 6]
-    assert table.header["media"]["duration_s"] == 4.0 and table.header["names"] == {"1": "b"}
+    assert (table.header["media"]["duration_s"], table.header["media"]["rate"]) == (4.0, 1.0)
+    assert table.header["names"] == {"1": "b"}
 
 
 def test_events_are_not_without_end(tmp_path, monkeypatch) -> None:

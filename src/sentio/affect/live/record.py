@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,7 @@ class Recording:
     Attributes:
         folder: of the result; it appears as a whole when the recording is finished.
         name: for the column ``file``.
-        info: what the session's media hold.
-        options: of its stream.
+        options: of the session's stream.
         events: what was marked, with its time.
         names: what persons are called, by number.
         rows: how many there have been.
@@ -46,7 +45,7 @@ class Recording:
         outputs: names of what to write, as for `sentio analyze`; what needs a file is left out.
         options: of the stream.
         describe: what makes the rows; called at the beginning and at the end.
-        info: see above.
+        info: what the session's media hold.
         zero_s: time of the session's first picture on the page's clock: 0 in the table.
         names: the session's own; they may change until the end.
 
@@ -71,7 +70,7 @@ class Recording:
     ) -> None:
         self.folder = new_folder(out, label)
         self.name = self.folder.stem
-        self.info, self.options, self.names = info, options, names
+        self._info, self.options, self.names = info, options, names
         self.events: list[dict[str, Any]] = []
         self.rows = self.frames = 0
         self._persons: set[int] = set()
@@ -84,6 +83,12 @@ class Recording:
         self._write: WriteRow = self._open.enter_context(writing(self.folder, choice, self, self._counts))
 
     @property
+    def info(self) -> Info:
+        """What the session's media hold, with the length and the rate of the pictures so far."""
+        rate = (self.frames - 1) / self.seconds if self.seconds else 0.0
+        return replace(self._info, duration_s=self.seconds, rate=round(rate, 2))
+
+    @property
     def seconds(self) -> float:
         """From its first picture to its last one."""
         return self._last_s - self._first_s
@@ -93,14 +98,13 @@ class Recording:
 
     def header(self, schema: Schema) -> dict[str, Any]:
         """Provenance of a table with this schema."""
-        media = {**asdict(self.info), "duration_s": self.seconds}
         losses = {"damage": None, "losses": asdict(Damage()), "sound_damage": None, "sound_losses": asdict(Damage())}
         return schema.describe(
             {
                 "source": self.name,
                 "started": self._started.isoformat(timespec="milliseconds"),
                 **self._describe(),
-                "media": media | losses,
+                "media": asdict(self.info) | losses,
                 "events": self.events,
                 "names": {str(person): name for person, name in sorted(self.names.items())},
             }
