@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -75,13 +76,15 @@ def test_rows_are_those_of_a_stream(server, clips, offset_s) -> None:
     assert scores[-1]["expression"] == last.get("voice_expression")
 
 
-def test_rows_are_those_of_analyze(server, clips) -> None:
+@pytest.mark.parametrize("model", ["face", "causal", "capnet", "none"])
+def test_rows_are_those_of_analyze(server, clips, model) -> None:
     pictures = jpegs(clips / "pair.mp4")
     with Client(server.url) as page:
-        page.open()
+        page.open(model=model)
         sent = [row for time_s, jpeg in pictures for row in page.show(time_s, jpeg)["rows"]]
     array = np.stack([pixels_of(jpeg) for _, jpeg in pictures])
-    table = analyze(array, times=[time_s for time_s, _ in pictures], options=OPTIONS).arrow.to_pylist()
+    options = replace(OPTIONS, model=model)
+    table = analyze(array, times=[time_s for time_s, _ in pictures], options=options).arrow.to_pylist()
     assert {row["person"] for row in sent[-20:]} == {0, 1}
     assert_same(sent, table)
 
