@@ -98,12 +98,14 @@ function visits(person) {
 function drawCircumplex(person, frame, time) {
   const canvas = byId("circumplex"), size = canvas.clientWidth;
   if (!size) return;
-  const ink = prepare(canvas, size), radius = size / 2 - 3, middle = size / 2;
+  const ink = prepare(canvas, size), radius = size / 2 - 9, middle = size / 2;
   ink.fillStyle = COLOURS.lane;
   ink.strokeStyle = COLOURS.line;
   ink.beginPath();
-  ink.arc(middle, middle, radius, 0, 2 * Math.PI);
+  ink.roundRect(.5, .5, size - 1, size - 1, 8);
   ink.fill();
+  ink.beginPath();
+  ink.arc(middle, middle, radius, 0, 2 * Math.PI);
   ink.stroke();
   ink.fillStyle = COLOURS.line;
   ink.fillRect(middle - radius, middle, 2 * radius, 1);
