@@ -3,6 +3,7 @@
     python bench/analyze.py speed [--detector yunet]    frames a second, per stage and end to end, 720p30
     python bench/analyze.py memory [--minutes 10]       resident memory over a long clip; --overlay: its film, too
     python bench/analyze.py overlay                     what the film of --overlay costs
+    python bench/analyze.py report [--minutes 60]       time and size of a report, beside those of the tables
     python bench/analyze.py start                       import and help times
 
 The clip is the demo clip's face, enlarged to 1280x720 at 30 frames a second, H.264, with its sound; faces and voice are
@@ -26,10 +27,11 @@ import cv2
 import numpy as np
 import psutil
 
-from sentio.affect.analysis.folder import Analysis
+from sentio.affect.analysis.folder import Analysis, choose
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.outputs import DEFAULT
+from sentio.affect.analysis.pipeline import Reading
 from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.analysis.voice import VoiceTrack
 from sentio.affect.faces.detectors import NAMES, open_detector
@@ -142,6 +144,23 @@ def overlay(options: Options, repeats: int) -> None:
     report("analyze --overlay, 720p30, one face", figures)
 
 
+def pages(options: Options, minutes: float) -> None:
+    """What the report of a long file takes; its rows are those of the demo clip, again and again."""
+    reading = Reading(DEMO_CLIP, options)
+    rows, frames = list(reading.read()), round(minutes * 60 * RATE)
+    figures: dict[str, object] = {"model": options.model, "minutes_of_video": minutes, "rows": frames}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("parquet", "csv", "report"):
+            [output] = choose((name,), options, reading.info, reading.path).outputs
+            path, begin = Path(folder) / output.file, time.perf_counter()
+            with output.write(path, reading) as write_row:
+                for number in range(frames):
+                    write_row(rows[number % len(rows)] | {"time_s": number / RATE})
+            figures[f"{name}_microseconds_a_row"] = round(1e6 * (time.perf_counter() - begin) / frames, 1)
+            figures[f"{name}_megabytes"] = round(path.stat().st_size / 1e6, 1)
+    report("analyze, writing", figures)
+
+
 def memory(options: Options, minutes: float, outputs: tuple[str, ...]) -> None:
     """Resident memory of this process while it reads a long clip, by quarter."""
     with tempfile.TemporaryDirectory() as folder:
@@ -196,7 +215,7 @@ def start() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "memory", "overlay", "start"])
+    parser.add_argument("what", choices=["speed", "memory", "overlay", "report", "start"])
     parser.add_argument("--detector", choices=["auto", *NAMES], default="auto")
     parser.add_argument("--model", default="face")
     parser.add_argument("--repeats", type=int, default=3)
@@ -208,6 +227,8 @@ def main() -> None:
         speed(options, chosen.repeats)
     elif chosen.what == "memory":
         memory(options, chosen.minutes, (*DEFAULT, "overlay") if chosen.overlay else DEFAULT)
+    elif chosen.what == "report":
+        pages(options, chosen.minutes)
     elif chosen.what == "overlay":
         overlay(options, chosen.repeats)
     else:
