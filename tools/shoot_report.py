@@ -18,7 +18,7 @@ from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.sources import DEMO_CLIP
 
-SIZE = (1360, 1060)
+SIZE = (1360, 1012)
 MOMENT_S = 2.0
 """At which the clip smiles."""
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
