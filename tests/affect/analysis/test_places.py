@@ -2,7 +2,7 @@
 
 import pytest
 
-from sentio.affect.analysis.places import Places, distance, overlap
+from sentio.affect.analysis.places import PATIENCE, Places, distance, overlap
 
 INSIDE = (10, 10, 980, 580)
 SIZE = (200, 180)
@@ -53,6 +53,14 @@ def test_it_changes_sides_only_for_a_clear_gain():
     assert find(touching, places=places)[0] == 460
     covered = {0: (300, 100, 150, 200), 1: (500, 100, 150, 200)}
     assert find(covered, places=places)[0] == 90
+
+
+def test_it_goes_to_a_better_side_when_it_was_worse_for_long():
+    places = Places()
+    assert find({0: (800, 100, 150, 200)}, places=places)[0] == 590  # on the left, for want of room
+    moved = [find({0: (500, 100, 150, 200)}, places=places)[0] for _ in range(PATIENCE + 2)]
+    assert moved[0] < 500 < moved[-1] == 660 and moved.count(moved[0]) == PATIENCE
+    assert find({0: (500, 100, 150, 200)}, places=places)[0] == 660
 
 
 def test_who_has_no_face_keeps_the_place():

@@ -7,7 +7,11 @@ from sentio.affect.analysis.canvas import Box
 SLACK = 0.04
 """A face moves by this share of its panel's width before the panel follows."""
 LOYALTY = 0.15
-"""A panel changes sides when it would cover less there, by this share of itself."""
+"""A panel changes sides at once when it would cover less there, by this share of itself."""
+PATIENCE = 30
+"""Frames in a row after which it changes sides for any gain."""
+RANK = 0.004
+"""What it costs to be a place further down the list, as a share of the panel."""
 COVERED = {"own face": 2.0, "other face": 4.0, "panel": 8.0}
 """What it costs to cover a pixel of these."""
 FAR = 0.5
@@ -19,6 +23,7 @@ class Places:
 
     def __init__(self) -> None:
         self._last: dict[int, tuple[int, Box]] = {}  # side and place
+        self._unhappy: dict[int, int] = {}  # frames in a row for which another side would have been better
         self._corner = 0
 
     def corner(self, size: tuple[float, float], faces: Mapping[int, Box], inside: Box) -> Box:
@@ -50,19 +55,28 @@ class Places:
             inside: the part of the picture in which panels may be.
             gap: between face and panel.
         """
-        side, last = self._last.get(person, (-1, None))
-        if person in faces:
-            places = [_within((*place, *size), inside) for place in beside(faces[person], size, inside, gap)]
-            prices = [_price(place, person, faces, panels) for place in places]
-            best = min(range(len(places)), key=prices.__getitem__)
-            if side < 0 or prices[side] - prices[best] > LOYALTY * size[0] * size[1]:
-                side, last = best, None
-            target = places[side]
+        before, last = self._last.get(person, (-1, inside))
+        if person not in faces:
+            side, place = before, _within((*last[:2], *size), inside)
         else:
-            target = _within((*(last or inside)[:2], *size), inside)
-        place = target if last is None else _within((*_follow(last, target, SLACK * size[0]), *size), inside)
+            area = size[0] * size[1]
+            places = [_within((*place, *size), inside) for place in beside(faces[person], size, inside, gap)]
+            prices = [_price(place, person, faces, panels) + RANK * rank * area for rank, place in enumerate(places)]
+            side = self._side(person, before, prices, area)
+            place = places[side]
+            if side == before:
+                place = _within((*_follow(last, place, SLACK * size[0]), *size), inside)
         self._last[person] = side, place
         return place
+
+    def _side(self, person: int, before: int, prices: Sequence[float], area: float) -> int:
+        """The cheapest one, or that of the frame before as long as it is not much worse, nor worse for long."""
+        best = min(range(len(prices)), key=prices.__getitem__)
+        self._unhappy[person] = 0 if before == best else self._unhappy.get(person, 0) + 1
+        if before >= 0 and prices[before] - prices[best] <= LOYALTY * area and self._unhappy[person] <= PATIENCE:
+            return before
+        self._unhappy[person] = 0
+        return best
 
 
 def beside(face: Box, size: tuple[float, float], inside: Box, gap: float) -> Sequence[tuple[float, float]]:
