@@ -1,5 +1,6 @@
 """sentio live."""
 
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -75,7 +76,7 @@ def live(
     settings = Settings(options, titles, out.resolve(), wanted, opened, lsl or None)
     server = Server(settings, port)
     print(f"Sentio live: {server.url}\nRecordings go to {out}. Ctrl-C ends it.", flush=True)
-    if open:
-        webbrowser.open(server.url)
+    if open:  # in a thread, for some browsers return only when they are closed
+        threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
     server.run()
     return 0

@@ -211,15 +211,43 @@ def test_a_recording_that_takes_long_to_finish_is_waited_for(tmp_path, clips, mo
     assert len(Table.read(folder / "affect.parquet")) == len(pictures)
 
 
+def command(out: Path, *flags: str, **variables: str) -> subprocess.Popen[str]:
+    """``sentio live`` as a process of its own, and of this source."""
+    arguments = [sys.executable, "-m", "sentio", "live", "--port", "0", "--out", str(out), *flags]
+    environment = os.environ | {"PYTHONPATH": str(Path(sentio.__file__).parents[1])} | variables
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().split()[-1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the browser here is a shell script")
+@pytest.mark.slow
+def test_the_page_is_opened_in_the_browser(tmp_path) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened} && sleep 5\n')
+    browser.chmod(0o755)
+    process = command(tmp_path / "out", BROWSER=f"{browser} %s")
+    url = url_of(process)
+    with Client(url) as page:
+        page.open()  # although the browser has not returned
+    for _ in range(600):
+        if opened.exists():
+            break
+        time.sleep(0.1)
+    assert opened.read_text().strip() == url
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    process.stdout.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
 @pytest.mark.slow
 def test_a_signal_ends_it_and_finishes_what_is_recorded(number, clips, tmp_path) -> None:
-    command = [sys.executable, "-m", "sentio", "live", "--no-open", "--port", "0", "--out", str(tmp_path)]
-    command += ["--source", str(clips / "talking.mp4")]
-    environment = os.environ | {"PYTHONPATH": str(Path(sentio.__file__).parents[1])}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None
-    url = process.stdout.readline().split()[-1]
+    process = command(tmp_path, "--no-open", "--source", str(clips / "talking.mp4"))
+    url = url_of(process)
     with Client(url) as page:
         page.open()
         page.send("record", on=True, name="cut off")
