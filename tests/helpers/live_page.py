@@ -7,11 +7,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import av
-import cv2
 
 from browser import open_page, until
 
@@ -20,27 +16,6 @@ if TYPE_CHECKING:
 
 HEADER = struct.Struct("<B7xd")
 PICTURE, SOUND = 1, 2
-
-
-def fake_devices(clip: Path, folder: Path) -> tuple[str, ...]:
-    """Flags of a browser whose camera and microphone play a clip again and again."""
-    camera, microphone = folder / f"{clip.stem}.mjpeg", folder / f"{clip.stem}.wav"
-    with av.open(str(clip)) as media, camera.open("wb") as pictures:
-        for frame in media.decode(video=0):
-            image = frame.to_ndarray(format="bgr24")
-            pictures.write(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
-    with av.open(str(clip)) as media, av.open(str(microphone), "w") as sound:
-        track = sound.add_stream("pcm_s16le", rate=48_000, layout="mono")
-        resampler = av.AudioResampler("s16", "mono", 48_000)
-        for frame in media.decode(audio=0):
-            sound.mux([packet for part in resampler.resample(frame) for packet in track.encode(part)])
-        sound.mux(track.encode())
-    return (
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera}",
-        f"--use-file-for-fake-audio-capture={microphone}",
-    )
 
 
 @dataclass

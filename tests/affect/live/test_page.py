@@ -12,10 +12,11 @@ import pytest
 import sentio
 from browser import open_browser, open_page, until
 from live_client import serving
-from live_page import PICTURE, SOUND, Wire, fake_devices, live_page, state, wait_for_face
+from live_page import PICTURE, SOUND, Wire, live_page, state, wait_for_face
 from sentio.affect.analysis.options import Options
 from sentio.affect.live.messages import decode
 from sentio.affect.live.source import open_source
+from shoot_live import fake_devices
 
 NO_CAMERA = """navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", "%s"); };"""
 SOCKETS = """

@@ -32,7 +32,7 @@ export class Camera {
   close() {
     this.video.cancelVideoFrameCallback(this.#request);
     this.#stream?.getTracks().forEach((track) => track.stop());
-    this.#stream = this.video.srcObject = null;
+    this.#stream = this.video.srcObject = this.deviceId = null;
   }
 
   #wait() {

@@ -32,6 +32,7 @@ history.replaceState(null, "", location.pathname);
 let source = null; // the server's own, if it has one
 let model = null;
 let greeted = false;
+let refusal = ""; // the last one since the session was opened
 let sounding = false; // whether the session has sound
 
 const session = new Session(token, {
@@ -57,11 +58,15 @@ const session = new Session(token, {
   dropped: ({ count }) => (readings.serverDropped = count),
   recording: (message) => controls.setRecording(message),
   recorded: (message) => controls.setWritten(message),
-  refused: ({ error, fix }) => notify([error, fix].filter(Boolean).join(" "), { warning: true }),
+  refused({ error, fix }) {
+    refusal = [error, fix].filter(Boolean).join(" ");
+    notify(refusal, { warning: true });
+  },
   ended() {
     setState("ended");
     controls.enabled = false;
-    showCard({ title: "The source is over", text: `${source?.name ?? "It"} has been read to its end.` }, ["Play it again", open]);
+    const text = refusal || `${source.name} has been read to its end.`;
+    showCard({ title: "The source is over", text }, ["Play it again", open]);
   },
   lost(reason) {
     setState("lost");
@@ -82,6 +87,7 @@ function connect() {
 /** Begin, or begin anew with another model or with sound: persons are counted from 0 again. */
 function open() {
   forget();
+  refusal = "";
   opened_s = picture_s = source ? -Infinity : clock_s();
   session.send({ type: "open", sound: sounding, model });
   panels.setSound(sounding);
@@ -101,7 +107,12 @@ const sender = new PictureSender(video, (time_s, bytes) => {
 });
 const microphone = new Microphone(
   (time_s, bytes) => state() === "live" && session.sendMedia(SOUND, time_s, bytes),
-  () => notify("The microphone was unplugged. It goes on without sound.", { warning: true }),
+  () => {
+    notify("The microphone was unplugged. It goes on without sound.", { warning: true });
+    voice = undefined;
+    panels.setSound(false);
+    changed = true;
+  },
 );
 
 function askToStart() {

@@ -5,7 +5,6 @@ import { drawCircumplex } from "./circumplex.js";
 import { plain, signed } from "./numbers.js";
 
 const at = (id) => document.getElementById(id);
-const SPEAKS = 0.5;
 const PANELS = [".affect", ".expressions", ".units"].map((name) => document.querySelector(name));
 
 /** Draws a row of the table; bars at once, numbers by `write`, so that they can be read. */
@@ -41,7 +40,7 @@ export class Panels {
     at("voice-valence").textContent = signed(voice?.valence);
     at("voice-arousal").textContent = signed(voice?.arousal);
     at("voice-expression").textContent = voice?.expression?.toLowerCase() ?? "–";
-    if (voice) at("voice-state").textContent = voice.speech >= SPEAKS ? "somebody speaks" : "nobody speaks";
+    if (voice) at("voice-state").textContent = voice.expression ? "somebody speaks" : "nobody speaks";
   }
 
   /** Whether sound is sent at all. */
