@@ -148,6 +148,14 @@ def test_what_cannot_be_had_is_refused_before_it_begins(flags, what, capsys, tmp
     assert what in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "websockets"])
+def test_without_the_extra_it_says_what_to_install(package, capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert cli.main(["live", "--no-open", "--port", "0", "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert package in error and 'pip install ".[live]"' in error and not (tmp_path / "out").exists()
+
+
 def test_one_page_too_many_is_told_so(server) -> None:
     with ExitStack() as stack:
         for _ in range(servers.MAX_SESSIONS):
