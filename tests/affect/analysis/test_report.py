@@ -115,7 +115,7 @@ def test_the_cursor_follows_the_video(browser, numbered) -> None:
             assert cursor_share(page) == pytest.approx(time_s / 2, abs=0.02)
             assert page.locator("#clock").inner_text() == f"0:0{time_s:.2f}"
         page.locator("#play").click()
-        until(page, "document.getElementById('tracks').ariaValueNow > .8")
+        until(page, "document.getElementById('tracks').ariaValueNow >= 1.2")
         assert page.locator("#play").inner_text() == "Pause"
         page.keyboard.press("Escape")
         page.locator("#play").click()

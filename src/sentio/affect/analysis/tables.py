@@ -142,7 +142,7 @@ def _part(share: Share, label: str) -> str:
 
 
 def _episodes(counted: tuple[int, float] | None) -> str:
-    return f"{counted[0]}x, {counted[1]:.1f} s" if counted else ""
+    return f"{counted[0]}x, {clock(counted[1])}" if counted else ""
 
 
 def percent(part: float, whole: float) -> str:

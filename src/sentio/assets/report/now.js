@@ -1,6 +1,6 @@
 // What is read at the cursor, of one person.
 
-const now = { time: DATA.start, person: persons[0] || null };
+const now = { time: DATA.start, person: persons[0] || null, told: DATA.start };
 const bars = {};
 
 function addBar(parent, key, text, colour, withNumber) {
@@ -76,9 +76,15 @@ function showNow() {
     setBar(unit, there ? person.value(`au_${unit.slice(2)}`, frame) : null, Boolean(there) && isSeen(person, unit, time));
   drawCircumplex(person, frame, time);
   placeCursor();
-  const tracks = byId("tracks");
-  tracks.setAttribute("aria-valuenow", (time - DATA.start).toFixed(3));
-  tracks.setAttribute("aria-valuetext", `${clockText(time)}, ${person && there ? `${person.name}: ` : ""}${first} ${rest}`);
+  if (!isPlaying() || Math.abs(time - now.told) >= 1)
+    tell(`${clockText(time)}, ${person && there ? `${person.name}: ` : ""}${first} ${rest}`);
+}
+
+// To a screen reader, which would be flooded by every frame while the file plays.
+function tell(text) {
+  now.told = now.time;
+  byId("tracks").setAttribute("aria-valuenow", (now.time - DATA.start).toFixed(3));
+  byId("tracks").setAttribute("aria-valuetext", text);
 }
 
 const TRAIL_S = 3, CELLS = 48;

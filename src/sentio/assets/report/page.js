@@ -2,6 +2,7 @@
 
 const player = buildPlayer();
 let offset = DATA.begin; // what is added to the player's time to have that of the table
+let untouched = true; // nobody has gone to another time yet
 
 function buildPlayer() {
   const media = DATA.media;
@@ -19,6 +20,7 @@ function buildPlayer() {
   });
   // Most players count from the beginning of the container, some show the file's own stamps: the first picture tells.
   element.requestVideoFrameCallback?.((_, frame) => {
+    if (!untouched) return;
     const found = DATA.first - frame.mediaTime;
     offset = Math.abs(found) < Math.abs(found - DATA.begin) ? 0 : DATA.begin;
     follow();
@@ -47,10 +49,12 @@ function embedded() {
   return new Blob(pieces);
 }
 
+const isPlaying = () => canPlay() && !player.paused;
 const canPlay = () => player && !player.error && byId("player").contains(player);
 
 // Go to a time of the table.
 function seek(time) {
+  untouched = false;
   now.time = Math.min(Math.max(time, DATA.start), DATA.end - 1e-4);
   if (canPlay()) player.currentTime = Math.max(0, now.time - offset);
   if (now.time < view.from || now.time > view.to) show(now.time - (view.to - view.from) / 2, now.time + (view.to - view.from) / 2);
@@ -75,7 +79,7 @@ function follow() {
 
 function followWhilePlaying() {
   follow();
-  if (canPlay() && !player.paused) requestAnimationFrame(followWhilePlaying);
+  if (isPlaying()) requestAnimationFrame(followWhilePlaying);
 }
 
 function togglePlay() {

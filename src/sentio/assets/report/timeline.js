@@ -1,6 +1,6 @@
 // The timeline: one view, shared by all lanes; an overview of the whole file; where the cursor stands.
 
-const CURVE = 88, BAND = 18, FACE = 12, UNIT = 12, GAP = 4, AXIS = 24;
+const CURVE = 88, BAND = 18, FACE = 12, UNIT = 12, GAP = 4, EVENTS = DATA.events.length ? 16 : 0, AXIS = 24 + EVENTS;
 const view = { from: DATA.start, to: DATA.end };
 const whole = Math.max(DATA.end - DATA.start, 1e-3);
 const gutter = () => byId("tracks").clientWidth < 560 ? 66 : 82;
@@ -109,15 +109,16 @@ function drawAxis(pixels) {
     ink.fillRect(x, AXIS - 6, 1, 6);
     ink.fillStyle = COLOURS.muted;
     ink.textAlign = x > pixels.left + pixels.width - 24 ? "right" : x < pixels.left + 24 ? "left" : "center";
-    ink.fillText(clockText(DATA.begin + k * step, step < 1 ? 1 : 0), x, AXIS / 2 - 1);
+    ink.fillText(clockText(DATA.begin + k * step, step < 1 ? 1 : 0), x, EVENTS + 11);
   }
   for (const [time, label] of DATA.events) {
     const x = pixels.at(time);
     if (x < pixels.left || x > pixels.left + pixels.width) continue;
     ink.fillStyle = COLOURS.accent;
     ink.fillRect(x, 0, 2, AXIS);
-    ink.textAlign = "left";
-    ink.fillText(label, x + 5, 6);
+    const isLate = x > pixels.left + .8 * pixels.width;
+    ink.textAlign = isLate ? "right" : "left";
+    ink.fillText(label, isLate ? x - 4 : x + 6, 8);
   }
 }
 
