@@ -120,11 +120,17 @@ def test_tokens_differ(tmp_path) -> None:
         assert len(token(one)) >= 32 and token(one) != token(other) and one.port != other.port
 
 
-def test_it_listens_on_this_machine_alone(server) -> None:
+def test_it_listens_on_this_machine_alone(tmp_path) -> None:
     psutil = pytest.importorskip("psutil", reason="needs the dev extra")
-    listening = [c.laddr for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN]
-    assert ("127.0.0.1", server.port) in listening
-    assert {address.ip for address in listening} == {"127.0.0.1"}
+
+    def listening() -> set[tuple[str, int]]:
+        found = psutil.Process().net_connections("inet")
+        return {tuple(one.laddr) for one in found if one.status == psutil.CONN_LISTEN}
+
+    before = listening()
+    with serving(tmp_path) as server, Client(server.url) as page:
+        page.open()
+        assert listening() - before == {("127.0.0.1", server.port)}
 
 
 def test_a_port_that_is_taken_is_refused_in_words(server, capsys, tmp_path) -> None:
