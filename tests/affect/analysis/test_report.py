@@ -152,6 +152,19 @@ def test_a_clock_that_begins_elsewhere(browser, tmp_path, tiny_models) -> None:
             assert shown(page) == frame
 
 
+def test_a_stretch_of_a_file_begins_where_it_is_read(browser, tmp_path, tiny_models) -> None:
+    source = write_media(tmp_path / "a.mp4", times=steady(50))
+    with open_page(browser, analyzed(source, tmp_path / "out", replace(HAAR, start=1.0, end=1.6)).as_uri()) as page:
+        ready(page)
+        until(page, "Math.abs(document.querySelector('video').currentTime - 1) < .01")
+        assert page.locator("#clock").inner_text() == "0:01.00"
+        click_at(page, 0.5)
+        assert shown(page) == 32
+        page.evaluate("document.querySelector('video').currentTime = .2")
+        until(page, "document.getElementById('reading').textContent.startsWith('Not read')")
+        assert page.locator("#cursor").is_hidden()
+
+
 def test_an_embedded_video_moves_with_the_page(browser, tmp_path, tiny_models) -> None:
     source = write_media(tmp_path / "a.mp4", times=steady(50))
     page = analyzed(source, tmp_path / "out", replace(HAAR, embed_video=True))

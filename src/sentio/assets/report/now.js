@@ -44,8 +44,11 @@ function isSeen(person, unit, time) {
   return (person.episodes[unit] || []).some(([start, end]) => start <= time && time < end);
 }
 
+const isRead = time => time > DATA.start - .1 && time < DATA.end + .5;
+
 // What is read of a person, in words: [the expression or what is wrong, the rest].
-function inWords(person, frame) {
+function inWords(person, frame, time) {
+  if (!isRead(time)) return ["Not read", "at this time of the file."];
   if (!person) return ["No face", "was found in this file."];
   if (!person.stateAt(frame)) return [person.name, "is not in sight."];
   const label = person.label("expression", frame) || "No scores", reason = person.reason(frame);
@@ -62,13 +65,13 @@ function heard(frame) {
 }
 
 function showNow() {
-  const { person, time } = now, frame = frameAt(time), there = person && person.stateAt(frame);
+  const { person, time } = now, frame = frameAt(time), there = person && isRead(time) && person.stateAt(frame);
   for (const other of persons) if (other.button) other.button.setAttribute("aria-pressed", other === person);
   byId("clock").textContent = clockText(time, 2);
-  const [first, rest] = inWords(person, frame), strong = document.createElement("b");
+  const [first, rest] = inWords(person, frame, time), strong = document.createElement("b");
   strong.textContent = first;
   byId("reading").replaceChildren(strong, rest);
-  byId("heard").textContent = heard(frame);
+  byId("heard").textContent = isRead(time) ? heard(frame) : "";
   const label = there ? person.label("expression", frame) : null;
   for (const each of DATA.expressions)
     setBar(each, there ? person.value(`p_${each.toLowerCase()}`, frame) : null, each === label);

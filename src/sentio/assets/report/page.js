@@ -15,6 +15,7 @@ function buildPlayer() {
     + " or the file is no longer where it was when this report was made. The timeline works without it. To see it"
     + " here, keep file and report where they are; of a format that browsers do not know make an MP4 with H.264 and AAC."));
   element.addEventListener("loadedmetadata", () => {
+    if (!media.pictures) goToStart();
     if (media.pictures && !element.videoWidth)
       explain(`This browser plays the sound of this file only (${media.kind}). The timeline works as ever.`, element);
   });
@@ -23,7 +24,7 @@ function buildPlayer() {
     if (!untouched) return;
     const found = DATA.first - frame.mediaTime;
     offset = Math.abs(found) < Math.abs(found - DATA.begin) ? 0 : DATA.begin;
-    follow();
+    goToStart();
   });
   element.src = media.source === null ? URL.createObjectURL(embedded()) : media.source;
   byId("player").append(element);
@@ -67,10 +68,15 @@ function seekFrame(frame) {
   seek((times[within] + endOf(within)) / 2);
 }
 
+// Of a file that is read from a later second on, or whose clock begins later, the beginning is not of interest.
+function goToStart() {
+  if (untouched && DATA.start - offset > player.currentTime + .05) seek(DATA.start); else follow();
+}
+
 // The player has moved.
 function follow() {
   if (!canPlay() || player.seeking) return;
-  now.time = Math.min(player.currentTime + offset, DATA.end);
+  now.time = player.currentTime + offset;
   const length = view.to - view.from;
   if (!player.paused && length < whole && (now.time > view.from + .95 * length || now.time < view.from))
     show(now.time - .1 * length, now.time + .9 * length);
