@@ -12,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from live_client import Client, assert_same, jpeg_of, pixels_of, serving
+from sentio.affect.analysis import plot
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.pipeline import analyze
 from sentio.affect.analysis.stream import Stream
@@ -176,6 +177,28 @@ def test_a_disk_that_fills_ends_the_recording_in_time(server, clips, monkeypatch
         assert "almost full" in page.until("refused")["error"]
         page.show(*second)  # the session goes on
     assert len(Table.read(folder / "affect.parquet")) == 1
+
+
+def test_an_output_that_fails_does_not_cost_the_table(server, clips, monkeypatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no ink")
+
+    pictures = jpegs(clips / "talking.mp4")[:6]
+    with Client(server.url) as page, monkeypatch.context() as patch:
+        patch.setattr(plot, "draw", fail)
+        page.open()
+        page.send("record", on=True)
+        for picture in pictures[:5]:
+            page.show(*picture)
+        page.send("event", time_s=0.0, label="here")
+        page.send("record", on=False)
+        error = page.until("refused")
+        page.show(*pictures[5])  # the session goes on
+    assert (
+        "no ink" in error["error"] and "affect.csv, affect.csv.header.json, affect.parquet, events.csv" in error["fix"]
+    )
+    folder = Path(error["fix"].split(" in ")[-1].rstrip("."))
+    assert len(Table.read(folder / "affect.parquet")) == 5 and not (folder / "run.json").exists()
 
 
 def test_a_folder_that_cannot_be_written_costs_the_recording_alone(clips, tmp_path) -> None:

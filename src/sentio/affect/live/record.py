@@ -14,10 +14,10 @@ from typing import Any
 from sentio.affect.analysis.folder import Choice, choose, writing
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.origin import Origin
-from sentio.affect.analysis.outputs import Output, WriteRow
+from sentio.affect.analysis.outputs import TABLES, Output, WriteRow
 from sentio.affect.analysis.rows import Row
 from sentio.affect.media import Damage, Info
-from sentio.core.errors import DiskFullError, InputError
+from sentio.core.errors import DiskFullError, InputError, OutputError, SentioError
 from sentio.core.results import Schema
 from sentio.core.writers import output_error
 
@@ -78,7 +78,10 @@ class Recording:
         self._started, self._first_s, self._last_s = datetime.now().astimezone(), 0.0, 0.0
         self._checked = 0.0
         choice = choose(outputs, options, info, None)
-        choice = Choice((*choice.outputs, Output("events", "events.csv", self._write_events)), choice.left_out)
+        rest = [output for output in choice.outputs if output not in TABLES]
+        tables = [output for output in choice.outputs if output in TABLES]
+        events = Output("events", "events.csv", self._write_events)
+        choice = Choice((events, *rest, *tables), choice.left_out)  # the last is finished first, see `_write_events`
         self._open = ExitStack()
         self._write: WriteRow = self._open.enter_context(writing(self.folder, choice, self, self._counts))
 
@@ -142,11 +145,23 @@ class Recording:
         """Write everything to its place; gives the names of the files.
 
         Raises:
-            OutputError: it cannot be written.
-            DiskFullError: no space is left.
+            OutputError: not all of it can be written; the tables that are whole are kept.
+            DiskFullError: no space is left, not even for them.
         """
-        self._open.close()
-        return sorted(path.name for path in self.folder.iterdir())
+        try:
+            self._open.close()
+        except Exception as error:
+            kept = self._files()
+            if not kept:
+                raise
+            what = error.what if isinstance(error, SentioError) else f"a defect of sentio, {error!r}."
+            raise OutputError(
+                f"The recording is not whole: {what}", f"See {', '.join(kept)} in {self.folder}."
+            ) from error
+        return self._files()
+
+    def _files(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir()) if self.folder.exists() else []
 
     def _check_disk(self) -> None:
         now = time.monotonic()
@@ -162,7 +177,20 @@ class Recording:
 
     @contextmanager
     def _write_events(self, path: Path, _: Origin) -> Iterator[WriteRow]:
-        yield lambda row: None
+        """Finished last; if another output has failed before, the tables are taken off the stage, for nobody comes back
+        to be recorded again."""
+        try:
+            yield lambda row: None
+        except Exception:
+            for output in TABLES:
+                for name in output.files:
+                    if (path.parent / name).exists():
+                        (path.parent / name).replace(self.folder / name)
+            self._list_events(self.folder / path.name)
+            raise
+        self._list_events(path)
+
+    def _list_events(self, path: Path) -> None:
         try:
             with path.open("w", newline="", encoding="utf-8") as file:
                 table = csv.writer(file, lineterminator="\n")
