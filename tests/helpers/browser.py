@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -35,9 +34,9 @@ LOCAL = ("", "127.0.0.1", "localhost")
 def open_browser(*flags: str) -> Iterator[Browser]:
     """A browser, with flags of its own behind those that it always has."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs the dev extra")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        pytest.skip("needs a browser: install chromium, or let CHROMIUM name one")
+        pytest.skip("needs a browser: install chromium")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags])
         try:
