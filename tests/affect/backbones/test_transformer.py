@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sentio.affect.backbones.transformer import Layer, rotate, sinusoid
+from sentio.affect.backbones.transformer import CrossAttention, Layer, rotate, sinusoid
 
 
 @pytest.mark.parametrize("dim", [2, 8, 768])
@@ -83,3 +83,56 @@ def test_dropout_is_of_training_alone():
     x = torch.randn(1, 4, 16)
     assert not torch.equal(layer(x), layer(x))
     assert torch.equal(layer.eval()(x), layer(x))
+
+
+def naive_attention(block, x, other, allowed):
+    """One row, one head, one product at a time."""
+    queries, (keys, values) = block.query(x), block.key_value(other).chunk(2, -1)
+    B, N, dim = x.shape
+    size = dim // block.heads
+    rows = torch.zeros(B, N, dim)
+    for b in range(B):
+        for n in range(N):
+            seen = [m for m in range(other.shape[1]) if allowed[b, n, m]]
+            if not seen:
+                continue
+            joined = []
+            for head in range(block.heads):
+                part = slice(head * size, (head + 1) * size)
+                scores = [float(queries[b, n, part] @ keys[b, m, part]) / math.sqrt(size) for m in seen]
+                weights = [math.exp(score - max(scores)) for score in scores]
+                joined.append(sum(w * values[b, m, part] for w, m in zip(weights, seen, strict=True)) / sum(weights))
+            rows[b, n] = block.join(torch.cat(joined))
+    total = x + rows
+    spread = total.var(-1, correction=0, keepdim=True) + block.norm.eps
+    return (total - total.mean(-1, keepdim=True)) / spread.sqrt() * block.norm.weight + block.norm.bias
+
+
+@pytest.mark.parametrize(("dim", "heads"), [(8, 1), (16, 4)])
+def test_attention_to_another_sequence_is_a_naive_loop(dim, heads):
+    torch.manual_seed(3)
+    block = CrossAttention(dim, heads, dropout=0.5).eval()
+    for value in block.parameters():
+        nn.init.normal_(value, std=0.4)
+    x, other = torch.randn(2, 5, dim), torch.randn(2, 7, dim)
+    allowed = torch.rand(2, 5, 7) > 0.5
+    allowed[1, 2] = False
+    with torch.no_grad():
+        torch.testing.assert_close(block(x, other, allowed), naive_attention(block, x, other, allowed))
+        everything = torch.ones_like(allowed)
+        torch.testing.assert_close(block(x, other), naive_attention(block, x, other, everything))
+        torch.testing.assert_close(block(x, other, allowed)[1, 2], block.norm(x[1, 2]))
+
+
+def test_what_may_not_be_seen_of_the_other_sequence_has_no_influence():
+    torch.manual_seed(4)
+    block = CrossAttention(16, 4, dropout=0.0)
+    x, other = torch.randn(2, 5, 16), torch.randn(2, 7, 16, requires_grad=True)
+    allowed = torch.rand(2, 5, 7) > 0.3
+    allowed[:, :, 4] = False
+    allowed[0, 0] = False
+    changed = other.detach().clone()
+    changed[:, 4] = 9.0
+    assert torch.equal(block(x, other, allowed), block(x, changed, allowed))
+    block(x, other, allowed).sum().backward()
+    assert torch.isfinite(other.grad).all() and not other.grad[:, 4].any()

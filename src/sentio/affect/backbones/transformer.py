@@ -83,3 +83,45 @@ class Layer(nn.Module):
         inner = functional.dropout(self.expand(x).relu(), self.dropout, self.training)  # (B, N, hidden)
         result: Tensor = self.norms[1](x + functional.dropout(self.contract(inner), self.dropout, self.training))
         return result
+
+
+class CrossAttention(nn.Module):
+    """Attention of one sequence to another, added to the first and normalised after.
+
+    Args:
+        dim: length of the vectors of both.
+        heads: of the attention, each of ``dim / heads`` numbers.
+        dropout: of attention weights, and of what is added.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.join = nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, other: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """x (B, N, dim) attends to other (B, M, dim) -> (B, N, dim).
+
+        Args:
+            allowed: (B, N, M) bool, which of x (row) may see which of the other (column); nothing is added to a row
+                that may see none. None: all see all.
+        """
+        queries, keys, values = (self._split(part) for part in (self.query(x), *self.key_value(other).chunk(2, -1)))
+        share = self.dropout if self.training else 0.0
+        empty, mask = None, None
+        if allowed is not None:
+            empty = ~allowed.any(-1, keepdim=True)  # (B, N, 1); such a row sees all, which is then not used
+            mask = (allowed | empty)[:, None]  # (B, 1, N, M)
+        seen = functional.scaled_dot_product_attention(queries, keys, values, mask, share)  # (B, H, N, C)
+        seen = self.join(seen.transpose(1, 2).flatten(-2))  # (B, N, dim)
+        if empty is not None:
+            seen = seen.masked_fill(empty, 0.0)
+        result: Tensor = self.norm(x + functional.dropout(seen, self.dropout, self.training))
+        return result
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, N, dim) -> (B, H, N, dim / H)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
