@@ -124,4 +124,5 @@ class CrossAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, N, dim) -> (B, H, N, dim / H)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        B, N, dim = x.shape
+        return x.reshape(B, N, self.heads, dim // self.heads).transpose(1, 2)
