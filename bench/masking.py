@@ -8,9 +8,8 @@ every frame of windows of 100 frames and all three tasks, is trained with p = 0 
 Then 0, 25, 50 and 75 % of the frames of the validation videos are dropped: single ones, or runs of 15 (half a
 second). Scores are the official ones over all labelled frames, dropped or not. Every seed has its own weights, order
 of windows and dropped frames; what is dropped is the same for both. Intervals are of 95 %, of the mean over the seeds
-by Student's t; those of the gain are of the paired differences. A third row is what one would do without masking: the
-network trained without it answers for faces in place, and each dropped frame takes the answer of the nearest frame
-that is left.
+by Student's t; those of the gain are of the paired differences. A third row is what one would do without masking: in
+the network trained without it each frame without a face gets the face of the nearest frame that has one.
 """
 
 import argparse
@@ -22,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sentio.affect.data.items import Item, WindowDataset
-from sentio.affect.protocol.predictions import Prediction
+from sentio.affect.data.items import WindowDataset
+from sentio.affect.protocol.predictions import fill
 from sentio.affect.protocol.scoring import predict, tally
 from sentio.affect.training.joined import JoinedData
 from sentio.affect.training.published import DataConfig
@@ -40,7 +39,7 @@ SCORES = {"p_expr": "EXPR macro-F1", "p_au": "AU mean F1", "p_va": "VA mean CCC"
 TASKS = ["valence_arousal", "expression", "action_units"]
 Scores = dict[tuple[str, int, float], dict[str, float]]
 """By row, length of the runs and share that is dropped."""
-ROWS = ("without masking", "with masking", "nearest frame")
+ROWS = ("without masking", "with masking", "nearest face")
 DATA = {
     "sets": ["va", "expr", "au"],
     "face_encoder": FACE,
@@ -49,20 +48,20 @@ DATA = {
 
 
 class Dropped(WindowDataset):
-    """Windows in which some frames of the clips have lost their face."""
+    """Windows of the validation videos in which some frames have lost their face, or got that of the nearest frame."""
 
-    def __init__(self, data: JoinedData, lost: list[NDArray[np.bool_]]) -> None:
+    def __init__(self, data: JoinedData, lost: list[NDArray[np.bool_]], *, nearest: bool = False) -> None:
         clips = data.scored("validation")
         super().__init__(clips, data.config.windows, data.kinds, faces=data.faces, labelled=False)
-        self.lost = lost
+        for number, mask in enumerate(lost):
+            left = np.where(mask, -1, self.lookups[number])  # the frame whose face stands for each
+            self.lookups[number] = nearest_face(left) if nearest else left
 
-    def __getitem__(self, index: int) -> Item:
-        item = super().__getitem__(index)
-        number, anchor = self.locate(index)
-        entries = self.rule.entries(np.array([anchor]))[0]
-        lost = self.lost[number][np.clip(entries, 0, self.clips[number].frames - 1)]
-        valid = item["face_valid"] & ~lost
-        return item | {"face_valid": valid, "face_feature": item["face_feature"] * valid[:, None]}
+
+def nearest_face(left: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same without gaps, as far as any face is left."""
+    known = np.where(left < 0, np.nan, left)[:, None]
+    return fill(known, "nearest", np.array([-1.0]))[:, 0].astype(np.int64)
 
 
 def drop(frames: int, share: float, run: int, random: np.random.Generator) -> NDArray[np.bool_]:
@@ -89,38 +88,25 @@ def train(data: JoinedData, share: float, seed: int, given: argparse.Namespace, 
     return method.eval()
 
 
-def measure(method: Any, data: JoinedData, lost: list[NDArray[np.bool_]]) -> dict[str, float]:
-    """Official scores with the frames dropped; what no window answers takes the nearest answer."""
-    windows = Dropped(data, lost)
+def measure(method: Any, windows: Dropped) -> dict[str, float]:
+    """Official scores of all frames; what no window answers takes the nearest answer."""
     found = [prediction.filled("nearest") for prediction in predict(method, windows)]
     return tally(windows.clips, found).scores()
 
 
-def nearest(method: Any, data: JoinedData, lost: list[NDArray[np.bool_]]) -> dict[str, float]:
-    """Scores where each dropped frame takes the answer of the nearest that is left, all answers made with all faces."""
-    windows = Dropped(data, [np.zeros_like(mask) for mask in lost])
-    found = []
-    for prediction, mask in zip(predict(method, windows), lost, strict=True):
-        gaps = mask[:, None]
-        kept = {name: np.where(gaps, np.nan, values) for name, values in prediction.fields().items()}
-        found.append(Prediction(**kept).filled("nearest"))
-    return tally(windows.clips, found).scores()
-
-
-def seed_scores(
-    data: JoinedData, seed: int, given: argparse.Namespace, work: Path
-) -> dict[tuple[str, int, float], Any]:
+def seed_scores(data: JoinedData, seed: int, given: argparse.Namespace, work: Path) -> Scores:
     """Two trainings, and all scores of a seed."""
     models = {name: train(data, share, seed, given, work / f"{name}-{seed}")
               for name, share in (("without masking", 0.0), ("with masking", 0.5))}  # fmt: skip
-    found = {}
+    found: Scores = {}
     for run in (1, RUN):
         for share in SHARES:
             random = np.random.default_rng((seed, run, int(100 * share)))
             lost = [drop(clip.frames, share, run, random) for clip in data.scored("validation")]
             for name, method in models.items():
-                found[name, run, share] = measure(method, data, lost)
-            found["nearest frame", run, share] = nearest(models["without masking"], data, lost)
+                found[name, run, share] = measure(method, Dropped(data, lost))
+            filled = Dropped(data, lost, nearest=True)
+            found["nearest face", run, share] = measure(models["without masking"], filled)
     return found
 
 
@@ -133,7 +119,7 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 
 def show(table: list[Scores]) -> None:
-    """Print a table for each score and kind of dropping, and the gain of masking, seed by seed paired."""
+    """Print a table for each score and kind of dropping; the gain of masking is paired, seed by seed."""
     for score, title in SCORES.items():
         for run in (1, RUN):
             kind = "single frames" if run == 1 else f"runs of {run} frames"

@@ -24,7 +24,7 @@ from sentio.core.progress import Tell, silent
 def predict(
     method: Method, data: WindowDataset, *, batch_size: int = 128, workers: int = 0, tell: Tell = silent
 ) -> list[Prediction]:
-    """Predictions of every frame that a window is about; windows that overlap are averaged.
+    """Predictions of every frame that a window is about; windows that overlap are averaged, but those that say NaN.
 
     Args:
         method: called with an AffectBatch, gives an AffectOutput; in eval mode, on its own device.
@@ -46,11 +46,12 @@ def predict(
     own = torch.Generator()  # else the loader would draw from the global one
     for batch in DataLoader(data, batch_size, collate_fn=collate, num_workers=workers, generator=own):
         found = _probabilities(method(batch.to(method.device)))
+        answered = ~np.isnan(next(iter(found.values()))[..., 0])  # (B, L)
         _refuse_other_steps(found, data.rule.targets(np.zeros(1, np.int64)).shape[1])
         for row in range(len(batch)):
             number, anchor = data.locate(start + row)
             targets = data.rule.targets(np.array([anchor]))[0]
-            inside = (targets >= 0) & (targets < data.clips[number].frames)
+            inside = (targets >= 0) & (targets < data.clips[number].frames) & answered[row]
             counts[number][targets[inside]] += 1
             for name, values in found.items():
                 total = sums[number].setdefault(name, np.zeros((len(counts[number]), TASKS[name])))
