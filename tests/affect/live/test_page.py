@@ -389,6 +389,7 @@ def test_a_source_of_the_server_needs_no_camera(browser: Any, clips: Path, tmp_p
         wait_for_face(page)
         assert state(page) == "live"
         assert text(page, "#camera") == "talking.mp4"
+        assert page.is_disabled("#camera")
         shown = "(() => { const c = document.querySelector('#source'); return [c.width, c.height]; })()"
         assert page.evaluate(shown) == wire.received("frame")[-1]["size"]
         page.keyboard.press("Space")

@@ -39,18 +39,17 @@ export class Bars {
     });
   }
 
-  /** Draw the values of a row, or nothing if it is undefined; without thresholds the `marked` column is bold. */
-  draw(row, marked) {
-    for (const { column, threshold, line, fill } of this.#lines) {
-      const value = row?.[column] ?? 0;
-      fill.style.setProperty("--value", value);
-      line.classList.toggle("on", threshold === null ? column === marked : value >= threshold);
-    }
+  /** Draw the values of a row, or nothing if it is undefined. */
+  draw(row) {
+    for (const { column, fill } of this.#lines) fill.style.setProperty("--value", row?.[column] ?? 0);
   }
 
-  /** Write the values as numbers. */
-  write(row) {
-    for (const { column, value } of this.#lines) value.textContent = plain(row?.[column]);
+  /** Write the values as numbers; bold is what reaches its threshold, or without thresholds the `marked` column. */
+  write(row, marked) {
+    for (const { column, threshold, line, value } of this.#lines) {
+      value.textContent = plain(row?.[column]);
+      line.classList.toggle("on", threshold === null ? column === marked : (row?.[column] ?? -1) >= threshold);
+    }
   }
 }
 

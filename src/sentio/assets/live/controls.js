@@ -70,7 +70,7 @@ export class Controls {
     this.#started = performance.now() / 1000 - seconds;
     at("record").setAttribute("aria-pressed", on);
     at("recording").hidden = at("fixed").hidden = !on;
-    for (const id of HELD) at(id).disabled = on;
+    this.hold();
     at("mark").disabled = !on;
     this.tick();
   }
@@ -78,6 +78,11 @@ export class Controls {
   /** Show for how long it has been recording. */
   tick() {
     if (this.recording) at("recorded-time").textContent = clock(performance.now() / 1000 - this.#started);
+  }
+
+  /** Let choose, where there is a choice, and nothing is recorded. */
+  hold() {
+    for (const id of HELD) at(id).disabled = this.recording || at(id).length < 2;
   }
 
   #count(marks) {

@@ -8,7 +8,6 @@ const SILENT = ["", "none"];
 /** Fill a select with [value, name] pairs and choose one of the values. */
 function fill(select, options, chosen) {
   select.replaceChildren(...options.map(([value, name]) => new Option(name, value, false, value === chosen)));
-  select.disabled = options.length < 1;
 }
 
 /** Offer the devices there are; `camera` and `microphone` are the ids in use, or undefined. */
@@ -21,7 +20,6 @@ export async function offerDevices(camera, microphone) {
 export function showSource({ name, sound }) {
   for (const [id, text] of [["camera", name], ["microphone", sound ? `sound of ${name}` : "none"]]) {
     fill(at(id), [["", text]], "");
-    at(id).disabled = true;
   }
 }
 

@@ -151,8 +151,15 @@ async function listen(on, deviceId) {
     await microphone.close();
     notify(microphoneProblem(error), { warning: true });
   }
-  await offerDevices(camera.deviceId, sounding ? microphone.deviceId : undefined);
+  await refreshDevices();
 }
+
+async function refreshDevices() {
+  await offerDevices(camera.deviceId, sounding ? microphone.deviceId : undefined);
+  controls.hold();
+}
+
+navigator.mediaDevices?.addEventListener("devicechange", () => camera.deviceId && refreshDevices());
 
 at("camera").addEventListener("change", async ({ target }) => {
   try {

@@ -21,7 +21,7 @@ export class Panels {
 
   /** Draw a person's last row and history, each undefined where there is none. */
   draw({ row, history, person, voice, now_s, present }) {
-    this.#expressions?.draw(row, row?.expression && `p_${row.expression.toLowerCase()}`);
+    this.#expressions?.draw(row);
     this.#units?.draw(row);
     this.#speech.draw(voice);
     drawCircumplex(at("circumplex"), { history, person, voice, now_s });
@@ -34,7 +34,7 @@ export class Panels {
     at("arousal").textContent = signed(row?.arousal);
     at("quality").textContent = plain(row?.quality);
     at("reason").textContent = row ? (present ? (row.reason ?? "") : "not in the picture") : "";
-    this.#expressions?.write(row);
+    this.#expressions?.write(row, row?.expression && `p_${row.expression.toLowerCase()}`);
     this.#units?.write(row);
     this.#speech.write(voice);
     at("voice-valence").textContent = signed(voice?.valence);
