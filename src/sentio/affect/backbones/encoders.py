@@ -13,9 +13,9 @@ def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:
     """A frozen encoder, ready to use.
 
     Args:
-        spec: ``vit``, ``clip``, ``wav2vec2`` or ``ast`` for the published weights that the papers use; the same with
-            ``:NAME`` or ``:FOLDER`` for others of that architecture; or a ``.safetensors`` file of a trained system,
-            whose own encoder is taken.
+        spec: ``vit``, ``clip``, ``wav2vec2``, ``ast`` or ``whisper`` for published weights (see
+            ``pretrained.ENCODERS``); the same with ``:NAME`` or ``:FOLDER`` for others of that architecture; or a
+            ``.safetensors`` file of a trained system, whose own encoder is taken.
         fetch: allow a download of published weights.
 
     Raises:

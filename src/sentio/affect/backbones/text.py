@@ -1,0 +1,80 @@
+"""CLIP's text encoder, frozen: sentences to vectors, or embeddings to vectors, with learnt context before the text."""
+
+from typing import Any, cast
+
+import torch
+import transformers
+from torch import Tensor
+
+from sentio.affect.backbones.snapshots import Frozen, describe, guard, load, snapshot
+
+
+class ClipTextEncoder(Frozen):
+    """N sentences -> (N, D): the projected text embedding, not normalised; comparable with CLIP's of pictures.
+
+    ``tokenize``, ``embed`` and ``encode`` are the three parts of it. Learnt context vectors are put in between (CoOp,
+    Zhou et al., 2022): ``encode(*with_context(embed(tokens), end, context))``. The weights are frozen, and gradients
+    reach the embeddings.
+
+    Attributes:
+        width: length of an embedding.
+        places: longest text, in tokens with start and end.
+    """
+
+    def __init__(self, name: str, *, fetch: bool = False) -> None:
+        folder = snapshot(name, fetch=fetch)
+        model = load(transformers.CLIPTextModelWithProjection, folder)
+        super().__init__(model, describe("clip-text", name, folder, dim=model.config.projection_dim))
+        self.width: int = model.config.hidden_size
+        self.places: int = model.config.max_position_embeddings
+        self.tokenizer = guard(
+            folder, lambda: transformers.CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        )
+
+    def forward(self, sentences: list[str]) -> Tensor:
+        tokens, end = self.tokenize(sentences)
+        return self.encode(self.embed(tokens), end)
+
+    def tokenize(self, sentences: list[str], *, room: int = 0) -> tuple[Tensor, Tensor]:
+        """Tokens (N, L) int64, the shorter sentences padded, and the place of each end token, (N,) int64.
+
+        Args:
+            room: places kept free for context vectors; longer sentences are cut.
+        """
+        tokens = self.tokenizer(
+            sentences, padding=True, truncation=True, max_length=self.places - room, return_tensors="pt"
+        )["input_ids"]
+        end = (tokens == self.tokenizer.eos_token_id).int().argmax(1)  # the first: padding may be the same token
+        device = next(self.model.parameters()).device
+        return tokens.to(device), end.to(device)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Tokens (N, L) -> embeddings (N, L, width), without positions."""
+        return cast(Tensor, self._tower.embeddings.token_embedding(tokens))
+
+    def encode(self, embeddings: Tensor, end: Tensor) -> Tensor:
+        """Embeddings (N, L, width) that end at ``end`` (N,) -> (N, D); what follows the end has no influence."""
+        N, L = embeddings.shape[:2]
+        x = self._tower.embeddings(inputs_embeds=embeddings)  # positions added
+        later = torch.ones(L, L, dtype=torch.bool, device=x.device).triu(1)
+        mask = x.new_zeros(N, 1, L, L).masked_fill(later, torch.finfo(x.dtype).min)
+        x = self._tower.encoder(inputs_embeds=x, attention_mask=mask).last_hidden_state  # (N, L, width)
+        last = self._tower.final_layer_norm(x)[torch.arange(N, device=x.device), end]  # (N, width)
+        return cast(Tensor, cast(Any, self.model).text_projection(last))
+
+    @property
+    def _tower(self) -> Any:
+        return cast(Any, self.model).text_model
+
+
+def with_context(embeddings: Tensor, end: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    """Put context vectors between start token and text: embeddings (N, M + L, width), end (N,).
+
+    Args:
+        embeddings: (N, L, width).
+        end: (N,), place of the end token.
+        context: (M, width), the same for all texts, or (N, M, width).
+    """
+    context = context.expand(len(embeddings), *context.shape[-2:])  # (N, M, width)
+    joined = torch.cat([embeddings[:, :1], context, embeddings[:, 1:]], 1)
+    return joined, end + context.shape[1]
