@@ -6,7 +6,9 @@ import pytest
 import torch
 
 import method_data
+from sentio.affect.backbones import fingerprint
 from sentio.affect.backbones import voice as hearing
+from sentio.affect.backbones.encoders import open_encoder
 from sentio.affect.backbones.mel import MelFilterBank
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.models import voice
@@ -50,6 +52,20 @@ def test_silence_is_finite_and_flat():
 
 
 # --- network
+
+
+def test_the_encoder_gives_what_the_emotion_comes_from(tmp_path):
+    sound = 0.1 * torch.randn(2, 3, 48_000, generator=torch.Generator().manual_seed(2))
+    model = tiny()
+    with torch.no_grad():
+        features = model.encoder(sound)
+        assert features.shape == (2, 3, model.encoder.info.dim) and model.encoder.info.rate == 16_000
+        torch.testing.assert_close(model.emotion(features[1]), model.hear(sound[1]).emotion)
+        weights.save(tmp_path / "voice.safetensors", model)
+        opened = open_encoder(str(tmp_path / "voice.safetensors"))
+        assert opened.info.provenance == "voice.safetensors" and not opened.training
+        assert fingerprint(opened) == fingerprint(model.encoder)
+        torch.testing.assert_close(opened(sound), features)
 
 
 def test_gain_changes_nothing_above_silence():

@@ -233,6 +233,7 @@ def test_sound_features_before_the_newest_frame(drawn, tmp_path):
     known = store.open(dataset.clips[dataset.locate(index)[0]].media.stem)
     row = np.searchsorted(known.times, float(times[7]) + 1e-6, side="right") - 1
     assert batch.audio_feature[1, 7, 0] == known.values[row, 0]
+    assert batch.audio_time_s[1, 7] == np.float32(known.times[row])  # its own time, not the one it stands in for
 
 
 @pytest.mark.slow

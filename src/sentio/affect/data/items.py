@@ -143,7 +143,7 @@ class WindowDataset(Dataset[Item]):
         return {"face": faces, "face_valid": valid}
 
     def _sound(self, clip: Clip, entries: NDArray[np.int64], frame_rate: float) -> Item:
-        """Times of the frames, and the stored steps of the ``sound_s`` seconds before the newest of them."""
+        """Times of the frames; the stored steps of the ``sound_s`` seconds before the newest, and their times."""
         if self.sound is None or clip.media is None:
             time_s = entries / frame_rate
             features = None
@@ -160,6 +160,7 @@ class WindowDataset(Dataset[Item]):
             rows = np.searchsorted(features.times, wanted + 1e-6, side="right") - 1  # never a later one
             valid = (rows >= 0) & (wanted - features.times[np.maximum(rows, 0)] < 1.5 * hop)
             values[valid] = features.values[rows[valid]]
+            wanted[valid] = features.times[rows[valid]]
         return item | {"audio_feature": values, "audio_valid": valid, "audio_time_s": wanted.astype(np.float32)}
 
 

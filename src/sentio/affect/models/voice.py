@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sentio.affect.backbones import EncoderInfo
 from sentio.affect.backbones.voice import BINS, FrontEnd, mask, normalise, tilt
 from sentio.affect.labels import EXPRESSIONS, SAMPLE_RATE
 from sentio.affect.training import speech
@@ -122,14 +123,23 @@ class Voice(Method):
 
     def predict(self, energies: Tensor) -> VoiceOutput:
         """From normalised energies (N, T, 64)."""
+        cells, features = self.encode(energies)
+        return VoiceOutput(cells, cells[:, -RECENT:].amax(-1), self.emotion(features))
+
+    def encode(self, energies: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised energies (N, T, 64) -> logits of speech (N, K), and what the emotion comes from, (N, 2 width)."""
         maps = self.spectral(energies.transpose(1, 2)[:, None])  # (N, 1, 64, T) -> (N, C, 64 / 2^n, K)
         features = self.temporal(self.join(maps.flatten(1, 2))).float()  # (N, width, K)
         cells = self.cell(features)  # (N, 1, K)
         weight = (self.attention(features) + functional.logsigmoid(cells.detach())).softmax(-1)
         mean = (weight * features).sum(-1)  # (N, width)
         spread = ((weight * features**2).sum(-1) - mean**2).clamp(min=1e-4).sqrt()
-        emotion = self.emotion(torch.cat([mean, spread], -1))  # (N, 7)
-        return VoiceOutput(cells[:, 0], cells[:, 0, -RECENT:].amax(-1), emotion)
+        return cells[:, 0], torch.cat([mean, spread], -1)
+
+    @property
+    def encoder(self) -> "VoiceEncoder":
+        """The model as an encoder of sound, with the same weights."""
+        return VoiceEncoder(self)
 
     def valence_arousal(self, probabilities: Tensor) -> Tensor:
         """(N, 7) probabilities of emotions to the expected place, (N, 2)."""
@@ -166,6 +176,21 @@ class Voice(Method):
                 {"threshold": self.config.threshold, "temperature": self.config.temperature},
             )
         ]
+
+
+class VoiceEncoder(nn.Module):
+    """N stretches of sound (B, T, S) at 16 kHz -> (B, T, 2 width): mean and spread that the emotion comes from."""
+
+    def __init__(self, model: Voice) -> None:
+        super().__init__()
+        self.model = model
+        dim = 2 * model.config.width
+        self.info = EncoderInfo(name="voice", dim=dim, licence="Apache-2.0", provenance="random", rate=SAMPLE_RATE)
+
+    def forward(self, sound: Tensor) -> Tensor:
+        energies = normalise(self.model.front(sound.flatten(0, 1)))  # (B T, frames, 64)
+        features: Tensor = self.model.encode(energies)[1]  # (B T, 2 width)
+        return features.reshape(*sound.shape[:2], -1)  # (B, T, 2 width)
 
 
 class _Probabilities(nn.Module):
