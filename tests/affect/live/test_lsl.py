@@ -76,6 +76,22 @@ def test_an_inlet_reads_values_names_units_and_times(pylsl) -> None:
     assert now - 99.75 <= times[0] <= pylsl.local_clock() - 99.75, "times are on the clock of all streams"
 
 
+def test_what_opening_takes_does_not_make_times_late(pylsl, monkeypatch) -> None:
+    clock, opened = [5.0], pylsl.StreamOutlet
+    monkeypatch.setattr(pylsl, "local_clock", lambda: clock[0])
+
+    def open_slowly(info):
+        clock[0] += 3.0
+        return opened(info)
+
+    monkeypatch.setattr(pylsl, "StreamOutlet", open_slowly)
+    with LslOutlet(now_s=100.0, name="sentio slow") as outlet:
+        inlet = connect(pylsl, "sentio slow")
+        outlet.push([{"frame": 1, "time_s": 100.0}])
+        _, times = pull(inlet, 1)
+    assert times == pytest.approx([5.0], abs=1e-6)
+
+
 def test_a_clip_that_is_pushed_arrives(pylsl, clips) -> None:
     rows, pictures = stream(Options(detector="haar", model="none")), open_media(clips / "pair.mp4", end=0.4)
     sent = []

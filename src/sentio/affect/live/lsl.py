@@ -58,6 +58,7 @@ class LslOutlet:
         if not name.strip():
             raise InputError("A stream of the Lab Streaming Layer needs a name.")
         pylsl = load()
+        self._zero_s = float(pylsl.local_clock()) - now_s  # before the outlet is opened, which takes its time
         info = pylsl.StreamInfo(
             name,
             KIND,
@@ -68,7 +69,6 @@ class LslOutlet:
         )
         _describe(info.desc(), model)
         self._outlet: Any = pylsl.StreamOutlet(info)
-        self._zero_s = float(pylsl.local_clock()) - now_s
 
     def push(self, rows: Iterable[Row]) -> None:
         """Send rows, as `Stream.push` gives them; nothing is sent once the outlet is closed."""
