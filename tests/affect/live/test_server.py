@@ -170,6 +170,28 @@ def test_one_page_too_many_is_told_so(server) -> None:
             assert late.closed() == (1013, "There are 8 pages open; close one first.")
 
 
+def test_a_page_that_is_loaded_anew_has_its_number_again(tmp_path, monkeypatch) -> None:
+    numbers = []
+
+    class Noted(servers.Session):
+        def __init__(self, settings, page, number) -> None:
+            numbers.append(number)
+            super().__init__(settings, page, number)
+
+    monkeypatch.setattr(servers, "Session", Noted)
+    with serving(tmp_path, model="none") as server:
+        with Client(server.url) as first:
+            first.open()
+            with Client(server.url) as second:
+                second.open()
+        deadline = time.monotonic() + 60
+        while server._sessions._open and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with Client(server.url) as again:
+            again.open()
+    assert numbers == [1, 2, 1]
+
+
 def test_a_page_that_does_not_read_is_given_up_and_stalls_nobody(tmp_path, clips) -> None:
     with open_media(clips / "empty.mp4", end=0.1) as media:
         jpeg = jpeg_of(next(iter(media)).image)

@@ -38,7 +38,6 @@ class Sessions:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._numbers = count(1)
         self._open: set[Session] = set()
 
     async def converse(self, websocket: WebSocket) -> None:
@@ -48,7 +47,9 @@ class Sessions:
             outbox.end(BUSY, f"There are {MAX_SESSIONS} pages open; close one first.")
             await outbox.send()
             return await outbox.close()
-        session = Session(self._settings, outbox, next(self._numbers))
+        taken = {session.number for session in self._open}
+        number = next(number for number in count(1) if number not in taken)  # a page that is loaded anew keeps its own
+        session = Session(self._settings, outbox, number)
         self._open.add(session)
         session.start()
         sending = asyncio.create_task(outbox.send())
