@@ -25,7 +25,7 @@ anger or sadness, and a mild smile overlooked. Leave out what is marked as not f
 def facts(summary: Summary, info: Info) -> str:
     """One line about the file."""
     width, height = info.size
-    pictures = f"{width} x {height}, {info.rate:.3g} frames a second" if info.has_video else "no pictures"
+    pictures = f"{width} x {height}, {round(info.rate, 2):g} frames a second" if info.has_video else "no pictures"
     number = len(summary.persons)
     people = f"{number} person{'s' * (number != 1)}" if info.has_video else ""
     sound = "with sound" if info.has_audio else "no sound"
