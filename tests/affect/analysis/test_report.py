@@ -152,6 +152,20 @@ def test_a_clock_that_begins_elsewhere(browser, tmp_path, tiny_models) -> None:
             assert shown(page) == frame
 
 
+def test_where_the_player_has_no_picture_the_cursor_stands_at_the_edge(browser, tmp_path, tiny_models) -> None:
+    """Matroska keeps that the first picture comes late, and players show the time before it, too."""
+    source = write_media(tmp_path / "late.mkv", times=steady(50, start=0.04), sound=tone(2.6))
+    with open_page(browser, analyzed(source, tmp_path / "out").as_uri()) as page:
+        ready(page)
+        within = {"#cursor": lanes(page), "#overview > i": page.locator("#overview").bounding_box()}
+        for time_s, share in ((0.0, 0.0), (2.3, 1.0)):
+            page.evaluate(f"document.querySelector('video').currentTime = {time_s}")
+            for cursor, of in within.items():
+                edge = of.get("left", of.get("x")) + share * of["width"]
+                until(page, f"Math.abs(document.querySelector('{cursor}').getBoundingClientRect().x - {edge}) < 3")
+                assert page.locator(cursor).is_visible()
+
+
 def test_a_stretch_of_a_file_begins_where_it_is_read(browser, tmp_path, tiny_models) -> None:
     source = write_media(tmp_path / "a.mp4", times=steady(50))
     with open_page(browser, analyzed(source, tmp_path / "out", replace(HAAR, start=1.0, end=1.6)).as_uri()) as page:
@@ -162,7 +176,7 @@ def test_a_stretch_of_a_file_begins_where_it_is_read(browser, tmp_path, tiny_mod
         assert shown(page) == 32
         page.evaluate("document.querySelector('video').currentTime = .2")
         until(page, "document.getElementById('reading').textContent.startsWith('Not read')")
-        assert page.locator("#cursor").is_hidden()
+        assert page.locator("#cursor").is_hidden() and page.locator("#overview > i").is_hidden()
 
 
 def test_an_embedded_video_moves_with_the_page(browser, tmp_path, tiny_models) -> None:

@@ -86,7 +86,7 @@ function showNow() {
 // To a screen reader, which would be flooded by every frame while the file plays.
 function tell(text) {
   now.told = now.time;
-  byId("tracks").setAttribute("aria-valuenow", (now.time - DATA.start).toFixed(3));
+  byId("tracks").setAttribute("aria-valuenow", Math.max(0, now.time - DATA.start).toFixed(3));
   byId("tracks").setAttribute("aria-valuetext", text);
 }
 

@@ -151,12 +151,15 @@ function placeWindow() {
   byId("window").hidden = view.from <= DATA.start && view.to >= DATA.end;
 }
 
+// A player may begin a little before the first picture, and end behind the last one: the cursor then stands at the edge.
 function placeCursor() {
-  const left = gutter(), share = (now.time - view.from) / (view.to - view.from);
-  const cursor = byId("cursor");
-  cursor.hidden = share < 0 || share > 1;
+  const time = Math.min(Math.max(now.time, DATA.start), DATA.end), left = gutter();
+  const share = (time - view.from) / (view.to - view.from);
+  const cursor = byId("cursor"), small = byId("overview").lastElementChild;
+  small.hidden = !isRead(now.time);
+  small.style.left = `${(time - DATA.start) / whole * 100}%`;
+  cursor.hidden = small.hidden || share < 0 || share > 1;
   cursor.style.left = `${left + share * (byId("tracks").clientWidth - left)}px`;
-  byId("overview").lastElementChild.style.left = `${(now.time - DATA.start) / whole * 100}%`;
 }
 
 // Show a stretch of time, moved into the file, no shorter than ten frames.
