@@ -1,6 +1,7 @@
 """Folders of recordings; what is in them test_session tells."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,18 @@ from sentio.core.results import Table
 def test_a_folder_has_the_time_and_a_harmless_label(label, end, tmp_path) -> None:
     folder = new_folder(tmp_path, label)
     assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d{end}\.sentio", folder.name)
-    assert folder.parent == tmp_path and not folder.exists()
+    assert folder.parent == tmp_path and not list(folder.iterdir())
 
 
 def test_folders_of_one_second_differ(tmp_path, monkeypatch) -> None:
-    names = set()
-    for _ in range(20):
-        folder = new_folder(tmp_path, "x" * 300)
-        folder.mkdir()
-        names.add(folder.name)
-    assert len(names) == 20 and max(map(len, names)) < 100
+    with ThreadPoolExecutor(8) as sessions:
+        folders = list(sessions.map(lambda _: new_folder(tmp_path / "new", "x" * 300), range(200)))
+    assert len(set(folders)) == 200 and max(len(folder.name) for folder in folders) < 100
+
+
+def test_a_label_of_long_letters_fits_a_name_of_the_disk(tmp_path) -> None:
+    folder = new_folder(tmp_path, "\U00020000" * 100)
+    assert folder.is_dir() and folder.name.count("\U00020000") == 50
 
 
 def recording(out: Path, outputs: tuple[str, ...] = ("csv", "parquet")) -> Recording:

@@ -5,9 +5,10 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ LEAST_FREE = 64 << 20
 CHECK_S = 1.0
 """Seconds between two looks at the disk."""
 MAX_EVENTS = 10_000
+MAX_LABEL_BYTES = 200
+"""In a folder's name, which has 255 on most disks."""
 
 
 class Recording:
@@ -201,8 +204,20 @@ class Recording:
 
 
 def new_folder(out: Path, label: str = "") -> Path:
-    """A folder that is not there yet: ``2026-11-29_07-30-00_NAME.sentio``, by the clock on the wall."""
-    words = re.sub(r"[^\w-]+", "_", label).strip("_")[:60]
+    """Make a folder, so that no other session has it: ``2026-11-29_07-30-00_NAME.sentio``, by the clock on the wall.
+
+    Raises:
+        OutputError: there can be none.
+    """
+    words = re.sub(r"[^\w-]+", "_", label).strip("_")[:60].encode()[:MAX_LABEL_BYTES].decode(errors="ignore")
     base = "_".join(filter(None, [datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), words]))
-    names = (base if k == 1 else f"{base}_{k}" for k in range(1, 1000))
-    return next(path for name in names if not (path := out / f"{name}.sentio").exists())
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            folder = out / f"{base if number == 1 else f'{base}_{number}'}.sentio"
+            with suppress(FileExistsError):
+                folder.mkdir()
+                break
+    except OSError as error:
+        raise output_error(out, error) from error
+    return folder
