@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.summary import Summary
 from sentio.affect.live import record
 from sentio.affect.live.record import Recording, new_folder
 from sentio.affect.media import Info
 from sentio.core.errors import InputError
 from sentio.core.results import Table
+from sessions import scored
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,31 @@ def test_times_count_from_the_first_picture_of_the_session(tmp_path) -> None:
     assert table["time_s"].tolist() == [3, 4, 4, 5, 5, 5, 6, 6, 6, 6]
     assert (table.header["media"]["duration_s"], table.header["media"]["rate"]) == (4.0, 1.0)
     assert table.header["names"] == {"1": "b"}
+
+
+def test_a_pause_is_nobodys_time(tmp_path) -> None:
+    """A minute without pictures is no minute of the last face, neither in the means nor in the captions."""
+    made = recording(tmp_path, ("parquet", "vtt", "report"))
+    for frame in range(100):
+        time_s = 100.0 + frame / 25 + 60 * (frame >= 50)
+        row = scored(time_s, expression="Happiness" if frame < 50 else "Sadness")
+        made.push(time_s, [row | {"frame": frame}])
+    made.finish()
+    table = Table.read(made.folder / "affect.parquet")
+    (pause,) = [row for row in table.arrow.to_pylist() if row["person"] is None]
+    assert (pause["time_s"], pause["frame"], pause["reason"]) == (pytest.approx(4.0), None, "no picture")
+    assert len(table) == made.rows == 101 and table.header["media"]["rate"] == 25.0
+    summary = Summary({})
+    for row in table.arrow.to_pylist():
+        summary.push(row)
+    summary.flush()
+    assert summary.persons[0].labels == pytest.approx({"Happiness": 2.0, "Sadness": 2.0})
+    assert summary.nobody == pytest.approx({"no picture": 60.0}) and summary.seconds == pytest.approx(64.0)
+    captions = (made.folder / "affect.vtt").read_text().splitlines()
+    assert [line for line in captions if "-->" in line] == [
+        "00:00:02.000 --> 00:00:04.000",
+        "00:01:04.000 --> 00:01:06.000",
+    ]
 
 
 def test_events_are_not_without_end(tmp_path, monkeypatch) -> None:

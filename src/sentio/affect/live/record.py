@@ -16,7 +16,8 @@ from sentio.affect.analysis.folder import Choice, choose, writing
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.origin import Origin
 from sentio.affect.analysis.outputs import TABLES, Output, WriteRow
-from sentio.affect.analysis.rows import Row
+from sentio.affect.analysis.rows import NO_PICTURE, Row
+from sentio.affect.labels import FRAME_RATE
 from sentio.affect.media import Damage, Info
 from sentio.core.errors import DiskFullError, InputError, OutputError, SentioError
 from sentio.core.results import Schema
@@ -26,6 +27,8 @@ LEAST_FREE = 64 << 20
 """Bytes on the disk at which a recording ends, while there is still room to finish it."""
 CHECK_S = 1.0
 """Seconds between two looks at the disk."""
+PAUSE_S = 2.0
+"""Seconds without a picture after which the last one is not taken to have lasted until the next [CHOSEN]."""
 MAX_EVENTS = 10_000
 MAX_LABEL_BYTES = 200
 """In a folder's name, which has 255 on most disks."""
@@ -79,6 +82,7 @@ class Recording:
         self._persons: set[int] = set()
         self._describe, self._zero_s = describe, zero_s
         self._started, self._first_s, self._last_s = datetime.now().astimezone(), 0.0, 0.0
+        self._step_s, self._paused_s = 1 / FRAME_RATE, 0.0  # from one picture to the next; without pictures, in all
         self._checked = 0.0
         choice = choose(outputs, options, info, None)
         rest = [output for output in choice.outputs if output not in TABLES]
@@ -91,7 +95,8 @@ class Recording:
     @property
     def info(self) -> Info:
         """What the session's media hold, with the length and the rate of the pictures so far."""
-        rate = (self.frames - 1) / self.seconds if self.seconds else 0.0
+        seen_s = self.seconds - self._paused_s
+        rate = (self.frames - 1) / seen_s if seen_s else 0.0
         return replace(self._info, duration_s=self.seconds, rate=round(rate, 2))
 
     @property
@@ -117,22 +122,30 @@ class Recording:
         )
 
     def push(self, time_s: float, rows: Iterable[Row]) -> None:
-        """Write what was decided with the picture of a time on the page's clock.
+        """Write what was decided with the picture of a time on the page's clock; a pause before it has a row.
 
         Raises:
             OutputError: they cannot be written.
             DiskFullError: there is just room enough to finish; the rows are written.
         """
         if not self.frames:
-            self._first_s = time_s
+            self._first_s = self._last_s = time_s
+        elif time_s - self._last_s > PAUSE_S:
+            self._paused_s += time_s - self._last_s - self._step_s
+            self._take({"time_s": self._last_s + self._step_s, "reason": NO_PICTURE})
+        else:
+            self._step_s = time_s - self._last_s
         self._last_s = time_s
         self.frames += 1
         for row in rows:
-            self._write(row | {"file": self.name, "time_s": row["time_s"] - self._zero_s})
-            self.rows += 1
-            if row.get("person") is not None:
-                self._persons.add(row["person"])
+            self._take(row)
         self._check_disk()
+
+    def _take(self, row: Row) -> None:
+        self._write(row | {"file": self.name, "time_s": row["time_s"] - self._zero_s})
+        self.rows += 1
+        if row.get("person") is not None:
+            self._persons.add(row["person"])
 
     def mark(self, time_s: float, label: str) -> None:
         """Note an event at a time on the page's clock.
