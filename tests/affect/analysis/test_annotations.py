@@ -5,6 +5,7 @@ import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -43,12 +44,14 @@ EPISODES = [
 ]
 
 
-def write(folder: Path, episodes: list[Episode], *, begin_s: float = 10.0, name: str = "clip.mp4") -> dict[str, Path]:
+def write(
+    folder: Path, episodes: list[Episode], *, begin_s: float = 10.0, name: str = "clip.mp4", **told: Any
+) -> dict[str, Path]:
     """All three files of a clip that lies beside the folder."""
     media, made = folder / name, folder / "clip.mp4.sentio"
     made.mkdir(exist_ok=True)
     media.touch()
-    what = Annotations(tiers_of(episodes, begin_s), {"source": name, "columns": {"a": 1}}, media, made)
+    what = Annotations(tiers_of(episodes, begin_s), {"source": name, "columns": {"a": 1}, **told}, media, made)
     paths = {suffix: made / f"affect.{suffix}" for suffix in WRITERS}
     for suffix, path in paths.items():
         WRITERS[suffix](path, what)
@@ -152,6 +155,19 @@ def test_hostile_names_change_nothing(tmp_path) -> None:
     bytes_name = os.fsdecode(b"\xff" + b"x" * 200 + b".mp4")
     eaf = pympi.Elan.Eaf(str(write(tmp_path, EPISODES, name=bytes_name)["eaf"]), suppress_version_warning=True)
     assert eaf.get_linked_files()[0]["RELATIVE_MEDIA_URL"] == "../?" + "x" * 200 + ".mp4"
+
+
+def test_persons_have_their_names_where_these_can_do_no_harm(tmp_path) -> None:
+    paths = write(tmp_path, EPISODES, names={"0": HOSTILE, "12": "Änne", "3": "nobody"})
+    assert [text.partition(", ")[0] for _, _, text in cues(paths["vtt"])] == [
+        'a --&gt; b NOTE &lt;i&gt;&amp;amp;"\x07\x1b ]]&gt; é .mp4: Happiness',
+        "Änne: Anger",
+        "voice: Neutral",
+        'a --&gt; b NOTE &lt;i&gt;&amp;amp;"\x07\x1b ]]&gt; é .mp4: Fear',
+    ]
+    eaf = pympi.Elan.Eaf(str(paths["eaf"]), suppress_version_warning=True)
+    called = [eaf.get_parameters_for_tier(f"person {number} expression")["PARTICIPANT"] for number in (0, 12)]
+    assert called == ['a --> b NOTE <i>&amp;"?? ]]> é .mp4', "Änne"]
 
 
 def test_praat_quotes_what_it_reads(tmp_path) -> None:

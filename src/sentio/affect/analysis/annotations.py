@@ -45,7 +45,7 @@ class Tier:
 
     @property
     def who(self) -> str:
-        """The person; empty for what is of the file."""
+        """The person's number; empty for what is of the file."""
         return "" if self.person is None else f"person {self.person}"
 
     @property
@@ -74,6 +74,11 @@ class Annotations:
     def end_ms(self) -> int:
         """End of the last episode."""
         return max((tier.spans[-1].end_ms for tier in self.tiers), default=0)
+
+    def who(self, tier: Tier) -> str:
+        """The person's name, on one line, as the header has it; else the number; empty for what is of the file."""
+        name: str = (self.header.get("names") or {}).get(str(tier.person), "")
+        return " ".join(name.split()) or tier.who
 
     @property
     def provenance(self) -> str:

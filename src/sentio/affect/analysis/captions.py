@@ -1,8 +1,9 @@
 """WebVTT (https://www.w3.org/TR/webvtt1): captions of what is read, for players and browsers."""
 
+from html import escape
 from pathlib import Path
 
-from sentio.affect.analysis.annotations import Annotations, Span, Tier
+from sentio.affect.analysis.annotations import Annotations, Span
 from sentio.affect.analysis.episodes import EXPRESSION, VOICE
 from sentio.core.writers import write_text
 
@@ -25,7 +26,10 @@ def write_vtt(path: Path, annotations: Annotations) -> None:
     cues = [(span, tier) for tier in tiers for span in tier.spans]
     cues.sort(key=lambda cue: cue[0].start_ms)  # the standard asks for it; persons stay in their order
     blocks = ["WEBVTT", f"NOTE {NOTICE}", f"NOTE\n{annotations.provenance}"]
-    blocks += [f"{clock(span.start_ms)} --> {clock(span.end_ms)}\n{_caption(span, tier)}" for span, tier in cues]
+    blocks += [
+        f"{clock(span.start_ms)} --> {clock(span.end_ms)}\n{_caption(span, annotations.who(tier) or tier.kind)}"
+        for span, tier in cues
+    ]
     write_text(path, "\n\n".join(blocks) + "\n")
 
 
@@ -34,6 +38,6 @@ def clock(ms: int) -> str:
     return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}.{ms % 1000:03d}"
 
 
-def _caption(span: Span, tier: Tier) -> str:
+def _caption(span: Span, who: str) -> str:
     values = [f"{name.removeprefix('voice_')} {round(value, 2) + 0.0:+.2f}" for name, value in span.means.items()]
-    return f"{tier.who or tier.kind}: {', '.join([span.label, *values])}"
+    return f"{escape(who, quote=False)}: {', '.join([span.label, *values])}"

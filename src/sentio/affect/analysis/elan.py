@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from sentio import __version__
-from sentio.affect.analysis.annotations import Annotations, Tier
+from sentio.affect.analysis.annotations import Annotations
 from sentio.affect.analysis.episodes import EXPRESSION, FACE, VOICE
 from sentio.affect.labels import EXPRESSIONS
 from sentio.core.writers import atomic_path
@@ -22,7 +22,7 @@ TYPES = {EXPRESSION: VOCABULARY, VOICE: VOCABULARY, UNIT: None, FACE: None}
 """Types of tiers, and the vocabulary that their labels are from, which ELAN offers when one is corrected by hand."""
 LANGUAGE = "und"
 UNFIT = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that a file name can have, and XML cannot."""
+"""Characters that a name can have, and XML cannot."""
 
 
 def write_eaf(path: Path, annotations: Annotations) -> None:
@@ -35,7 +35,7 @@ def write_eaf(path: Path, annotations: Annotations) -> None:
     root.set("DATE", datetime.now().astimezone().isoformat(timespec="seconds"))
     root.set(LOCATION, SCHEMA)
     _header(root, annotations)
-    _annotations(root, annotations.tiers)
+    _annotations(root, annotations)
     for kind, vocabulary in TYPES.items():
         described = {"LINGUISTIC_TYPE_ID": kind, "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"}
         if vocabulary:
@@ -78,15 +78,15 @@ def _header(root: Element, annotations: Annotations) -> None:
         SubElement(header, "PROPERTY", NAME=name).text = value
 
 
-def _annotations(root: Element, tiers: Iterable[Tier]) -> None:
+def _annotations(root: Element, annotations: Annotations) -> None:
     """The tiers, and before them all their times, which stand in order."""
     order = SubElement(root, "TIME_ORDER")
     slots: list[tuple[int, bool, Element]] = []  # time, beginning or not, the annotation
-    for tier in tiers:
+    for tier in annotations.tiers:
         kind = tier.kind if tier.kind in TYPES else UNIT
         element = SubElement(root, "TIER", TIER_ID=tier.name, LINGUISTIC_TYPE_REF=kind, ANNOTATOR="sentio")
-        if tier.who:
-            element.set("PARTICIPANT", tier.who)
+        if who := annotations.who(tier):
+            element.set("PARTICIPANT", UNFIT.sub("?", who))
         for span in tier.spans:
             annotation = SubElement(SubElement(element, "ANNOTATION"), "ALIGNABLE_ANNOTATION")
             SubElement(annotation, "ANNOTATION_VALUE").text = span.label

@@ -227,6 +227,7 @@ def _listen(port: int) -> socket.socket:
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
-        what = f"Port {port} of this machine cannot be used: {getattr(error, 'strerror', None) or error}."
+        why = str(getattr(error, "strerror", None) or error).rstrip(".")
+        what = f"Port {port} of this machine cannot be used: {why}."
         raise InputError(what, "Choose another with --port, or let --port 0 find one.") from error
     return listener
