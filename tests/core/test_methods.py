@@ -56,6 +56,9 @@ CASES = {
     ),
     "offline": Case("drawn", JOINED, OVER_TIME, {"resamples": 10}, "p_mtl"),
     "causal": Case("drawn", JOINED, OVER_TIME, {"fill": "previous"}, "p_mtl"),
+    "softprompt": Case(
+        "drawn", VA | FRAMES, SMALL | {"units": 8, "layers": 1, "heads": 2, "sound_features": 6}, {}, "p_va"
+    ),
     "face": Case("renders", score="p_mtl"),
     "detector": Case("heads", {}, {"widths": [4, 8, 8, 8, 8], "neck": 8}, {"pictures": 3}, "average_precision"),
     "voice": Case("spoken", {"held_out": ["08"]}, {"channels": [8, 8], "width": 16, "dilations": [1]}, {}, "uar"),

@@ -108,7 +108,11 @@ class AffectBatch:
         here = torch.ones(B, L, dtype=torch.bool)
         heard = {}
         if sound is not None:
-            heard = {"audio_feature": torch.randn(B, 5, sound, generator=random), "audio_valid": torch.ones(B, 5) > 0}
+            heard = {
+                "audio_feature": torch.randn(B, 5, sound, generator=random),
+                "audio_valid": torch.ones(B, 5, dtype=torch.bool),
+                "audio_time_s": torch.linspace(0, (T - 1) / FRAME_RATE, 5).expand(B, 5),
+            }
         return cls(
             face=torch.rand(B, T, 3, size, size, generator=random),
             face_valid=torch.ones(B, T, dtype=torch.bool),

@@ -5,8 +5,30 @@ from pathlib import Path
 from typing import cast
 
 from sentio.affect.backbones import Encoder
+from sentio.affect.backbones.networks import NETWORKS, make_network
 from sentio.core import weights
 from sentio.core.errors import RecipeError
+
+PICTURES = ("vit", "clip")
+"""Kinds of published encoders that take faces."""
+
+
+def open_face_network(spec: str) -> Encoder:
+    """The face network of a system: one of the package's own with random weights, to be filled by ``start``, or a
+    frozen published snapshot.
+
+    Args:
+        spec: a name of ``networks.NETWORKS``; or ``vit``, ``clip``, the same with ``:NAME`` or ``:FOLDER``.
+
+    Raises:
+        RecipeError: it is neither.
+        WeightsError: the snapshot is not here.
+    """
+    if spec in NETWORKS:
+        return make_network(spec)  # type: ignore[arg-type]
+    if spec.partition(":")[0] not in PICTURES:
+        raise RecipeError(f"There is no face network {spec!r}.", f"Choose one of: {', '.join((*NETWORKS, *PICTURES))}.")
+    return open_encoder(spec)
 
 
 def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:

@@ -14,9 +14,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from sentio.affect.backbones import Encoder
-from sentio.affect.backbones.encoders import open_encoder
-from sentio.affect.backbones.networks import NETWORKS, face_features, make_network
+from sentio.affect.backbones.encoders import open_face_network
+from sentio.affect.backbones.networks import face_features
 from sentio.affect.backbones.transformer import Layer, sinusoid
 from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FRAME_RATE, TASKS
@@ -28,8 +27,6 @@ from sentio.core.errors import InputError
 from sentio.core.registry import register
 
 Task = Literal["valence_arousal", "expression", "action_units"]
-PICTURES = ("vit", "clip")
-"""Published encoders of faces."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +151,6 @@ class MaskedConfig:
     focus: Focus = field(default_factory=Focus)
 
     def __post_init__(self) -> None:
-        known = (*NETWORKS, *PICTURES)
-        if self.encoder.partition(":")[0] not in known:
-            raise ValueError(f"encoder {self.encoder!r} is none of {', '.join(known)}")
         if not self.tasks:
             raise ValueError("tasks: name at least one")
         if self.masking.spare_newest and self.answers == "all":
@@ -171,7 +165,7 @@ class Masked(AffectMethod):
 
     def __init__(self, config: MaskedConfig) -> None:
         super().__init__(config)
-        self.encoder = _encoder(config.encoder)
+        self.encoder = open_face_network(config.encoder)
         inputs = self.encoder.info.dim
         dim = config.dim or inputs
         if dim % (2 * config.heads):
@@ -258,8 +252,3 @@ def read_heads(heads: nn.ModuleDict, x: Tensor) -> dict[str, Tensor]:
     """(B, L, dim) -> valence and arousal in [-1, 1], logits of the others."""
     found = {task: head(x) for task, head in heads.items()}
     return {task: value.tanh() if task == "valence_arousal" else value for task, value in found.items()}
-
-
-def _encoder(spec: str) -> Encoder:
-    """The package's own network with random weights, to be filled by ``start``; or a published snapshot."""
-    return make_network(spec) if spec in NETWORKS else open_encoder(spec)  # type: ignore[arg-type]
