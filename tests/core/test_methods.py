@@ -50,6 +50,11 @@ CASES = {
     "byel-transfer": Case("drawn", EXPR, SMALL, {}, "p_expr", 48),
     "multitask": Case("drawn", EVERY, SMALL | TINY, {}, "p_mtl", 16),
     "multitask-student": Case("drawn", EVERY, {"network": SMALL | TINY}, {}, "p_mtl", 16),
+    "crossattn": Case(
+        "drawn", EXPR | {"windows": {"length": 12, "hop": 6, "answers": "all", "padding": "mask"}},
+        SMALL | {"inputs": "face", "dim": 16, "heads": 2, "hidden": 8, "head": 8, "guidance": {"text": "learnt"}},
+        {"resamples": 10}, "p_expr",
+    ),
     "masked": Case(
         "drawn", EXPR | {"windows": {"length": 12, "padding": "repeat"}},
         SMALL | {"length": 12, "layers": 1, "dim": 16, "heads": 2, "hidden": 8, "head": 16}, {}, "p_expr",

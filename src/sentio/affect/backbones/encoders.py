@@ -2,12 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.networks import NETWORKS, make_network
 from sentio.core import weights
 from sentio.core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from sentio.affect.backbones.text import ClipTextEncoder
 
 PICTURES = ("vit", "clip")
 """Kinds of published encoders that take faces."""
@@ -55,3 +58,18 @@ def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:
         raise RecipeError(f"There is no encoder {kind!r}.", f"Choose one of: {', '.join(pretrained.ENCODERS)}.")
     make, published = pretrained.ENCODERS[kind]
     return cast(Encoder, make(name or published, fetch=fetch))
+
+
+def open_text_encoder(spec: str, *, fetch: bool = False) -> "ClipTextEncoder":
+    """A frozen text encoder: ``clip``, ``clip:NAME`` or ``clip:FOLDER``.
+
+    Raises:
+        WeightsError: the weights are not here, damaged, or not safetensors.
+        RecipeError: another kind.
+    """
+    from sentio.affect.backbones import pretrained, text
+
+    kind, _, name = spec.partition(":")
+    if kind != "clip":
+        raise RecipeError(f"There is no text encoder {kind!r}.", "Choose clip, clip:NAME or clip:FOLDER.")
+    return text.ClipTextEncoder(name or pretrained.ENCODERS[kind][1], fetch=fetch)
