@@ -1,19 +1,25 @@
 import dataclasses
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
+from media import steady, tone, write_media
 from sentio.affect.backbones import EncoderInfo
 from sentio.affect.data import features
+from sentio.affect.data.clips import Clip, Crops
 from sentio.affect.data.extraction import extract, extract_faces, extract_sound
 from sentio.affect.data.features import FeatureStore, SoundSteps
 from sentio.affect.data.images import read_image
+from sentio.affect.data.items import WindowDataset
 from sentio.affect.data.tree import scan
+from sentio.affect.data.windows import Windows
 from sentio.affect.media import open_media
+from sentio.affect.models.crossattn import align
 from sentio.core.errors import InputError
 
 
@@ -226,3 +232,62 @@ def test_info_is_part_of_the_key(tmp_path):
     encoder, other = MeanColour(), MeanColour()
     other.info = dataclasses.replace(other.info, mean=(0.5, 0.5, 0.5))
     assert FeatureStore(tmp_path, encoder).key != FeatureStore(tmp_path, other).key
+
+
+STUMBLING = [0.5 + 0.04 * k + (0.5 if k >= 20 else 0) + (0.013 if k % 3 == 0 else 0) for k in range(50)]
+"""Times of pictures 27 to 53 ms apart, with a pause of half a second."""
+
+
+def test_pictures_of_a_varying_rate_keep_their_own_times(tmp_path):
+    film = write_media(tmp_path / "film.mkv", times=STUMBLING, sound=tone(3), sound_start=0.7)
+    store = FeatureStore(tmp_path / "store", Energy())
+    assert extract_sound(store, {"film": film}) == []
+    found = store.open("film", film)
+    with open_media(film) as media:
+        shown = [frame.time_s for frame in media]
+    np.testing.assert_allclose(found.pictures, shown, atol=1e-9)
+    np.testing.assert_allclose(found.picture_times(np.array([3, 20, 49])), np.array(shown)[[3, 20, 49]])
+    beyond = found.picture_times(np.array([-2, 51]))
+    np.testing.assert_allclose(beyond, [shown[0] - 2 / found.rate, shown[-1] + 2 / found.rate])
+
+
+def test_steady_pictures_are_told_by_their_rate(tmp_path):
+    film = write_media(tmp_path / "film.mkv", times=steady(50, start=0.5), sound=tone(2), sound_start=0.3)
+    store = FeatureStore(tmp_path / "store", Energy())
+    extract_sound(store, {"film": film})
+    found = store.open("film")
+    assert not len(found.pictures)
+    np.testing.assert_allclose(found.picture_times(np.arange(50)), found.start_s + np.arange(50) / 25, atol=1e-3)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.7])
+def test_a_beep_is_heard_at_the_pictures_it_sounds_at(tmp_path, start):
+    """Windows over a film of varying rate whose sound begins late: the loud steps lie where the beeps are."""
+    sound = np.zeros(3 * 48_000, np.float32)
+    beeps = [1.1, 1.52, 2.33]
+    for beep in beeps:
+        begin = round((beep - start) * 48_000)
+        sound[begin : begin + 4_800] = tone(0.1)
+    film = write_media(tmp_path / "film.mkv", times=STUMBLING, sound=sound, sound_start=start, sound_codec="pcm_s16le")
+    folder = tmp_path / "crops/film"
+    folder.mkdir(parents=True)
+    for number in range(1, 51):
+        cv2.imwrite(str(folder / f"{number:05d}.jpg"), np.zeros((8, 8, 3), np.uint8))
+    store = FeatureStore(tmp_path / "store", Energy())
+    extract_sound(store, {"film": film})
+    clip = Clip(name="film", source="expr", split="train", frames=50, media=film,
+                crops=Crops(folder, np.ones(50, bool)))  # fmt: skip
+    data = WindowDataset([clip], Windows(length=50, answers="all"), [], sound=store, sound_s=3.0, labelled=False)
+    item = data[0]
+    values, valid, times, at = (
+        torch.from_numpy(item[name])[None] for name in ("audio_feature", "audio_valid", "audio_time_s", "time_s")
+    )
+    shown = np.array(store.open("film").pictures)
+    np.testing.assert_allclose(at[0].numpy(), shown, atol=1e-4)
+    heard, there = align(values, valid, times, at, 0.03)
+    loud = heard[0, :, 1].numpy() > 0.05
+    distance = np.array([min(max(beep - time, time - beep - 0.1, 0) for beep in beeps) for time in shown])
+    assert there[0].tolist() == (shown > start - 0.02).tolist()  # before it begins there is none
+    assert loud[distance == 0].mean() > 0.7 and not loud[distance > 0.04].any()
+    inside = np.array([any(beep + 0.04 <= time <= beep + 0.08 for beep in beeps) for time in shown])
+    assert inside.any() and loud[inside].all()

@@ -70,6 +70,7 @@ def extract_sound(store: FeatureStore, videos: Mapping[str, Path]) -> list[Probl
             with open_media(path) as media:
                 info = media.info
                 samples, start_s = media.waveform()
+                pictures = [frame.time_s for frame in media] if info.variable_rate else []
         except InputError as error:
             problems.append(Problem("error", path, error.what))
             continue
@@ -77,7 +78,7 @@ def extract_sound(store: FeatureStore, videos: Mapping[str, Path]) -> list[Probl
             problems.append(Problem("warning", path, "the video has no sound"))
         values, times = _encode_sound(store, samples)
         meta = {"start_s": repr(info.start_s), "rate": repr(info.rate), "source": describe_source(path)}
-        store.save(name, values, times + start_s, **meta)
+        store.save(name, values, times + start_s, pictures, **meta)
     return problems
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,12 +20,15 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from sentio.affect.backbones import Encoder, fingerprint
+from sentio.affect.labels import FRAME_RATE
 from sentio.core.errors import InputError
 from sentio.core.writers import atomic_path
 
 FORMAT = "sentio.features.1"
 CROP_SIZE = 112
 """Aff-Wild2's crops; others are brought to this size."""
+CLOCK = "pictures"
+"""Sound is filed with the times of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,16 @@ class Features:
     """Sound: time of the video's first picture."""
     rate: float
     """Sound: pictures per second of the video."""
+    pictures: NDArray[np.float64]
+    """Sound: times of the video's pictures in seconds where their rate varies, else empty."""
+
+    def picture_times(self, entries: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Times in seconds of pictures by number (from 0), of sound; beyond the video's ends by its rate."""
+        rate = self.rate or FRAME_RATE
+        if not len(self.pictures):
+            return self.start_s + entries / rate
+        inside = np.clip(entries, 0, len(self.pictures) - 1)
+        return self.pictures[inside] + (entries - inside) / rate
 
 
 class FeatureStore:
@@ -67,7 +81,7 @@ class FeatureStore:
     def __init__(self, folder: Path, encoder: Encoder, steps: SoundSteps | None = None) -> None:
         self.encoder = encoder
         self.steps = steps
-        led = json.dumps(asdict(steps) if steps else {"crop": CROP_SIZE}, sort_keys=True)
+        led = json.dumps(asdict(steps) | {"clock": CLOCK} if steps else {"crop": CROP_SIZE}, sort_keys=True)
         self.key = hashlib.sha256(f"{fingerprint(encoder)} {led}".encode()).hexdigest()
         self.folder = folder / f"{encoder.info.name}-{self.key[:16]}"
 
@@ -108,12 +122,21 @@ class FeatureStore:
             raise InputError(f"{source} was changed since its features were extracted.", again)
         return features
 
-    def save(self, name: str, values: NDArray[np.float32], times: NDArray[np.float64], **meta: str) -> None:
-        """Write the features of a clip; ``meta`` needs ``source``, see :func:`describe_source`."""
+    def save(
+        self,
+        name: str,
+        values: NDArray[np.float32],
+        times: NDArray[np.float64],
+        pictures: Sequence[float] = (),
+        **meta: str,
+    ) -> None:
+        """Write the features of a clip, see :class:`Features`; ``meta`` needs ``source`` (:func:`describe_source`)."""
         tensors: dict[str, NDArray[Any]] = {
             "values": np.ascontiguousarray(values, np.float32),
             "times": np.asarray(times, np.float64),
         }
+        if len(pictures):
+            tensors["pictures"] = np.asarray(pictures, np.float64)
         header = {"format": FORMAT, "key": self.key, "encoder": json.dumps(asdict(self.encoder.info)), **meta}
         with atomic_path(self.path(name)) as temporary:
             save_file(tensors, temporary, header)
@@ -143,13 +166,16 @@ def _read(path: Path, _: int) -> tuple[dict[str, str], Features]:
         meta = header["__metadata__"]
         if meta["format"] != FORMAT:
             raise ValueError(f"format {meta['format']}")
-        values, times = (_map(path, 8 + length, header[name], kind) for name, kind in _KINDS.items())
-        return meta, Features(values, np.array(times), float(meta["start_s"]), float(meta["rate"]))
+        header.setdefault("pictures", _NONE)
+        values, times, pictures = (_map(path, 8 + length, header[name], kind) for name, kind in _KINDS.items())
+        start_s, rate = float(meta["start_s"]), float(meta["rate"])
+        return meta, Features(values, np.array(times), start_s, rate, np.array(pictures))
     except (OSError, ValueError, KeyError, struct.error) as error:
         raise InputError(f"{path} is no feature file, or damaged: {error}.", "Delete it and extract again.") from error
 
 
-_KINDS = {"values": ("F32", np.float32), "times": ("F64", np.float64)}
+_KINDS = {"values": ("F32", np.float32), "times": ("F64", np.float64), "pictures": ("F64", np.float64)}
+_NONE = {"dtype": "F64", "shape": [0], "data_offsets": [0, 0]}
 
 
 def _map(path: Path, base: int, entry: dict[str, Any], kind: tuple[str, type]) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """Windows of clips as the items of a data set, and items as batches.
 
-Frames are timed at 30 a second, as the label files and all published systems assume; with sound, or where it is asked
-for, they are timed by the video's own rate.
+Frames are timed at 30 a second, as the label files and all published systems assume; with sound they are timed by the
+video's own pictures, and where it is asked for by its rate.
 """
 
 import logging
@@ -149,7 +149,7 @@ class WindowDataset(Dataset[Item]):
             features = None
         else:
             features = self.sound.open(clip.media.stem)
-            time_s = features.start_s + entries / (features.rate or FRAME_RATE)
+            time_s = features.picture_times(entries)
         item: Item = {"time_s": time_s.astype(np.float32)}
         if self.sound is None:
             return item

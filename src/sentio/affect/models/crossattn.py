@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentio.affect.backbones.encoders import open_face_network, open_text_encoder
-from sentio.affect.backbones.fusion import CrossAttention, align
 from sentio.affect.backbones.networks import face_features
-from sentio.affect.backbones.transformer import sinusoid
+from sentio.affect.backbones.transformer import CrossAttention, sinusoid
 from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.labels import EXPRESSIONS, FRAME_RATE
 from sentio.affect.losses import labels
@@ -146,6 +145,24 @@ class Block(nn.Module):
         return (x + inner).relu()
 
 
+class Exchange(nn.Module):
+    """What one stream finds in the other, by attention, then a dense block; each added and normalised after."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = CrossAttention(dim, heads, dropout)
+        self.dense = nn.Sequential(
+            nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim), nn.Dropout(dropout)
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, other: Tensor, known: Tensor) -> Tensor:
+        """x (B, T, dim), other (B, T, dim), of which only what is known (B, T) counts -> (B, T, dim)."""
+        x = self.attention(x, other, known[:, None].expand(-1, x.shape[1], -1))
+        found: Tensor = self.norm(x + self.dense(x))
+        return found
+
+
 @register("crossattn", summary="Expression from face and voice by cross-attention both ways, guided by text (ABAW10).")
 class CrossAttentionModel(AffectMethod):
     """Frozen encoders -> convolutions over the faces -> attention both ways -> 8 logits for every frame."""
@@ -162,7 +179,7 @@ class CrossAttentionModel(AffectMethod):
             *(Block(config.dim, config.kernel, dilation, config.dropout) for dilation in config.dilations)
         )
         self.to_sound, self.to_face = (
-            CrossAttention(config.dim, config.heads, config.hidden, config.dropout) for _ in range(2)
+            Exchange(config.dim, config.heads, config.hidden, config.dropout) for _ in range(2)
         )
         self.classify = nn.Sequential(
             nn.Linear(2 * config.dim, config.head), nn.ReLU(), nn.Dropout(config.dropout),
@@ -284,6 +301,23 @@ class CrossAttentionModel(AffectMethod):
         if batch.audio_time_s is None:
             raise InputError("The sound features have no times, by which they belong to frames.")
         return align(stored, heard, batch.audio_time_s, batch.time_s, self.config.reach_s)
+
+
+def align(values: Tensor, known: Tensor, times_s: Tensor, at_s: Tensor, reach_s: float) -> tuple[Tensor, Tensor]:
+    """Give each frame the nearest step of another stream: (B, T, D), zero without one, and (B, T) whether there is one.
+
+    Args:
+        values: (B, Ta, D) steps.
+        known: (B, Ta) bool; the others are never taken.
+        times_s: (B, Ta) seconds of the steps, in any order and at any distance.
+        at_s: (B, T) seconds of the frames, on the same clock.
+        reach_s: a step further away than this is none.
+    """
+    distance = (at_s[:, :, None] - times_s[:, None]).abs().masked_fill(~known[:, None], torch.inf)  # (B, T, Ta)
+    nearest, index = distance.min(-1)  # (B, T) each
+    taken = values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))  # (B, T, D)
+    found = nearest <= reach_s
+    return taken.masked_fill(~found[..., None], 0.0), found
 
 
 def contrast(features: Tensor, texts: Tensor, label: Tensor, temperature: float) -> Tensor:
