@@ -289,7 +289,9 @@ def test_lanes_show_what_was_read(browser, tmp_path) -> None:
         face = 88 + 4 + 18 + 4 + 11
         assert near(second[face, at(0.02) : at(0.24)], colour(page, "unfit")).all()
         assert near(second[face, at(0.26) : at(0.49)], colour(page, "bridged")).any()
-        unit = 88 + 4 + 18 + 4 + 12 + 4 + 6 * 12 + 10
+        names = page.locator("#units .bar > span:first-child").all_inner_texts()
+        assert names[:9] == ["AU1", "AU2", "AU4", "AU5", "AU6", "AU7", "AU9", "AU10", "AU12"], "as on the live page"
+        unit = 88 + 4 + 18 + 4 + 12 + 4 + 8 * 12 + 10
         seen = near(first[unit, :], colour(page, "ink"))
         assert seen[at(0.02) : at(0.49)].all() and not seen[at(0.51) :].any(), "an episode of AU12"
         page.get_by_role("button", name="person 1").click()
@@ -392,7 +394,7 @@ def test_an_hour_stays_usable(browser, tmp_path) -> None:
         place = left + peak / 108_000 * (image.shape[1] - left)
         high = np.flatnonzero(near(image[3:8, left:], colour(page, "valence")).any(axis=0)) + left
         assert high.size and np.abs(high - place).max() < 3
-        unit = image[88 + 4 + 18 + 4 + 12 + 4 + 6 * 12 + 5, left:, :3].astype(int).sum(axis=-1)
+        unit = image[88 + 4 + 18 + 4 + 12 + 4 + 8 * 12 + 5, left:, :3].astype(int).sum(axis=-1)
         assert abs(int(unit.argmin()) + left - place) < 3, "the darkest of AU12"
         click_at(page, peak / 108_000)
         for _ in range(15):

@@ -115,7 +115,7 @@ def _data(timeline: Timeline, summary: Summary, header: Mapping[str, Any], info:
         "times": _text(np.rint((times - start_s) / TICK_S).astype("<u4").tobytes()),
         "steps": STEPS,
         "expressions": EXPRESSIONS,
-        "units": ALL_UNITS,
+        "units": sorted(ALL_UNITS, key=lambda unit: int(unit[2:])),
         "reasons": timeline.reasons,
         "persons": [
             {
