@@ -6,12 +6,14 @@ import math
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from live_client import Client, assert_same, jpeg_of, pixels_of, serving
+from media import steady, write_media
 from sentio.affect.analysis import plot
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.pipeline import analyze
@@ -381,6 +383,7 @@ def test_a_file_is_held_and_goes_on_and_begins_again(clips, tmp_path) -> None:
         page.open()
         assert page.until("frame")["time_s"] < before
         page.until("ended")
+    assert [message["time_s"] for message in page.seen if message["type"] == "frame"][-1] > 2.5, "to its own end"
 
 
 def test_a_file_that_breaks_is_told(clips, tmp_path) -> None:
@@ -424,3 +427,46 @@ def test_all_rows_reach_the_lab_streaming_layer(clips, tmp_path) -> None:
     assert np.diff([time_s for _, time_s in samples]) == pytest.approx(
         np.diff([row["time_s"] for row in sent]), abs=1e-6
     )
+
+
+@pytest.mark.parametrize("break_off", ["pause", "open"])
+def test_a_file_that_is_held_or_begins_again_has_an_outlet_with_a_new_clock(break_off, tmp_path) -> None:
+    """Else its rows would be sent with times that lie in the past by as long as it was held, or was played."""
+    pylsl = pytest.importorskip("pylsl", reason="needs the extra lsl", exc_type=(ImportError, RuntimeError))
+    pylsl.set_config_content("[multicast]\nResolveScope = machine\n[log]\nlevel = -2\n")
+
+    def outlet() -> Any:
+        (found,) = pylsl.resolve_byprop("name", name, timeout=30)
+        return found
+
+    name = f"sentio {break_off} test"
+    source = File(write_media(tmp_path / "long.mp4", times=steady(500)))
+    with serving(tmp_path, lsl=name, source=source, model="none") as server, Client(server.url) as page:
+        page.open()
+        page.until("frame")
+        first = outlet()
+        if break_off == "pause":
+            page.send("pause", on=True)
+            with pytest.raises(TimeoutError):
+                while True:
+                    page.read(timeout=0.5)
+            page.send("pause", on=False)
+        else:
+            page.open()
+        page.until("frame")
+        second = outlet()
+    assert first.created_at() < second.created_at() and first.uid() != second.uid()
+
+
+def test_names_are_of_the_persons_of_one_stream(server, clips) -> None:
+    pictures = jpegs(clips / "talking.mp4")[:10]
+    with Client(server.url) as page:
+        page.open()
+        page.send("name", person=0, name="Ann")
+        page.open()
+        page.send("record", on=True)
+        for picture in pictures:
+            page.show(*picture)
+        page.send("record", on=False)
+        folder = Path(page.until("recorded")["folder"])
+    assert Table.read(folder / "affect.parquet").header["names"] == {}

@@ -194,6 +194,7 @@ class Session:
             raise InputError(f"There is no model {name!r} here.", f"Choose among: {', '.join(self.settings.models)}.")
         self._stop_source()
         self._recorder.finish()
+        self._close_outlet()  # the clock may be another, and the model
         self._stream = None
         options = replace(self.settings.options, model=name)
         self._stream = Stream(options, file="live", sound=source.sound if source else wish.sound, live=True)
