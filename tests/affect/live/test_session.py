@@ -118,6 +118,8 @@ def test_a_recording_is_a_whole_result_with_events_and_names(server, out, clips)
         len(sent),
         pytest.approx(pictures[49][0] - pictures[10][0]),
     )
+    told = [message for message in page.seen if message["type"] == "recording"]
+    assert [message["on"] for message in told] == [True, True, False] and 1 <= told[1]["seconds"] < 1.1
     table = Table.read(folder / "affect.parquet")
     kept = [row | {"time_s": row["time_s"] + 100 + pictures[0][0]} for row in table.arrow.to_pylist()]
     assert_same(sent, [{n: v if n != "time_s" else pytest.approx(v) for n, v in row.items()} for row in kept])
