@@ -31,8 +31,11 @@ def test_wrong_usage_is_code_2_and_errors_are_code_1(tmp_path) -> None:
 
 
 def test_analyze_the_demo_as_json(tmp_path) -> None:
-    done = run("analyze", "--demo", "--out", str(tmp_path), "--fps", "5", "--formats", "jsonl", "--json", check=True)
+    options = ["--out", str(tmp_path), "--fps", "5", "--formats", "jsonl", "--no-report", "--json"]
+    done = run("analyze", "--demo", *options, check=True)
     summary = json.loads(done.stdout)
+    names = ["affect.jsonl", "affect.jsonl.header.json", "run.json"]
+    assert sorted(path.name for path in (tmp_path / "demo.mp4.sentio").iterdir()) == names
     assert [entry["rows"] for entry in summary["done"]] == [50]
     rows = [json.loads(line) for line in (tmp_path / "demo.mp4.sentio/affect.jsonl").read_text().splitlines()]
     assert rows[0]["person"] == 0

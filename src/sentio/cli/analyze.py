@@ -4,6 +4,8 @@ import json as json_format
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cyclopts import Parameter
+
 from sentio.affect.faces.detectors import DetectorName
 from sentio.cli.parsing import COMMAS, FOLDER, SECONDS
 from sentio.core.errors import InputError
@@ -23,7 +25,7 @@ def analyze(
     end: Annotated[float | None, SECONDS] = None,
     model: str = "auto",
     causal: bool = False,
-    report: bool = True,
+    report: Annotated[bool, Parameter(negative="--no-report")] = True,
     embed_video: bool = False,
     plot: bool = False,
     overlay: bool = False,
