@@ -15,8 +15,9 @@ def features(data: Path, /, *, encoder: str, out: Annotated[Path | None, FOLDER]
 
     Args:
         data: folder of data.
-        encoder: vit, clip, wav2vec2, ast or whisper (published weights), KIND:FOLDER for others of that kind, or the
-            .safetensors file of a trained system, whose own encoder is taken.
+        encoder: vit, clip, wav2vec2, ast or whisper (published weights); KIND:NAME, KIND:FOLDER, or NAME or FOLDER of a
+            snapshot alone (facebook/wav2vec2-base-960h); or the .safetensors file of a trained system, whose own
+            encoder is taken.
         out: folder of the store; DATA/features if not given.
         fetch: allow the download of published weights.
 

@@ -14,7 +14,7 @@ import transformers
 import snapshots
 from sentio.affect.backbones import fingerprint
 from sentio.affect.backbones import snapshots as reading
-from sentio.affect.backbones.encoders import open_encoder
+from sentio.affect.backbones.encoders import open_encoder, open_face_network, open_text_encoder
 from sentio.affect.backbones.mel import MelFilterBank
 from sentio.affect.backbones.pretrained import (
     AstEncoder,
@@ -23,7 +23,7 @@ from sentio.affect.backbones.pretrained import (
     Wav2Vec2Encoder,
     WhisperEncoder,
 )
-from sentio.core.errors import WeightsError
+from sentio.core.errors import RecipeError, WeightsError
 from snapshots import CLIP_MEAN, CLIP_STD
 
 
@@ -224,6 +224,50 @@ def test_published_snapshots_are_read_as_they_are_and_always_the_same(kind, tmp_
     """Heads, other halves and old names included; what is not there (and not used) does not come from chance."""
     getattr(snapshots, f"write_{kind}")(tmp_path)
     assert fingerprint(open_encoder(f"{kind}:{tmp_path}")) == fingerprint(open_encoder(f"{kind}:{tmp_path}"))
+
+
+@pytest.mark.parametrize("kind", ["vit", "clip", "wav2vec2", "ast", "whisper"])
+def test_a_folder_tells_its_own_architecture(kind, tmp_path):
+    getattr(snapshots, f"write_{kind}")(tmp_path)
+    assert fingerprint(open_encoder(str(tmp_path))) == fingerprint(open_encoder(f"{kind}:{tmp_path}"))
+    if kind in ("vit", "clip"):
+        assert fingerprint(open_face_network(str(tmp_path))) == fingerprint(open_encoder(str(tmp_path)))
+    else:
+        with pytest.raises(RecipeError, match="takes sound, and not faces"):
+            open_face_network(str(tmp_path))
+    if kind == "clip":
+        assert open_text_encoder(str(tmp_path))(["ab cd"]).shape == (1, 12)
+    else:
+        with pytest.raises(RecipeError, match=f"no text encoder '{kind}'"):
+            open_text_encoder(str(tmp_path))
+
+
+def test_a_published_name_alone_is_looked_for_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    for opened in (open_encoder, open_face_network, open_text_encoder):
+        with pytest.raises(WeightsError, match="hf download openai/clip-vit-base-patch32"):
+            opened("openai/clip-vit-base-patch32")
+
+
+def test_a_folder_that_is_called_as_a_kind_is_not_taken_for_it(clip, tmp_path, monkeypatch):
+    (tmp_path / "clip").mkdir()
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for opened in (open_encoder, open_face_network, open_text_encoder):
+        with pytest.raises(WeightsError, match="hf download openai/clip-vit-base-patch32"):
+            opened("clip")
+
+
+def test_another_architecture_is_named(vit):
+    config = vit[1] / "config.json"
+    config.write_text(config.read_text().replace('"model_type": "vit"', '"model_type": "bert"'))
+    with pytest.raises(WeightsError, match="of the architecture 'bert'"):
+        open_encoder(str(vit[1]))
+    config.write_text("[]")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        open_encoder(str(vit[1]))
+    with pytest.raises(RecipeError, match="no encoder 'bert'"):
+        open_encoder("bert")
 
 
 def test_wav2vec2_reads_the_old_names_of_its_norm(wav2vec2):

@@ -21,7 +21,7 @@ def open_face_network(spec: str) -> Encoder:
     frozen published snapshot.
 
     Args:
-        spec: a name of ``networks.NETWORKS``; or ``vit``, ``clip``, the same with ``:NAME`` or ``:FOLDER``.
+        spec: a name of ``networks.NETWORKS``; or a snapshot of ViT or CLIP, see :func:`open_encoder`.
 
     Raises:
         RecipeError: it is neither.
@@ -29,9 +29,14 @@ def open_face_network(spec: str) -> Encoder:
     """
     if spec in NETWORKS:
         return make_network(spec)  # type: ignore[arg-type]
-    if spec.partition(":")[0] not in PICTURES:
-        raise RecipeError(f"There is no face network {spec!r}.", f"Choose one of: {', '.join((*NETWORKS, *PICTURES))}.")
-    return open_encoder(spec)
+    known = f"Choose one of: {', '.join((*NETWORKS, *PICTURES))}."
+    kind, _, _ = spec.partition(":")
+    if kind not in PICTURES and not _is_snapshot(spec):
+        raise RecipeError(f"There is no face network {spec!r}.", known)
+    encoder = open_encoder(spec)
+    if encoder.info.size is None:
+        raise RecipeError(f"{spec} takes sound, and not faces.", known)
+    return encoder
 
 
 def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:
@@ -39,8 +44,9 @@ def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:
 
     Args:
         spec: ``vit``, ``clip``, ``wav2vec2``, ``ast`` or ``whisper`` for published weights (see
-            ``pretrained.ENCODERS``); the same with ``:NAME`` or ``:FOLDER`` for others of that architecture; or a
-            ``.safetensors`` file of a trained system, whose own encoder is taken.
+            ``pretrained.ENCODERS``); the same with ``:NAME`` or ``:FOLDER`` for others of that architecture; the name
+            with the publisher (``openai/clip-vit-base-patch32``) or the folder of a snapshot alone, which tells its
+            architecture; or a ``.safetensors`` file of a trained system, whose own encoder is taken.
         fetch: allow a download of published weights.
 
     Raises:
@@ -53,7 +59,7 @@ def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:
         return cast(Encoder, encoder.requires_grad_(False).eval())
     from sentio.affect.backbones import pretrained
 
-    kind, _, name = spec.partition(":")
+    kind, name = _parse(spec, fetch)
     if kind not in pretrained.ENCODERS:
         raise RecipeError(f"There is no encoder {kind!r}.", f"Choose one of: {', '.join(pretrained.ENCODERS)}.")
     make, published = pretrained.ENCODERS[kind]
@@ -61,7 +67,7 @@ def open_encoder(spec: str, *, fetch: bool = False) -> Encoder:
 
 
 def open_text_encoder(spec: str, *, fetch: bool = False) -> "ClipTextEncoder":
-    """A frozen text encoder: ``clip``, ``clip:NAME`` or ``clip:FOLDER``.
+    """A frozen text encoder: ``clip``, ``clip:NAME`` or ``clip:FOLDER``, or a CLIP snapshot's name or folder alone.
 
     Raises:
         WeightsError: the weights are not here, damaged, or not safetensors.
@@ -69,7 +75,22 @@ def open_text_encoder(spec: str, *, fetch: bool = False) -> "ClipTextEncoder":
     """
     from sentio.affect.backbones import pretrained, text
 
-    kind, _, name = spec.partition(":")
+    kind, name = _parse(spec, fetch)
     if kind != "clip":
         raise RecipeError(f"There is no text encoder {kind!r}.", "Choose clip, clip:NAME or clip:FOLDER.")
     return text.ClipTextEncoder(name or pretrained.ENCODERS[kind][1], fetch=fetch)
+
+
+def _is_snapshot(spec: str) -> bool:
+    """Whether a spec is a snapshot's name or folder, without a kind before it."""
+    return Path(spec).is_dir() or ("/" in spec and ":" not in spec)
+
+
+def _parse(spec: str, fetch: bool) -> tuple[str, str]:
+    """Kind and name (or folder) of an encoder; a snapshot without a kind before it tells its own."""
+    from sentio.affect.backbones import snapshots
+
+    kind, _, name = spec.partition(":")
+    if kind not in snapshots.KINDS.values() and _is_snapshot(spec):
+        return snapshots.kind_of(spec, fetch=fetch), spec
+    return kind, name

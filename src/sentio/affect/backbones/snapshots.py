@@ -26,6 +26,14 @@ LICENCES = {
     "MIT/ast-finetuned-audioset-10-10-0.4593": "BSD-3-Clause",
     "openai/whisper-tiny.en": "MIT",
 }
+KINDS = {
+    "vit": "vit",
+    "clip": "clip",
+    "wav2vec2": "wav2vec2",
+    "audio-spectrogram-transformer": "ast",
+    "whisper": "whisper",
+}
+"""Kinds of encoders by the architecture that ``config.json`` names."""
 PATTERNS = ["*.json", "*.safetensors", "*.txt"]
 CONVERT = (
     'python -c "import glob, torch; from safetensors.torch import save_file; '
@@ -65,6 +73,21 @@ def snapshot(name: str, *, fetch: bool = False) -> Path:
         return Path(snapshot_download(name, local_files_only=not fetch, allow_patterns=PATTERNS))
     except Exception as error:  # the hub and its client raise a dozen unrelated classes
         raise WeightsError(f"{why} ({type(error).__name__})" if fetch else why, fix) from error
+
+
+def kind_of(name: str, *, fetch: bool = False) -> str:
+    """The kind of encoder that a snapshot is of, as its ``config.json`` says.
+
+    Raises:
+        WeightsError: it is not on this machine, has no such file, or is of another architecture.
+    """
+    folder = snapshot(name, fetch=fetch)
+    architecture = guard(folder, lambda: json.loads((folder / "config.json").read_text())["model_type"])
+    if architecture not in KINDS:
+        raise WeightsError(
+            f"The snapshot {name} is of the architecture {architecture!r}.", f"Read are: {', '.join(KINDS)}."
+        )
+    return KINDS[architecture]
 
 
 def load(kind: Any, folder: Path, *, unused: Sequence[str] = (), **options: Any) -> Any:
