@@ -1,0 +1,152 @@
+"""What each part of the soft prompts is worth: trainings of the small form with one thing changed, as a table.
+
+python bench/softprompt.py FOLDER [--sound SPEC] [--features STORE] [--seeds 3] [--epochs 4] [--rows both,face,...]
+
+FOLDER is in Aff-Wild2's layout with VA labels and has features of the embedded face model and of the sound encoder
+(`sentio features FOLDER --encoder SPEC`): the embedded voice model, or a published one such as `whisper:FOLDER`. Each
+row trains on the same videos and scores the weights of the last step, so that no validation video chooses anything: the
+official mean CCC over all labelled frames, not smoothed. The network of the row "both" is then tried with missing
+modalities: 30 % of the faces in runs of half a second, 30 % of the sound in half seconds, all of the sound. Intervals
+are of 95 %, of the mean over the seeds by Student's t; the last column is the paired difference from the first row.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masking import FACE, drop, interval
+from sentio.affect.data.items import Item, WindowDataset
+from sentio.affect.protocol.scoring import predict, tally
+from sentio.affect.training.published import AffectData, DataConfig
+from sentio.core import registry, runtime
+from sentio.core.config import from_dict
+from sentio.core.optimization import FitConfig
+from sentio.core.training import fit, start_from
+
+VOICE = str(Path(FACE).with_name("voice.safetensors"))
+RUN = 15
+"""Frames of half a second."""
+PIECE_S = 0.5
+"""Seconds of sound that go missing together."""
+ROWS: dict[str, dict[str, Any]] = {
+    "both": {},
+    "face": {"inputs": "face"},
+    "sound": {"inputs": "sound"},
+    "hard labels": {"region_labels": "hard"},
+    "no regions": {"region_labels": "none"},
+    "sigma 1/6": {"sigma": 1 / 6},
+    "sigma 2/3": {"sigma": 2 / 3},
+    "window 32": {"length": 32},
+    "window 100": {"length": 100},
+    "no modality dropout": {"modality_dropout": 0.0},
+    "causal": {"causal": True},
+}
+"""What is changed against the first."""
+LOST = {
+    "30 % of the faces missing": (0.3, 0.0),
+    "30 % of the sound missing": (0.0, 0.3),
+    "30 % of both missing": (0.3, 0.3),
+    "no sound": (0.0, 1.0),
+}
+"""Shares of faces and of sound that the first row is tried without."""
+
+
+class Lossy(WindowDataset):
+    """The validation windows without some faces and some pieces of sound."""
+
+    def __init__(self, data: AffectData, faces: float, sound: float, seed: int) -> None:
+        config = data.config
+        super().__init__(
+            data.scored("validation"), config.windows, data.kinds, faces=data.faces, sound=data.sound,
+            sound_s=config.sound_s, own_rate=config.own_rate,
+        )  # fmt: skip
+        random = np.random.default_rng((seed, int(100 * faces), int(100 * sound)))
+        for number, clip in enumerate(self.clips):
+            self.lookups[number] = np.where(drop(clip.frames, faces, RUN, random), -1, self.lookups[number])
+        self.silent: list[NDArray[np.bool_]] = [
+            drop(clip.frames, sound, 1, random) for clip in self.clips
+        ]  # one piece for each frame, which are more than enough
+
+    def __getitem__(self, index: int) -> Item:
+        item, silent = super().__getitem__(index), self.silent[self.locate(index)[0]]
+        pieces = np.clip(np.floor(item["audio_time_s"] / PIECE_S).astype(int), 0, len(silent) - 1)
+        return item | {"audio_valid": item["audio_valid"] & ~silent[pieces]}
+
+
+def open_data(given: argparse.Namespace, length: int) -> AffectData:
+    """Windows of that length, every half of it."""
+    section = {
+        "sets": ["va"], "face_encoder": FACE, "sound_encoder": given.sound, "sound_s": length / 30 + 0.9,
+        "windows": {"length": length, "hop": length // 2, "answers": "all", "padding": "mask"}, "own_rate": True,
+        "features": given.features,
+    }  # fmt: skip
+    return AffectData(given.folder, from_dict(DataConfig, section))
+
+
+def train(data: AffectData, change: dict[str, Any], seed: int, given: argparse.Namespace, out: Path) -> Any:
+    """The network after its last step."""
+    runtime.seed_everything(seed)
+    dim = cast(Any, data.sound).encoder.info.dim
+    method = registry.build("softprompt", {"units": 64, "heads": 4, "sound_features": dim} | change)
+    start_from(method, {"encoder": FACE})
+    config = FitConfig(
+        epochs=given.epochs, batch_size=16, lr=5e-4, weight_decay=0.05, schedule="cosine", warmup_steps=20,
+        clip_norm=5.0, device="cpu", seed=seed, validate_every=10**6,
+    )  # fmt: skip
+    fit(method, data, config, out)
+    return method.eval()
+
+
+def score(method: Any, windows: WindowDataset) -> float:
+    """Mean CCC of all frames; what no window answers takes the nearest answer."""
+    found = [prediction.filled("nearest") for prediction in predict(method, windows)]
+    return tally(windows.clips, found).scores()["p_va"]
+
+
+def seed_scores(given: argparse.Namespace, seed: int, work: Path) -> dict[str, float]:
+    """All rows of one seed."""
+    found = {}
+    for row in given.rows:
+        change = dict(ROWS[row])
+        data = open_data(given, change.pop("length", 64))
+        method = train(data, change, seed, given, work / f"{row.replace('/', '-')}-{seed}")
+        found[row] = score(method, Lossy(data, 0.0, 0.0, seed))
+        if row == "both":
+            found |= {name: score(method, Lossy(data, *shares, seed)) for name, shares in LOST.items()}
+    return found
+
+
+def show(table: list[dict[str, float]]) -> None:
+    """Print a line a row."""
+    first = next(iter(table[0]))
+    print("| | mean CCC | difference |\n|---|---|---|")
+    for row in table[0]:
+        mean, half = interval([seed[row] for seed in table])
+        gain, width = interval([seed[row] - seed[first] for seed in table])
+        told = "" if row == first else f"{gain:+.3f} ± {width:.3f}"
+        print(f"| {row} | {mean:.3f} ± {half:.3f} | {told} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--sound", default=VOICE)
+    parser.add_argument("--features", help="folder of the feature store, FOLDER/features if not given")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--rows", default=",".join(ROWS), help="the first is what the others are compared with")
+    given = parser.parse_args()
+    given.rows = given.rows.split(",")
+    data = open_data(given, 64)
+    counts = [len(data.split(split)) for split in ("train", "validation")]
+    print(f"{counts[0]} training clips, {counts[1]} validation clips; sound: {cast(Any, data.sound).encoder.info.name}")
+    with tempfile.TemporaryDirectory() as work:
+        show([seed_scores(given, seed, Path(work)) for seed in range(given.seeds)])
+
+
+if __name__ == "__main__":
+    main()
