@@ -28,6 +28,7 @@ from sentio.core.optimization import FitConfig
 from sentio.core.training import fit, start_from
 
 VOICE = str(Path(FACE).with_name("voice.safetensors"))
+SMALL = {"units": 64, "heads": 4, "dropping": {"face": 0.1, "sound": 0.1}}
 RUN = 15
 """Frames of half a second."""
 PIECE_S = 0.5
@@ -42,7 +43,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "sigma 2/3": {"sigma": 2 / 3},
     "window 32": {"length": 32},
     "window 100": {"length": 100},
-    "no modality dropout": {"modality_dropout": 0.0},
+    "nothing hidden in training": {"dropping": {}},
     "causal": {"causal": True},
 }
 """What is changed against the first."""
@@ -91,7 +92,7 @@ def train(data: AffectData, change: dict[str, Any], seed: int, given: argparse.N
     """The network after its last step."""
     runtime.seed_everything(seed)
     dim = cast(Any, data.sound).encoder.info.dim
-    method = registry.build("softprompt", {"units": 64, "heads": 4, "sound_features": dim} | change)
+    method = registry.build("softprompt", SMALL | {"sound_features": dim} | change)
     start_from(method, {"encoder": FACE})
     config = FitConfig(
         epochs=given.epochs, batch_size=16, lr=5e-4, weight_decay=0.05, schedule="cosine", warmup_steps=20,

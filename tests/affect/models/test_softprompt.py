@@ -12,6 +12,7 @@ from scipy.special import softmax
 from scipy.stats import entropy, norm
 
 import snapshots
+from sentio.affect.backbones.encoders import open_text_encoder
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.extraction import extract
 from sentio.affect.data.windows import Windows
@@ -24,7 +25,6 @@ from sentio.affect.models.softprompt import (
     Gate,
     at_frames,
     divergence,
-    drop_modalities,
     hard_labels,
     soft_labels,
 )
@@ -36,7 +36,14 @@ from sentio.core.errors import InputError, RecipeError
 from sentio.core.training import FitConfig
 
 D, SOUND = 192, 6
-TINY = {"encoder": "small", "sound_features": SOUND, "units": 8, "heads": 2, "dropout": 0.0, "modality_dropout": 0.0}
+TINY = {
+    "encoder": "small",
+    "sound_features": SOUND,
+    "units": 8,
+    "heads": 2,
+    "dropout": 0.0,
+    "dropping": {"face": 0.0, "sound": 0.0},
+}
 RECIPES = Path(__file__).parents[3] / "recipes"
 
 
@@ -243,18 +250,14 @@ def test_where_nothing_is_known_there_is_no_answer():
     assert found[0].all() and found[1].tolist() == [True] * 4 + [False] * 6
 
 
-def test_modalities_are_dropped_in_training_alone_and_never_both():
-    torch.manual_seed(0)
-    here, gone = torch.ones(4000, 2, dtype=torch.bool), torch.zeros(4000, 2, dtype=torch.bool)
-    seen, heard = drop_modalities(here, here, 0.3)
-    lost_face, lost_sound = ~seen[:, 0], ~heard[:, 0]
-    assert not (lost_face & lost_sound).any() and torch.equal(seen[:, 0], seen[:, 1])
-    for lost in (lost_face, lost_sound):
-        assert float(lost.float().mean()) == pytest.approx(0.15, abs=0.03)
-    assert drop_modalities(here, gone, 1.0)[0].all() and drop_modalities(gone, here, 1.0)[1].all()
-    model, batch = build(modality_dropout=1.0), windows(B=8)
+def test_modalities_are_dropped_in_training_alone():
+    model, batch = build(dropping={"face": 0.5, "sound": 0.5}), windows(B=8)
     losses = {float(model.loss(batch, 0.0)["valence_arousal"].detach()) for _ in range(4)}
     assert len(losses) > 1 and torch.equal(answers(model, batch), answers(model, batch))
+    silent = build(dropping={"face": 0.0, "sound": 1.0})
+    deaf = replace(batch, audio_feature=-batch.audio_feature)
+    for name, value in silent.loss(batch, 0.0).items():
+        assert torch.equal(value, silent.loss(deaf, 0.0)[name])
 
 
 # --- the causal form
@@ -301,7 +304,7 @@ def clip_windows(**changes):
 
 def test_fixed_prompts_are_clips_vectors_of_the_texts(clip):
     model = build(encoder=clip, prompts="fixed")
-    encoder = softprompt.ClipTextEncoder(clip.partition(":")[2])
+    encoder = open_text_encoder(clip)
     torch.testing.assert_close(model.regions(), encoder(list(TEXTS)))
     assert "regions.vectors" in model.state_dict() and not any("text" in name for name in model.state_dict())
     assert not model.regions().requires_grad
@@ -353,7 +356,7 @@ def test_what_does_not_go_together_is_refused(clip):
         build()(replace(windows(), audio_time_s=None))
     wrongs = (
         {"prompts": "fixed"}, {"prompts": "learnt"}, {"encoder": "vgg"}, {"region_labels": "gaze"}, {"heads": 3},
-        {"sigma": 0.0}, {"modality_dropout": 1.5}, {"temperature": 0.0}, {"encoder": clip, "context": 0},
+        {"sigma": 0.0}, {"dropping": {"face": 1.5}}, {"temperature": 0.0}, {"encoder": clip, "context": 0},
     )  # fmt: skip
     for wrong in wrongs:
         with pytest.raises(RecipeError):
@@ -407,6 +410,7 @@ def test_the_recipe_is_of_this_config(name):
     fit, data = from_dict(FitConfig, recipe["fit"]), from_dict(DataConfig, recipe["data"])
     from_dict(EvaluationConfig, recipe["evaluation"])
     assert data.windows == Windows(length=64, hop=32, answers="all", padding="mask") and data.sets == ("va",)
+    assert recipe["model"]["dropping"] == {"face": 0.1, "sound": 0.1}
     assert data.sound_s >= data.windows.span / 30 and fit.schedule == "cosine"
     published = name == "softprompt"
     config = from_dict(softprompt.SoftPromptConfig, recipe["model"])

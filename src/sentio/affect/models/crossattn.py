@@ -5,7 +5,7 @@ time, each stream asks the other, and the face is drawn to the CLIP text feature
 missing, for a frame or altogether, has no influence. What the paper leaves open is listed in docs/papers/crossattn.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.labels import EXPRESSIONS, FRAME_RATE
 from sentio.affect.losses import labels
 from sentio.affect.method import AffectMethod
+from sentio.affect.training.dropping import Dropping
 from sentio.affect.training.published import AffectData
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.registry import register
@@ -34,27 +35,6 @@ PROMPTS = (
 )
 """A sentence for each of ``EXPRESSIONS``."""
 LEARNT = "learnt"
-
-
-@dataclass(frozen=True)
-class Dropping:
-    """Modalities hidden in training, so that one alone is learnt to suffice.
-
-    Args:
-        face, sound: share of the windows whose faces, or whose sound, are hidden; never both of a window.
-    """
-
-    face: float = 0.0
-    sound: float = 0.0
-
-    def __post_init__(self) -> None:
-        if min(self.face, self.sound) < 0 or self.face + self.sound > 1:
-            raise ValueError(f"dropping: shares of at least 0, together at most 1, found {self.face} and {self.sound}")
-
-    def draw(self, windows: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Keep (B, 1) of faces and of sound: False is hidden."""
-        drawn = torch.rand(windows, 1, device=device)
-        return drawn >= self.face, (drawn < self.face) | (drawn >= self.face + self.sound)
 
 
 @dataclass(frozen=True)
@@ -113,7 +93,7 @@ class CrossAttentionConfig:
     head: int = 256
     dropout: float = 0.2
     reach_s: float = 0.1
-    dropping: Dropping = Dropping()
+    dropping: Dropping = field(default_factory=Dropping)
     guidance: Guidance = Guidance()
     counts: tuple[float, ...] = ()
 
@@ -224,10 +204,8 @@ class CrossAttentionModel(AffectMethod):
 
     def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
         """Cross-entropy by class weights, and the contrastive loss of frames with a face."""
-        seen, heard = self.known(batch)
-        keep_face, keep_sound = self.config.dropping.draw(len(batch), seen.device)
-        seen = seen & keep_face
-        faces, sounds, heard = self.streams(batch, seen, heard & keep_sound)
+        seen, heard = self.config.dropping.draw(*self.known(batch))
+        faces, sounds, heard = self.streams(batch, seen, heard)
         logits = self.fuse(batch, faces, sounds, seen, heard)
         label, valid = labels(batch, "expression")
         weights = logits.new_tensor(root_weights(self.config.counts)) if self.config.counts else None

@@ -6,7 +6,7 @@ both ways, then by a gate. What departs from the paper is an option, or listed i
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentio.affect.backbones.encoders import open_face_network
+from sentio.affect.backbones.encoders import open_face_network, open_text_encoder
 from sentio.affect.backbones.networks import face_features
-from sentio.affect.backbones.pretrained import ENCODERS
 from sentio.affect.backbones.text import ClipTextEncoder, with_context
 from sentio.affect.backbones.transformer import CrossAttention
 from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.losses import ccc_loss, labels
 from sentio.affect.method import AffectMethod
+from sentio.affect.training.dropping import Dropping
 from sentio.affect.training.published import AffectData
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.registry import register
@@ -65,8 +65,7 @@ class SoftPromptConfig:
         sigma: width of the soft labels, in units of valence and arousal.
         weight: of the regions' loss, beside that of valence and arousal.
         temperature: what the cosines of visual vectors and regions are divided by.
-        modality_dropout: share of the windows that lose their faces or their sound, as often the one as the other, in
-            training.
+        dropping: modalities hidden in training.
     """
 
     encoder: str = "aligned"
@@ -83,15 +82,13 @@ class SoftPromptConfig:
     sigma: float = 1 / 3
     weight: float = 0.3
     temperature: float = 0.07
-    modality_dropout: float = 0.2
+    dropping: Dropping = field(default_factory=Dropping)
 
     def __post_init__(self) -> None:
         if self.prompts != "vectors" and self.encoder.partition(":")[0] != "clip":
             raise ValueError(f"prompts {self.prompts!r} need the encoder clip, whose text they are; choose 'vectors'")
         if (2 * self.units) % self.heads:
             raise ValueError(f"twice the {self.units} units must be a multiple of the {self.heads} heads")
-        if not 0 <= self.modality_dropout <= 1:
-            raise ValueError(f"modality_dropout must be in [0, 1], found {self.modality_dropout}")
         for name in ("sigma", "temperature", "context"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above zero, found {getattr(self, name)}")
@@ -145,7 +142,7 @@ class SoftPrompt(AffectMethod):
     def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
         """1 - mean CCC over the labelled frames, and the divergence of their visual vectors from the region labels."""
         sound, heard = self.heard(batch)
-        seen, heard = drop_modalities(self.seen(batch), heard, self.config.modality_dropout)
+        seen, heard = self.config.dropping.draw(self.seen(batch), heard)
         fused, visual, known = self.fuse(face_features(self.encoder, batch), seen, sound, heard)
         label, valid = labels(batch, "valence_arousal")
         terms = {"valence_arousal": ccc_loss(self.head(fused), label, valid & known)}
@@ -285,7 +282,7 @@ def make_regions(config: SoftPromptConfig) -> Regions:
     """What the visual vectors are compared with."""
     if config.prompts == "vectors":
         return Vectors(2 * config.units)
-    text = ClipTextEncoder(config.encoder.partition(":")[2] or ENCODERS["clip"][1])
+    text = open_text_encoder(config.encoder)
     return FixedPrompts(text) if config.prompts == "fixed" else LearntPrompts(text, config.context)
 
 
@@ -328,10 +325,3 @@ def allow(there: Tensor, causal: bool) -> Tensor:
     T = there.shape[1]
     all_see = there[:, None].expand(-1, T, -1)
     return all_see.tril() if causal else all_see
-
-
-def drop_modalities(seen: Tensor, heard: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Faces and sound, (B, T) bool each, without the one or the other in that share of the windows that have both."""
-    draw = torch.rand(len(seen), 1, device=seen.device)
-    both = seen.any(1, keepdim=True) & heard.any(1, keepdim=True)
-    return seen & ~(both & (draw < share / 2)), heard & ~(both & (draw >= 1 - share / 2))
