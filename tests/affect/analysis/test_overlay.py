@@ -52,6 +52,8 @@ SOURCES = {
     "steady": ("mp4", {"times": steady(20), "sound": tone(0.8)}),
     "uneven": ("mkv", {"times": [0, 0.033, 0.067, 0.5, 0.533, 0.9], "time_base": Fraction(1, 1000)}),
     "rotated": ("mp4", {"times": steady(10, 30), "rotation": 90}),
+    "wide pixels": ("mp4", {"times": steady(10), "sample_aspect": Fraction(4, 3)}),
+    "wide pixels, rotated": ("mp4", {"times": steady(10), "sample_aspect": Fraction(4, 3), "rotation": 90}),
     "odd": ("mkv", {"times": steady(10), "size": (333, 251), "codec": "ffv1", "pix_fmt": "bgr0"}),
     "one": ("mp4", {"times": [0.0]}),
     "sound first": ("mp4", {"times": steady(20, start=0.5), "sound": tone(1.3)}),
@@ -69,7 +71,9 @@ def test_times_sizes_and_sound_are_those_of_the_source(name, tmp_path) -> None:
     with open_media(source) as before, open_media(made) as after:
         factor = enlargement(*before.info.size)
         assert after.info.size == tuple(-(-factor * side // 2) * 2 for side in before.info.size)
-        assert after.info.rotation == 0
+        aspect = before.info.sample_aspect
+        turned = before.info.rotation % 180
+        assert (after.info.rotation, after.info.sample_aspect) == (0, pytest.approx(1 / aspect if turned else aspect))
         assert after.info.has_audio == before.info.has_audio == ("sound" in options)
         if "sound" in options:
             sounds = [(media.waveform(), media.info.begin_s) for media in (before, after)]
