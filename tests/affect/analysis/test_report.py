@@ -225,7 +225,7 @@ def test_names_can_do_no_harm(browser, tmp_path) -> None:
     path = write(tmp_path, rows, name=HOSTILE, told=told)
     with open_page(browser, path.as_uri()) as page:
         until(page, "document.getElementById('tracks').ariaValueText")
-        assert page.locator("h1").inner_text() == HOSTILE.replace("\u2028", "\u2028")
+        assert page.locator("h1").inner_text() == HOSTILE
         assert page.title().replace("\u2028", " ") == f"{HOSTILE} - sentio".replace("\u2028", " ")
         assert page.locator("script").count() == 3 and page.locator("img").count() == 0
         assert HOSTILE in page.locator("#lanes").inner_text() and HOSTILE in page.locator("table").first.inner_text()
@@ -234,6 +234,8 @@ def test_names_can_do_no_harm(browser, tmp_path) -> None:
     with pytest.raises(AssertionError, match="Content Security Policy"), open_page(browser, path.as_uri()) as page:
         page.evaluate(harm)
         assert page.evaluate("window.harmed") is None, "scripts are allowed by their hash alone"
+    with pytest.raises(AssertionError, match="Content Security Policy"), open_page(browser, path.as_uri()) as page:
+        assert page.evaluate("fetch('data:,x').then(() => 'told', () => 'kept')") == "kept", "it connects to nothing"
 
 
 @pytest.mark.parametrize("rows", [[], [nobody(0.0)], [scored(0.0)]], ids=["none", "nobody", "one"])
