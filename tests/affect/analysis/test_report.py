@@ -279,6 +279,8 @@ def test_lanes_show_what_was_read(browser, tmp_path) -> None:
             rows.append(scored(k / 25, 1, expression="Fear", reason="no face, bridged", quality=None))
     with open_page(browser, write(tmp_path, rows).as_uri()) as page:
         until(page, "document.querySelectorAll('#lanes canvas').length === 2")
+        seen = page.locator(".who span").all_inner_texts()
+        assert seen == ["in 100 of 100 frames", "in 25 of 100 frames"], "a bridged face was not there"
         first, second, left = pixels(page, 0), pixels(page, 1), 82
         width = first.shape[1] - left
         at = lambda share: left + round(share * width)  # noqa: E731

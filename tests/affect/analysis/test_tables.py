@@ -98,8 +98,11 @@ def test_what_there_is_not_has_no_table() -> None:
     assert "Every face is fit." in read([scored(0.0)]).text and "viewer would perceive" in reader.text
 
 
-def test_bridged_rows_are_explained() -> None:
-    assert "Bridged" in read([scored(0.0, reason="no face, bridged")]).text
+def test_bridged_rows_are_explained_and_are_no_time_in_sight() -> None:
+    rows = [scored(k / 4, reason="no face, bridged" if 4 <= k < 6 else "small" if k < 2 else None) for k in range(8)]
+    reader = read(rows)
+    assert "Bridged" in reader.text
+    assert reader.tables["Persons"][1][:3] == ["person 0", "1.5 s", "67 %"]
     assert "Bridged" not in read([scored(0.0, reason="small")]).text
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sentio.affect.analysis.episodes import FACE, Episode, Episodes
-from sentio.affect.analysis.rows import Row
+from sentio.affect.analysis.rows import BRIDGED, Row
 from sentio.affect.labels import FRAME_RATE
 
 PERSON_COLUMNS = ("quality", "valence", "arousal")
@@ -31,6 +31,11 @@ class Share:
     labels: dict[str, float] = field(default_factory=dict)
     means: dict[str, float] = field(default_factory=dict)
     episodes: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    @property
+    def sight_s(self) -> float:
+        """Seconds with a face: without those in which it was lost, and only its scores were bridged."""
+        return self.seconds - self.unfit.get(BRIDGED, 0.0)
 
     @property
     def fit_s(self) -> float:

@@ -9,12 +9,11 @@ from typing import Any
 
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.origin import Origin
+from sentio.affect.analysis.rows import BRIDGED
 from sentio.affect.analysis.summary import Share, Summary
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import Info
 
-BRIDGED = "bridged"
-"""In the reason of a row without a face whose scores were filled in over time."""
 USE = """<p>The scores say <strong>what a viewer would perceive</strong> in these pictures and this voice, not what
 somebody feels, wants or thinks. They are no lie detector, no diagnosis, no measure of attention, honesty, suitability
 or danger, and they identify nobody. Faces differ with people, culture, age and health; a resting face can be read as
@@ -55,8 +54,8 @@ def _persons(people: list[tuple[str, Share]]) -> str:
     rows = [
         [
             name,
-            clock(share.seconds),
-            percent(share.fit_s, share.seconds),
+            clock(share.sight_s),
+            percent(share.fit_s, share.sight_s),
             *(_mean(share, column) for column in ("quality", "valence", "arousal")),
             *(_part(share, label) for label in EXPRESSIONS),
         ]
@@ -85,8 +84,8 @@ def _gaps(summary: Summary, people: list[tuple[str, Share]], media: Mapping[str,
     found += [(name, reason, seconds) for name, share in people for reason, seconds in share.unfit.items()]
     rows = [[who, reason, clock(seconds), percent(seconds, summary.seconds)] for who, reason, seconds in found]
     about = "Time in which no face is fit to be read, and why."
-    if any(BRIDGED in reason for _, reason, _ in found):
-        about += f" {BRIDGED.capitalize()}: the face was lost, and its scores follow from the frames around it."
+    if any(reason == BRIDGED for _, reason, _ in found):
+        about += " Bridged: the face was lost, and its scores follow from the frames around it."
     heads = ["who", "reason", "time", "of the file"]
     parts = [_table(heads, rows, about, "small")] if rows else ["<p>Every face is fit.</p>"]
     for what, losses in (("Pictures", media.get("damage")), ("Sound", media.get("sound_damage"))):

@@ -35,7 +35,7 @@ function addBlock(title, about, heightOf, draw) {
 
 function addPerson(person) {
   let open = persons.length <= 2;
-  const seen = person.state.reduce((count, state) => count + (state !== NOBODY), 0);
+  const seen = person.state.reduce((count, state) => count + (state === FIT || state === UNFIT), 0);
   const about = `in ${seen} of ${times.length} frames`;
   const height = () => CURVE + BAND + FACE + 3 * GAP + (open ? DATA.units.length * UNIT + GAP : 0);
   const head = addBlock(person.name, about, height, (ink, pixels) => drawPerson(ink, pixels, person, open));
