@@ -395,8 +395,11 @@ def test_a_source_of_the_server_needs_no_camera(browser: Any, clips: Path, tmp_p
         page.keyboard.press("Space")
         assert state(page) == "paused"
         page.keyboard.press("Space")
+        page.evaluate("for (const _ of [1, 2]) document.querySelector('#record').click()")
+        until(page, "document.querySelector('#notice').textContent.includes('running already')")
         until(page, "document.body.dataset.state === 'ended'")
         assert not wire.sent(PICTURE)
+        assert "read to its end" in text(page, "#card-text"), "not what was refused long before"
         page.click("#card-action")
         until(page, "document.body.dataset.state === 'live'")
         wait_for_face(page)

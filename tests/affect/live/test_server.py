@@ -52,6 +52,7 @@ def test_the_page_needs_the_token_and_may_load_nothing_from_elsewhere(server) ->
     assert status == 200 and headers["content-type"].startswith("text/html") and b"<html" in body.lower()
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy and "script-src 'self';" in policy and "style-src 'self';" in policy
+    assert policy.endswith("frame-ancestors 'none'"), "no other page can show it in a frame"
     places = set(re.findall(r"[\w]+://[^\s;]+", policy))
     assert places == {f"ws://127.0.0.1:{server.port}", f"ws://localhost:{server.port}"}
     assert not re.search("unsafe|\\*", policy)

@@ -32,7 +32,7 @@ history.replaceState(null, "", location.pathname);
 let source = null; // the server's own, if it has one
 let model = null;
 let greeted = false;
-let refusal = ""; // the last one since the session was opened
+let refusal = ""; // the one behind the last answer
 let sounding = false; // whether the session has sound
 
 const session = new Session(token, {
@@ -238,6 +238,7 @@ function forget() {
 
 function takeFrame({ time_s, size, rows, work_ms }) {
   if (time_s < opened_s) return;
+  refusal = "";
   begun_s ??= time_s;
   now_s = time_s - begun_s;
   for (const row of rows) if (row.person !== null) takeRow(row);
