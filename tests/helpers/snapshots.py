@@ -29,9 +29,12 @@ def write_vit(folder: Path, *, pooler: bool = True) -> transformers.ViTModel:
 
 
 def write_clip(folder: Path, *, places: int = 32, dim: int = 12) -> transformers.CLIPModel:
-    """As openai/clip-vit-base-patch32, whose tokens here are letters; ``position_ids`` of old releases included."""
-    text = transformers.CLIPTextConfig(vocab_size=len(WORDS), max_position_embeddings=places, bos_token_id=START,
-                                       eos_token_id=END, pad_token_id=END, projection_dim=dim, **SMALL)  # fmt: skip
+    """As openai/clip-vit-base-patch32, whose tokens here are letters.
+
+    Old ``position_ids`` and the wrong numbers of its special tokens in ``config.json`` are as they are there.
+    """
+    text = transformers.CLIPTextConfig(vocab_size=len(WORDS), max_position_embeddings=places, bos_token_id=0,
+                                       eos_token_id=2, pad_token_id=1, projection_dim=dim, **SMALL)  # fmt: skip
     vision = transformers.CLIPVisionConfig(image_size=32, patch_size=16, projection_dim=dim, **SMALL)
     config = transformers.CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=dim)
     settings = {
