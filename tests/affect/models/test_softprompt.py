@@ -283,6 +283,16 @@ def test_no_bit_of_a_causal_answer_changes_with_what_comes_later():
     assert not torch.equal(answers(build(), batch)[:, 0], answers(build(), replace(batch, face_feature=faces))[:, 0])
 
 
+@pytest.mark.parametrize("frames", [1, 4, 9])
+def test_a_causal_answer_is_the_same_in_a_shorter_window(frames):
+    model, batch = build(causal=True), windows()
+    begun = replace(
+        batch, face_feature=batch.face_feature[:, :frames], face_valid=batch.face_valid[:, :frames],
+        time_s=batch.time_s[:, :frames], valence_arousal=None, valence_arousal_valid=None,
+    )  # fmt: skip
+    torch.testing.assert_close(answers(model, begun), answers(model, batch)[:, :frames], equal_nan=True)
+
+
 def test_both_forms_have_as_many_numbers_a_frame():
     one, other = build(), build(causal=True)
     assert one.head[0].in_features == other.head[0].in_features == 16
