@@ -364,6 +364,9 @@ def test_what_does_not_go_together_is_refused(clip):
         build(sound_features=7)(windows())
     with pytest.raises(InputError, match="times of its sound"):
         build()(replace(windows(), audio_time_s=None))
+    samples = {"audio": torch.zeros(3, 800), "audio_valid": torch.ones(3, 800, dtype=torch.bool)}
+    with pytest.raises(InputError, match="not samples"):
+        build()(replace(windows(), audio_feature=None, audio_time_s=None, **samples))
     wrongs = (
         {"prompts": "fixed"}, {"prompts": "learnt"}, {"encoder": "vgg"}, {"region_labels": "gaze"}, {"heads": 3},
         {"sigma": 0.0}, {"dropping": {"face": 1.5}}, {"temperature": 0.0}, {"encoder": clip, "context": 0},

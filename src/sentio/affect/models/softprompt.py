@@ -157,6 +157,8 @@ class SoftPrompt(AffectMethod):
 
     def heard(self, batch: AffectBatch) -> tuple[Tensor, Tensor]:
         """The sound of each frame, (B, T, Da), and whether there is some that is used, (B, T)."""
+        if batch.audio is not None:
+            raise InputError("The model takes stored sound vectors, not samples.", "Give data.sound_encoder.")
         if batch.audio_feature is None or self.config.inputs == "face":
             B, T = batch.face_valid.shape
             return batch.time_s.new_zeros(B, T, self.config.sound_features), torch.zeros_like(batch.face_valid)
