@@ -1,6 +1,7 @@
 """The page of `sentio live` in a real browser, whose camera and microphone play a clip."""
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,19 @@ def test_fits_the_window(browser: Any, url: str, size: tuple[int, int], dark: bo
             map(int, page.evaluate("getComputedStyle(document.body).backgroundColor").strip("rgb()").split(","))
         )
         assert (light < 200) is dark
+
+
+WRITTEN = """const write = CanvasRenderingContext2D.prototype.fillText; window.written = new Set();
+CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+    window.written.add(text); return write.call(this, text, ...place); };"""
+
+
+@pytest.mark.parametrize("width", [320, 700, 1100, 1400])
+def test_the_course_has_whole_seconds_below(browser: Any, url: str, width: int) -> None:
+    with live_page(browser, url, script=WRITTEN, size=(width, 800)) as (page, _):
+        written = page.evaluate("[...window.written]")
+    seconds = sorted(int(text[2:]) for text in written if re.fullmatch(r"0:\d\d", text))
+    assert len(seconds) > 2 and len(set(np.diff(seconds))) == 1, "ticks that are evenly spaced say so"
 
 
 def test_boxes_lie_where_the_face_is(browser: Any, url: str) -> None:

@@ -46,7 +46,7 @@ export class Curves {
         cursor: { show: false },
         scales: { x: { time: false, range: range.x }, y: { range: range.y } },
         axes: [
-          { ...axis, grid, size: 22, gap: 4, space: 70, values: (_, ticks) => ticks.map(clock) },
+          { ...axis, grid, size: 22, gap: 4, space: 70, incrs: [1, 2, 5, 10, 15], values: (_, ticks) => ticks.map(clock) },
           { ...axis, grid, size: 30, gap: 4, splits: () => [-1, 0, 1], values: () => ["−1", "0", "+1"] },
         ],
         series: [{}, curve("valence"), curve("arousal")],
