@@ -115,6 +115,12 @@ def bands(root) -> list[tuple[float, float, float, str]]:
     return [(float(r["y"]), float(r["x"]) - plot.LEFT, float(r["width"]), r["fill"]) for r in rects]
 
 
+def test_persons_have_their_names(tmp_path) -> None:
+    rows = [row(k / 10, person) for k in range(4) for person in (0, 1)]
+    written = texts(draw(rows, tmp_path / "a.svg", names={"1": "<b>Änne</b>\x07\n"}))
+    assert {"person 0, in 4 of 4 frames", "<b>Änne</b>, in 4 of 4 frames"} <= set(written)
+
+
 def test_expressions_are_a_band_in_the_colours_of_their_classes(tmp_path) -> None:
     names = ["Neutral"] * 2 + ["Happiness"] * 4 + [None] * 2 + ["Happiness"] * 2
     rows = [row(k / 5, None if name is None else 0, expression=name) for k, name in enumerate(names)]

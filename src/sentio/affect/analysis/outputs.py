@@ -74,7 +74,8 @@ def _draw_plot(path: Path, origin: Origin) -> Iterator[WriteRow]:
     rows.flush()
     is_demo = origin.path is not None and origin.path.resolve() == DEMO_CLIP
     truth = csv.read_csv(DEMO_TRUTH) if is_demo else None
-    plot.draw(pa.Table.from_batches(batches, plot.SCHEMA), path, title=origin.name, truth=truth)
+    names = origin.header(AFFECT).get("names")
+    plot.draw(pa.Table.from_batches(batches, plot.SCHEMA), path, title=origin.name, names=names, truth=truth)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Where the true labels are known, they are dashed beside the curves and a band ab
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -35,13 +35,21 @@ GREY = "#e3e3e3"
 Floats = NDArray[np.float64]
 
 
-def draw(table: pa.Table, path: Path, *, title: str = "", truth: pa.Table | None = None) -> None:
+def draw(
+    table: pa.Table,
+    path: Path,
+    *,
+    title: str = "",
+    names: Mapping[str, str] | None = None,
+    truth: pa.Table | None = None,
+) -> None:
     """Draw a table of affect.
 
     Args:
         table: has `COLUMNS`, or more.
         path: of the SVG file.
         title: to stand on top.
+        names: of persons by number, as a header has them; the others are called by their numbers.
         truth: time_s, valence, arousal and expression as they are, of the one person there is; rows in order of time,
             each until the next.
 
@@ -50,8 +58,8 @@ def draw(table: pa.Table, path: Path, *, title: str = "", truth: pa.Table | None
     """
     time_s, person = _column(table, "time_s"), _column(table, "person")
     page = _Page(time_s)
-    shown = "".join(letter for letter in title if letter.isprintable())
-    page.title(f"{shown}: faces and voice as a viewer would rate them; white is 0, blue is 1, grey is nobody", 15)
+    about = "faces and voice as a viewer would rate them; white is 0, blue is 1, grey is nobody"
+    page.title(f"{_printable(title)}: {about}", 15)
     first = np.unique(time_s, return_index=True)[1]  # the voice is the same in all rows of a time
     voice = {name: _column(table, name)[first] for name in ("speech", *VOICE)}
     if not np.isnan(voice["speech"]).all():
@@ -64,7 +72,8 @@ def draw(table: pa.Table, path: Path, *, title: str = "", truth: pa.Table | None
         own = person == number
         values = {name: _column(table, name)[own] for name in COLUMNS}
         known = "; true: dashed, and the upper band" if true else ""
-        page.title(f"person {number:.0f}, in {own.sum()} of {len(first)} frames{known}")
+        name = _printable((names or {}).get(f"{number:.0f}", "")) or f"person {number:.0f}"
+        page.title(f"{name}, in {own.sum()} of {len(first)} frames{known}")
         page.curves(time_s[own], [values[name] for name in CURVES], [true[name] for name in CURVES if true])
         if true:
             page.band(page.clock, true["expression"], "true")
@@ -78,6 +87,10 @@ def draw(table: pa.Table, path: Path, *, title: str = "", truth: pa.Table | None
         page.title("no face")
     page.axis()
     write_text(path, page.svg())
+
+
+def _printable(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 def _column(table: pa.Table, name: str) -> Floats:
