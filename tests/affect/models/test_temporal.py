@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+import method_data
 from sentio.affect.batch import AffectBatch
 from sentio.affect.evaluate import EvaluationConfig
 from sentio.affect.labels import TASKS
+from sentio.affect.losses import focal_loss
 from sentio.affect.models.temporal import SIZES, Smoother
 from sentio.affect.training.published import DataConfig
 from sentio.core import export, registry, runtime, weights
@@ -113,6 +115,38 @@ def test_training_hides_frames_and_use_does_not():
     assert one != two
     plain = build("offline", dropout=0.0, masking={"share": 0.0})
     assert torch.equal(plain.loss(batch, 0.0)["expression"], plain.loss(batch, 0.0)["expression"])
+
+
+@pytest.mark.slow
+def test_how_often_classes_are_shown_in_training_is_no_part_of_the_answers(tmp_path):
+    folder = tmp_path / "data"
+    method_data.drawn(folder)
+    windows = {"length": 16, "hop": 8, "answers": "all", "padding": "mask"}
+    model = build("offline", length=16, dropout=0.0, masking={"share": 0.0})
+    data = model.open_data(folder, {"sets": ["va", "expr", "au"], "windows": windows})
+    labels = np.concatenate([clip.expression for clip in data.split("train")])
+    counts = np.array([(labels == k).sum() for k in range(8)]) + 1
+    np.testing.assert_allclose(model.log_share.exp(), counts / counts.sum(), rtol=1e-5)
+    same, batch = build("offline", length=16, dropout=0.0, masking={"share": 0.0}), model.example_batch()
+    assert torch.equal(same(batch).expression, model(batch).expression)
+    raw = model.raw(model.encoder(batch.face), batch.face_valid, batch.time_s, trust=1.0)
+    shown = torch.split(raw, SIZES, -1)[1] + torch.from_numpy(np.log(counts / counts.sum())).float()
+    expected = focal_loss(shown, batch.expression, batch.expression_valid)
+    torch.testing.assert_close(model.loss(batch, 0.0)["expression"], expected)
+
+
+@pytest.mark.parametrize("name", ["offline", "causal"])
+def test_of_the_correction_as_much_is_added_as_it_is_trusted(name):
+    features, present, time_s = video()
+    clip = (features[None], present[None], time_s[None])
+    none, half, whole = (build(name).raw(*clip, trust=trust) for trust in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(half, (none + whole) / 2, rtol=1e-4, atol=1e-5)
+    model = build(name, trust=0.5)
+    expected = model.decide(half)[0].masked_fill(~model.answered(present[None])[..., None], float("nan"))
+    torch.testing.assert_close(
+        model(batch_of(*video())).valence_arousal, expected, equal_nan=True, rtol=1e-3, atol=1e-4
+    )
+    assert not torch.allclose(half, whole)
 
 
 # --- missing faces

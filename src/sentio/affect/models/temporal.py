@@ -13,6 +13,7 @@ from math import log, nan
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.networks import face_features
 from sentio.affect.backbones.transformer import Layer, rotate
 from sentio.affect.batch import AffectBatch, AffectOutput
-from sentio.affect.labels import ACTION_UNITS, FRAME_RATE, TASKS
+from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FRAME_RATE, TASKS
 from sentio.affect.method import AffectMethod
 from sentio.affect.models.face import Face, FaceConfig
 from sentio.affect.models.masked import Focus, FrameTransformer, Masking, hide, positions, task_heads, task_losses
@@ -51,6 +52,7 @@ class TemporalConfig:
         reach: frames that a frame of `causal` looks back in each layer.
         smoothing_s: time over which the face model's logits are averaged, at the start of the training.
         bridge_s: longest gap without a face that is answered for in use.
+        trust: how much of the correction is added in use; all of it is in training.
     """
 
     face: FaceConfig = field(default_factory=FaceConfig)
@@ -64,6 +66,7 @@ class TemporalConfig:
     dropout: float = 0.2
     smoothing_s: float = 0.1
     bridge_s: float = 2.0
+    trust: float = 1.0
     masking: Masking = field(default_factory=Masking)
     focus: Focus = field(default_factory=Focus)
 
@@ -98,6 +101,7 @@ class Temporal(AffectMethod):
 
     Config = TemporalConfig
     thresholds: Tensor
+    log_share: Tensor
 
     def __init__(self, config: TemporalConfig) -> None:
         super().__init__(config)
@@ -108,6 +112,7 @@ class Temporal(AffectMethod):
             nn.init.zeros_(cast(nn.Linear, head).weight)
             nn.init.zeros_(cast(nn.Linear, head).bias)
         self.register_buffer("thresholds", torch.tensor(thresholds.DEFAULT))
+        self.register_buffer("log_share", torch.zeros(len(EXPRESSIONS)), persistent=False)
 
     @property
     def encoder(self) -> Encoder:
@@ -119,8 +124,17 @@ class Temporal(AffectMethod):
         return ("face",)
 
     def open_data(self, path: Path, section: dict[str, Any]) -> AffectData:
-        """As of all systems, with the label sets of a clip joined; see :class:`CalibratedData`."""
-        return open_published(self, path, section, CalibratedData)
+        """As of all systems, with the label sets of a clip joined; see :class:`CalibratedData`.
+
+        The classes' shares of the training clips are noted: their logarithms are added to the logits in the loss alone
+        (logit adjustment, Menon et al., 2021), for how often a class is met in use is the face model's to say.
+        """
+        data = open_published(self, path, section, CalibratedData)
+        clips = [clip.expression for clip in data.split("train") if clip.expression is not None]
+        labels = np.concatenate([*clips, np.zeros(0, np.int8)])
+        counts = 1 + np.bincount(labels[labels >= 0], minlength=len(EXPRESSIONS))  # none is impossible
+        self.log_share.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+        return data
 
     def evaluate(
         self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent
@@ -132,8 +146,12 @@ class Temporal(AffectMethod):
         return AffectBatch.example(2, self.config.length, L=self.config.length)
 
     @abstractmethod
-    def raw(self, features: Tensor, visible: Tensor, time_s: Tensor) -> Tensor:
-        """(B, T, D), (B, T) bool, (B, T) seconds -> (B, T, 22): what tanh is taken of, and logits."""
+    def raw(self, features: Tensor, visible: Tensor, time_s: Tensor, *, trust: float) -> Tensor:
+        """(B, T, D), (B, T) bool, (B, T) seconds -> (B, T, 22): what tanh is taken of, and logits.
+
+        Args:
+            trust: factor of the correction.
+        """
 
     @abstractmethod
     def answered(self, valid: Tensor) -> Tensor:
@@ -141,7 +159,8 @@ class Temporal(AffectMethod):
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """(B, T, ...) for all frames of the windows; NaN where nothing was seen."""
-        found = self.raw(face_features(self.encoder, batch), batch.face_valid, batch.time_s)
+        features = face_features(self.encoder, batch)
+        found = self.raw(features, batch.face_valid, batch.time_s, trust=self.config.trust)
         unknown = ~self.answered(batch.face_valid)[..., None]
         affect, expression, units = (value.masked_fill(unknown, nan) for value in self.decide(found))
         return AffectOutput(valence_arousal=affect, expression=expression.log(), action_units=units.logit(1e-6))
@@ -149,8 +168,9 @@ class Temporal(AffectMethod):
     def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
         """Focal losses and 1 - mean CCC over all labels, of masked and missing frames too."""
         features, visible = hide(face_features(self.encoder, batch), batch.face_valid, self.config.masking)
-        affect, expression, units = torch.split(self.raw(features, visible, batch.time_s), SIZES, -1)
-        found = {"valence_arousal": affect.tanh(), "expression": expression, "action_units": units}
+        affect, expression, units = torch.split(self.raw(features, visible, batch.time_s, trust=1.0), SIZES, -1)
+        shown = expression + self.log_share
+        found = {"valence_arousal": affect.tanh(), "expression": shown, "action_units": units}
         return task_losses(found, batch, self.config.focus)
 
     def decide(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -188,11 +208,11 @@ class Offline(Temporal):
             self.encoder.info.dim, config.dim, config.layers, config.heads, config.hidden, config.dropout, "visible"
         )
 
-    def raw(self, features: Tensor, visible: Tensor, time_s: Tensor) -> Tensor:
+    def raw(self, features: Tensor, visible: Tensor, time_s: Tensor, *, trust: float) -> Tensor:
         dt = (time_s[:, :, None] - time_s[:, None]).float()  # (B, T, T)
         seen = visible[:, None].expand_as(dt)
         base: Tensor = self.smoother(self.face_logits(features, visible), dt, seen)
-        return base + self.correction(self.transformer(features, visible, positions(time_s)))
+        return base + trust * self.correction(self.transformer(features, visible, positions(time_s)))
 
     def answered(self, valid: Tensor) -> Tensor:
         return valid.any(1, keepdim=True).expand_as(valid)
@@ -253,8 +273,8 @@ class Causal(Temporal):
             [Layer(config.dim, config.heads, config.hidden, config.dropout) for _ in range(config.layers)]
         )
 
-    def raw(self, features: Tensor, visible: Tensor, time_s: Tensor) -> Tensor:
-        return self._advance(self._state(len(features), 0), features, visible, time_s.double())[0]
+    def raw(self, features: Tensor, visible: Tensor, time_s: Tensor, *, trust: float) -> Tensor:
+        return self._advance(self._state(len(features), 0), features, visible, time_s.double(), trust)[0]
 
     def answered(self, valid: Tensor) -> Tensor:
         known: Tensor = valid.cumsum(1) > 0
@@ -291,12 +311,12 @@ class Causal(Temporal):
     ) -> tuple[tuple[Tensor, Tensor, Tensor], CausalState]:
         """:meth:`step` without its checks, as it is exported."""
         past = CausalState(*(value[None] for value in state.tensors()))
-        raw, following = self._advance(past, features[None], valid[None], time_s.double()[None])
+        raw, following = self._advance(past, features[None], valid[None], time_s.double()[None], self.config.trust)
         affect, expression, units = self.decide(raw[0])
         return (affect, expression, units), CausalState(*(value[0] for value in following.tensors()))
 
     def _advance(
-        self, past: CausalState, features: Tensor, valid: Tensor, time_s: Tensor
+        self, past: CausalState, features: Tensor, valid: Tensor, time_s: Tensor, trust: float
     ) -> tuple[Tensor, CausalState]:
         """(B, N, 22) for N frames after W known ones, and what is known then."""
         features = features * valid[..., None]
@@ -316,7 +336,7 @@ class Causal(Temporal):
             kept.append((keys, values))
             turned = rotate(layer.split(queries), place[..., past.valid.shape[1] :])
             x = layer.finish(x, turned, rotate(layer.split(keys), place), layer.split(values), seen | itself)
-        raw = self.smoother(logits, age.float(), seen) + self.correction(x)
+        raw = self.smoother(logits, age.float(), seen) + trust * self.correction(x)
         keys, values = (torch.stack(side, 1) for side in zip(*kept, strict=True))  # (B, layers, W + N, dim)
         last = self.config.reach
         following = CausalState(
@@ -379,7 +399,7 @@ class _Windows(nn.Module):
         self.model = model
 
     def forward(self, features: Tensor, valid: Tensor, time_s: Tensor) -> tuple[Tensor, ...]:
-        found: Tensor = self.model.raw(features * valid[..., None], valid, time_s)
+        found = self.model.raw(features * valid[..., None], valid, time_s, trust=self.model.config.trust)
         return self.model.decide(found)
 
 
