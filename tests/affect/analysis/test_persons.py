@@ -1,6 +1,7 @@
 """Persons over time in the whole stream: any portions, people who leave and return, clips of all kinds."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -114,6 +115,15 @@ def test_a_bridged_row_has_a_person_and_values_and_no_face() -> None:
     assert all(isinstance(first[column], float) for column in READ) and isinstance(first["expression"], str)
     (row,) = frame_rows("x", through(scored([[0]] * 9 + [[]] * 9 + [[0]] * 9))[12])
     assert (row["person"], row["reason"]) == (0, BRIDGED)
+
+
+def test_nobody_is_bridged_over_another_shot() -> None:
+    frames = scored([[0, 1]] * 30 + [[1]] * 20 + [[0, 1]] * 30)
+    for begins, bridged in ((30, 0), (40, 0), (50, 0), (10, 20), (60, 20)):
+        faces = frames[begins].faces
+        cut = ScoredFrame(begins, False, replace(faces, cut=True), frames[begins].scores)
+        given = through([*frames[:begins], cut, *frames[begins + 1 :]])
+        assert sum(len(frame.bridged) for frame in given) == bridged
 
 
 def test_a_face_model_without_features_is_refused() -> None:

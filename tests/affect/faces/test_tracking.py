@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import sentio
 from patches import SIDE, Squares, scene
 from sentio.affect.faces.alignment import TEMPLATE, align
+from sentio.affect.faces.detectors import open_detector
 from sentio.affect.faces.haar import Haar
 from sentio.affect.faces.quality import Reason
 from sentio.affect.faces.tracking import FaceTracker, TrackingConfig
@@ -338,6 +339,11 @@ def test_two_rendered_people_who_cross_keep_their_ids(detector, clips):
 def test_rendered_people_are_told_apart_across_cuts_and_recognised(detector, clips):
     found = follow(decode(clips / "cuts.mp4"), detector)
     assert persons(found) == [(who,) for who in (0, 1, 0, 2, 3, 1, 3, 2) for _ in range(6)]
+    assert [frame.index for frame in found if frame.cut] == [6, 12, 18, 24, 30, 36, 42]
+
+
+def test_somebody_who_leaves_and_returns_begins_no_shot(clips):
+    assert not any(frame.cut for frame in follow(decode(clips / "returning.mp4"), open_detector("builtin")))
 
 
 def test_a_rendered_wall_has_no_persons(detector, clips):

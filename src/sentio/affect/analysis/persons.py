@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from sentio.affect.analysis.models import FaceScore
 from sentio.affect.analysis.rows import ScoredFrame
@@ -43,14 +44,15 @@ class _Person:
 class TemporalScorer:
     """A model over time on every person: what it answers replaces the scores of single faces.
 
-    Somebody out of sight for longer than the model bridges is forgotten, so that memory does not grow with the number
-    of persons in a file.
+    Somebody out of sight for longer than the model bridges, or when a new shot begins, is forgotten: so nobody is
+    bridged while another place is shown, and memory does not grow with the number of persons in a file.
     """
 
     def __init__(self, model: TemporalModel) -> None:
         self._model = model
         self._persons: dict[int, _Person] = {}
         self._waiting: deque[_Waiting] = deque()
+        self._last_s = -inf  # time of the last frame
 
     def push(self, frame: ScoredFrame) -> list[ScoredFrame]:
         """Take the next frame; gives those that are decided by now.
@@ -58,11 +60,14 @@ class TemporalScorer:
         Raises:
             WeightsError: the network for faces leaves no features.
         """
-        time_s = frame.faces.time_s
+        time_s, here = frame.faces.time_s, {face.person for face in frame.faces.faces}
         for number, person in list(self._persons.items()):
-            if time_s - person.track.seen_s > self._model.bridge_s + ROUNDING_S:
+            seen_s = person.track.seen_s
+            gap = number not in here or seen_s < self._last_s
+            if time_s - seen_s > self._model.bridge_s + ROUNDING_S or (gap and frame.faces.cut):
                 self._take(number, person, person.track.flush())
                 del self._persons[number]
+        self._last_s = time_s
         seen = dict(zip((face.person for face in frame.faces.faces), frame.scores, strict=True))
         for number in sorted(seen.keys() - self._persons.keys()):
             self._persons[number] = _Person(self._model.track(time_s))

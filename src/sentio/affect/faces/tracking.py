@@ -32,7 +32,7 @@ from sentio.affect.faces.detection import (
 )
 from sentio.affect.faces.detectors import open_detector
 from sentio.affect.faces.quality import CROPPED, Quality, Reason, assess, outside
-from sentio.affect.faces.scene import Scene
+from sentio.affect.faces.scene import CUT, SHOT, Scene
 from sentio.affect.faces.search import SAME, search
 from sentio.affect.faces.track import Sighting, Track, centre
 from sentio.core.errors import InputError
@@ -107,12 +107,14 @@ class FaceFrame:
         time_s: of the frame.
         size: of the frame, (height, width) in pixels.
         faces: in order of person.
+        cut: a new shot begins with it, for sure.
     """
 
     index: int
     time_s: float
     size: tuple[int, int]
     faces: tuple[TrackedFace, ...]
+    cut: bool = False
 
     @property
     def reason(self) -> Reason:
@@ -136,6 +138,7 @@ class Pending:
     time_s: float
     size: tuple[int, int]
     seen: list[tuple[Track, Sighting]]
+    cut: bool
 
 
 class FaceTracker:
@@ -181,7 +184,8 @@ class FaceTracker:
         self._time_s = time_s
         gone = self.config.lost_s
         self._tracks = [t for t in self._tracks if not t.missed or time_s - t.seen_s <= gone]
-        self._cut = self._scene.cut(image)
+        change = self._scene.change(image)
+        self._cut = change > CUT
         if self._cut:
             if self.config.lookahead and self._shot < self.config.sightings:
                 self._confirm(0)
@@ -189,7 +193,7 @@ class FaceTracker:
         self._shot += 1
         seen = self._match(self._sight(image, time_s), time_s)
         self._confirm(self.config.sightings)
-        self._pending.append(Pending(self._frames, time_s, image.shape[:2], seen))
+        self._pending.append(Pending(self._frames, time_s, image.shape[:2], seen, change > SHOT))
         self._frames += 1
         return list(self._decided())
 
@@ -327,7 +331,7 @@ class FaceTracker:
             self._pending.popleft()
             persons = [(t.person, sighting) for t, sighting in frame.seen if t.person is not None]
             faces = sorted((_face(person, seen, frame.size) for person, seen in persons), key=lambda face: face.person)
-            yield FaceFrame(frame.index, frame.time_s, frame.size, tuple(faces))
+            yield FaceFrame(frame.index, frame.time_s, frame.size, tuple(faces), frame.cut)
 
 
 def _face(person: int, sighting: Sighting, size: tuple[int, int]) -> TrackedFace:
