@@ -54,9 +54,9 @@ def analyze(
         fps: reduce the rate to this many frames a second, by time; every frame if not given.
         start: leave out frames before this time, in seconds.
         end: leave out frames at and after this time, in seconds.
-        model: what scores the faces: weights for single faces or over time by name (sentio models lists them), the
-            path of an exported card, or none to find faces only. auto chooses by whether pictures have a time.
-        causal: no row rests on what comes after it, and every frame is decided at once.
+        model: what scores the faces: offline, causal and capnet read them over time, face each by itself; a path is
+            that of an exported card, and none finds faces only. auto takes offline for videos, face for pictures.
+        causal: no row rests on what comes after it, and every frame is decided at once; auto takes causal.
         report: write report.html: the video beside its timeline, a summary of each person, and how it was made; it
             needs no network, and plays the file where it lies.
         embed_video: put the file into report.html, up to 100 MB, so that the page can be moved alone.

@@ -22,8 +22,8 @@ AUTO = "auto"
 """What leaves the choice open."""
 FACE = "face"
 """The weights for single pictures, whose features models over time read."""
-OVER_TIME, CAUSAL = FACE, FACE
-"""The weights that are chosen for pictures that follow each other, and for those of which none may know the future."""
+OVER_TIME, CAUSAL = "offline", "causal"
+"""The weights that are chosen for pictures that follow each other, and where none may know the future; docs/time.md."""
 BATCH_FACES = 8
 """Faces in one call of the network: more are no quicker, and a crowd would fill the memory."""
 OUTPUTS = {
