@@ -20,12 +20,12 @@ from sentio.affect.analysis import pipeline
 from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.models import BATCH_FACES, FaceScore, Models, open_models
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.rows import DOUBTFUL
+from sentio.affect.analysis.rows import BRIDGED, DOUBTFUL
 from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces.detectors import NAMES
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import MediaError, open_media
-from sentio.affect.table import AFFECT, AU_COLUMNS, SCORES, VOICE
+from sentio.affect.table import AFFECT, AU_COLUMNS, P_COLUMNS, SCORES, VOICE
 from sentio.core import weights
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.results import Table
@@ -75,15 +75,16 @@ def test_columns_are_those_of_the_contract() -> None:
 def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> None:
     assert list(demo["frame"]) == list(range(250))
     assert np.allclose(demo["time_s"], np.arange(250) / 25)
-    person = demo["person"]
-    present = ~np.isnan(person)
-    assert set(person[present]) == {0.0}
+    present, bridged = ~np.isnan(demo["face_x"]), demo["reason"] == BRIDGED
+    assert set(demo["person"][present | bridged]) == {0.0}
     assert present[0] and present[-1] and not present.all()
-    assert set(demo["reason"][~present]) == {"no face"}
-    assert np.isnan(demo["face_x"][~present]).all()
+    assert set(demo["reason"][~present]) <= {"no face", BRIDGED} and bridged.sum() > 10
+    assert np.isnan(demo["person"][~present & ~bridged]).all()
     assert (demo["quality"][present] > 0.3).mean() > 0.9
+    over_time = {"valence", "arousal", "expression", *P_COLUMNS, *AU_COLUMNS}
     for column in SCORES:
-        assert (demo.arrow[column.name].is_valid().to_numpy() == present).all(), "every face has scores"
+        expected = present | bridged if column.name in over_time else present
+        assert (demo.arrow[column.name].is_valid().to_numpy() == expected).all(), "every face has scores"
 
 
 def test_the_demo_comes_with_what_is_true_of_each_frame(demo) -> None:
@@ -92,7 +93,7 @@ def test_the_demo_comes_with_what_is_true_of_each_frame(demo) -> None:
     assert {"valence", "arousal", "expression", *AU_COLUMNS} <= set(truth.column_names)
     here = truth["valence"].is_valid().to_numpy()
     assert set(truth["expression"].filter(here).to_pylist()) == {"Neutral", "Happiness", "Anger"}
-    assert not here.all() and (here == ~np.isnan(demo["person"])).mean() > 0.9
+    assert not here.all() and (here == ~np.isnan(demo["face_x"])).mean() > 0.9
 
 
 def test_header_says_what_made_the_table(demo) -> None:
@@ -116,7 +117,7 @@ def test_written_tables_equal_the_one_in_memory(demo, tmp_path) -> None:
     assert table.arrow.equals(demo.arrow)
     assert table.header == demo.header
     assert (record["rows"], record["frames"], record["persons"]) == (250, 250, 1)
-    assert set(record["stages"]) == {"decode", "faces", "model", "voice"}
+    assert set(record["stages"]) == {"decode", "faces", "model", "time", "voice"}
     assert seen == sorted(seen) and seen[-1] > 0.99
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "affect.jsonl",
@@ -321,7 +322,7 @@ class Brightness:
 def test_a_model_fills_the_affect_columns(demo) -> None:
     model = Brightness()
     table = analyze(DEMO_CLIP, options=HAAR, models=Models(face=model))
-    present = ~np.isnan(demo["person"])
+    present = ~np.isnan(demo["face_x"])
     assert np.allclose(table["arousal"][present], demo["time_s"][present], atol=1e-6)
     assert np.isnan(table["valence"][~present]).all()
     assert (table["valence"][present] > 0.2).all()
@@ -387,7 +388,7 @@ def test_rendered_clips(options, clips, name) -> None:
     table = analyzed_whole(clips / f"{name}.mp4", options)
     person = table["person"]
     assert set(person[~np.isnan(person)]) == RENDERED[name]
-    present = {frame for frame, who in zip(table["frame"], person, strict=True) if who == 0}
+    present = set(table["frame"][(person == 0) & ~np.isnan(table["face_x"])])
     assert len(present) == {"talking": 75, "pair": 50, "returning": pytest.approx(63, abs=6), "empty": 0}[name]
 
 
@@ -396,7 +397,7 @@ def test_rendered_clips(options, clips, name) -> None:
 def test_real_clips(options, shared, name) -> None:
     table = analyzed_whole(shared / "data/affect/clips" / name, options)
     person = table["person"]
-    persons, present = set(person[~np.isnan(person)]), ~np.isnan(person)
+    persons, present = set(person[~np.isnan(person)]), ~np.isnan(table["face_x"])
     if name.startswith(("grid", "single")):
         assert present.all() and persons == {0}
     if name == "face_noface.mov":

@@ -75,7 +75,7 @@ def test_the_stream_is_the_file_on_real_clips(shared, clip) -> None:
 @pytest.mark.usefixtures("tiny_models")
 @pytest.mark.slow
 def test_what_is_decided_never_changes_and_nothing_waits_for_long() -> None:
-    options = Options(detector="haar")
+    options = Options(detector="haar", model="face")
     with open_media(DEMO_CLIP) as media:
         frames = list(media)
     stream, given = Stream(options), []
@@ -92,7 +92,7 @@ def test_what_is_decided_never_changes_and_nothing_waits_for_long() -> None:
 def test_rows_wait_for_the_sound_of_their_time_and_no_longer() -> None:
     with open_media(DEMO_CLIP) as media:
         frames, (sound, origin_s) = list(media)[:60], media.waveform()
-    stream = Stream(Options(detector="haar"), sound=True)
+    stream = Stream(Options(detector="haar", model="face"), sound=True)
     assert [row for frame in frames for row in stream.push(frame)] == []
     rows = stream.push(sound[:16_000], origin_s)
     reached = origin_s + 1.25 if origin_s % 0.25 == 0 else origin_s + 1
