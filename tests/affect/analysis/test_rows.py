@@ -1,5 +1,7 @@
 """The join of frames and voice by time, against a plain search, in any order of arrival."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,19 @@ def test_a_frame_has_the_newest_score_that_is_not_later(count, seed) -> None:
 
 def test_without_sound_nothing_waits() -> None:
     assert [row["reason"] for row in Rows("x").push_frame(frame(0.5))] == ["no face"]
+
+
+def test_sound_without_pictures_takes_no_memory() -> None:
+    """As of a live page that is hidden: the microphone goes on."""
+    rows = Rows("live")
+    rows.push_frame(frame(0.0))
+    tracemalloc.start()
+    for k in range(100_000):
+        rows.push_score(VoiceScore(k * HOP_S, 0.5, None, None, None))
+    assert tracemalloc.get_traced_memory()[0] < 200_000
+    tracemalloc.stop()
+    [row] = rows.push_frame(frame(k * HOP_S, 1))
+    assert row["speech"] == 0.5
 
 
 def test_crops_are_black_beyond_the_border_though_the_model_sees_a_reflection() -> None:

@@ -21,6 +21,8 @@ BRIDGED = "no face, bridged"
 """Reason of a row of somebody whose face is not seen, but was, and is again: a model over time fills the gap."""
 NO_PICTURE = "no picture"
 """Reason of a row of a file that has sound only."""
+MOST_SCORES = 240
+"""Scores of the voice, a minute of them, that are kept for frames that do not wait for sound."""
 
 Row = dict[str, Any]
 CROP = "crop"
@@ -89,6 +91,8 @@ class Rows:
             row = {"file": self._file, "time_s": score.time_s, "reason": NO_PICTURE}
             return [row | voice_columns(score)]
         self._scores.append(score)
+        if self._sound_over and len(self._scores) > MOST_SCORES:  # sound goes on where pictures have paused
+            self._scores.popleft()
         return self._decided()
 
     def end_sound(self) -> list[Row]:

@@ -54,7 +54,6 @@ class BlockClock {
   #last = -Infinity;
 
   /** When a block began that has just arrived; null if that was set right so far back that it has been told already. */
-
   time(samples, arrived_s) {
     const begin = arrived_s - samples / RATE;
     this.#next ??= begin;
