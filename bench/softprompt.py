@@ -121,10 +121,10 @@ def seed_scores(given: argparse.Namespace, seed: int, work: Path) -> dict[str, f
     return found
 
 
-def show(table: list[dict[str, float]]) -> None:
+def show(table: list[dict[str, float]], measure: str = "mean CCC") -> None:
     """Print a line a row."""
     first = next(iter(table[0]))
-    print("| | mean CCC | difference |\n|---|---|---|")
+    print(f"| | {measure} | difference |\n|---|---|---|")
     for row in table[0]:
         mean, half = interval([seed[row] for seed in table])
         gain, width = interval([seed[row] - seed[first] for seed in table])
