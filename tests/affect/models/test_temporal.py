@@ -304,7 +304,7 @@ def test_the_embedded_size_is_small_and_the_card_tells_the_clock(name, tmp_path)
     pytest.importorskip("onnx", reason="needs the dev extra")
     torch.manual_seed(0)
     model = registry.build(name, {})
-    model.thresholds.fill_(0.25)
+    model.face.thresholds.fill_(0.25)
     weights.save(tmp_path / "best.safetensors", model)
     (card,) = export.export(tmp_path / "best.safetensors", tmp_path / "made")
     assert (tmp_path / f"made/{name}.onnx").stat().st_size < 5e6

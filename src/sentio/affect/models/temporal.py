@@ -139,8 +139,8 @@ class Temporal(AffectMethod):
     def evaluate(
         self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent
     ) -> evaluate.Evaluation:
-        """The official scores, by the model's own thresholds unless the section has others."""
-        return super().evaluate(path, {"thresholds": self.thresholds.tolist()} | section, data=data, tell=tell)
+        """The official scores, by the face model's thresholds unless the section has others."""
+        return super().evaluate(path, {"thresholds": self.face.thresholds.tolist()} | section, data=data, tell=tell)
 
     def example_batch(self) -> AffectBatch:
         return AffectBatch.example(2, self.config.length, L=self.config.length)
@@ -191,8 +191,11 @@ class Temporal(AffectMethod):
         return torch.cat([head(x) for head in self.heads.values()], -1)
 
     def details(self, causal: bool) -> dict[str, Any]:
-        """What the clock must know of the graph."""
-        chosen = [round(value, 4) for value in self.thresholds.tolist()]
+        """What the clock must know of the graph, and the face model's thresholds.
+
+        Its own, which the validations choose, rest on fewer people.
+        """
+        chosen = [round(value, 4) for value in self.face.thresholds.tolist()]
         known = {"causal": causal, "features_of": "face", "rate": int(FRAME_RATE), "bridge_s": self.config.bridge_s}
         window = {} if causal else {"length": self.config.length, "hop": self.config.hop}
         return known | window | {"thresholds": chosen}
