@@ -44,6 +44,22 @@ VOICE = (
 )
 """What the voice model fills in, also in rows without a face."""
 
+FACE_AND_VOICE = (
+    Column(
+        "modality",
+        "string",
+        "",
+        "what tells an affect in this row: face, voice, both, none; the voice does where speech is heard",
+    ),
+    Column(
+        "speaking",
+        "float32",
+        "probability",
+        "probability that this person speaks; null without sound, and until the mouth was seen for a while",
+    ),
+)
+"""What follows from both together."""
+
 WHERE = (
     Column("file", "string", "", "name of the media file"),
     Column("person", "int32", "", "stable number of the person within the file, from 0; null where nobody is seen"),
@@ -61,7 +77,7 @@ POINTS = tuple(
 
 AFFECT = Schema(
     "sentio.affect",
-    3,
+    4,
     (
         *WHERE,
         Column("face_x", "float32", "px", "left edge of the face box in the upright picture"),
@@ -73,6 +89,7 @@ AFFECT = Schema(
         Column("reason", "string", "", "why a row has no usable face; null where it has one"),
         *SCORES,
         *VOICE,
+        *FACE_AND_VOICE,
     ),
 )
 AFFECT_AND_POINTS = Schema(AFFECT.name, AFFECT.version, (*AFFECT.columns, *POINTS))

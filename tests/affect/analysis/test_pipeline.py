@@ -25,7 +25,7 @@ from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces.detectors import NAMES
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import MediaError, open_media
-from sentio.affect.table import AFFECT, AU_COLUMNS, P_COLUMNS, SCORES, VOICE
+from sentio.affect.table import AFFECT, AU_COLUMNS, FACE_AND_VOICE, P_COLUMNS, SCORES, VOICE
 from sentio.core import weights
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.results import Table
@@ -69,7 +69,8 @@ def test_columns_are_those_of_the_contract() -> None:
     assert names[17:25] == [f"p_{name.lower()}" for name in EXPRESSIONS]
     units = [f"au_{name[2:]}" for name in ACTION_UNITS] + [f"au_{number}" for number in (5, 9, 14, 17, 20, 45)]
     assert names[25:61] == [*units, *(f"{name}_intensity" for name in units)]
-    assert names[61:] == ["speech", "voice_valence", "voice_arousal", "voice_expression"]
+    assert names[61:65] == ["speech", "voice_valence", "voice_arousal", "voice_expression"]
+    assert names[65:] == ["modality", "speaking"]
 
 
 def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> None:
@@ -98,7 +99,7 @@ def test_the_demo_comes_with_what_is_true_of_each_frame(demo) -> None:
 
 def test_header_says_what_made_the_table(demo) -> None:
     header = demo.header
-    assert (header["schema"], header["schema_version"], header["source"]) == ("sentio.affect", 3, "demo.mp4")
+    assert (header["schema"], header["schema_version"], header["source"]) == ("sentio.affect", 4, "demo.mp4")
     for key, name in (("model", "face"), ("voice", "voice")):
         assert header[key]["name"] == name and header[key]["causal"]
         assert header[key]["sha256"] == weights.sha256(weights.EMBEDDED / f"{name}.onnx")
@@ -261,7 +262,7 @@ def test_pictures_in_memory_are_rows_like_those_of_a_file(tmp_path) -> None:
     frames = np.stack(demo_frames(20))
     table = analyze(frames, times=np.arange(20) / 25, options=HAAR)
     expected = analyze(DEMO_CLIP, options=Options(detector="haar", end=0.79))
-    own = {column.name for column in AFFECT.columns} - {"file"} - {column.name for column in VOICE}
+    own = {column.name for column in AFFECT.columns} - {"file"} - {column.name for column in (*VOICE, *FACE_AND_VOICE)}
     assert all(table.arrow[name].equals(expected.arrow[name]) for name in own)
     assert set(table["file"]) == {"array"} and table.header["media"]["size"] == [480, 360]
     assert list(analyze(frames[0], options=HAAR)["time_s"]) == [0.0]

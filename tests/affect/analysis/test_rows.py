@@ -38,6 +38,56 @@ def test_a_frame_has_the_newest_score_that_is_not_later(count, seed) -> None:
         assert row.get("speech") == (past[-1].speech if past else None)
 
 
+def seen(time_s: float, opening: float) -> ScoredFrame:
+    """A frame with one face whose mouth is open so far, and a bridged person without one."""
+    points = np.zeros((68, 2), np.float32)
+    points[36:42, 0], points[42:48, 0], points[56:59, 1] = -0.5, 0.5, opening
+    quality = Quality(0.5, Reason.NONE, 30.0, 0.1, Pose(0, 0, 0))
+    face = TrackedFace(3, (1, 2, 3, 4), 0.9, np.zeros((5, 2)), quality, np.zeros((112, 112, 3), np.uint8))
+    faces = FaceFrame(0, time_s, (9, 9), (face,))
+    return ScoredFrame(0, False, faces, (FaceScore({"valence": 0.1}, points),), ((5, FaceScore({"valence": 0.2})),))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_who_speaks_depends_on_times_alone_and_is_told_of_faces_alone(seed) -> None:
+    random = np.random.default_rng(0)
+    loudness = random.uniform(0, 1, (12, 10))
+    scores = [
+        VoiceScore(k * HOP_S, 0.75, 0.0, 0.0, np.eye(8, dtype=np.float32)[1], tuple(loudness[k - 1].tolist()))
+        for k in range(1, 13)
+    ]
+    cells = (np.arange(120) + 0.5) * HOP_S / 10
+    frames = [seen(k / 25, float(np.interp(k / 25, cells, loudness.ravel()))) for k in range(100)]
+
+    def run(order) -> list[dict]:
+        rows, found, queues = Rows("x", sound=True), [], [iter(scores), iter(frames)]
+        for which in order:
+            found += rows.push_frame(next(queues[1])) if which else rows.push_score(next(queues[0]))
+        return found + rows.end_sound()
+
+    order = [0] * 12 + [1] * 100
+    expected = run(order)
+    assert run(np.random.default_rng(seed).permutation(order)) == expected
+    faces, bridged = expected[::2], expected[1::2]
+    said = {row["time_s"]: row["speaking"] for row in faces if row["speaking"] is not None}
+    assert min(said) == 0.52 and max(said) == 3.48 and min(list(said.values())[25:50]) > 0.5
+    assert max(said.values()) <= 0.75 and all(row["speaking"] is None for row in bridged)
+    assert {row["modality"] for row in expected if 0.25 <= row["time_s"] < 3.5} == {"both"}
+    assert {row["modality"] for row in expected if not 0.25 <= row["time_s"] < 3.5} == {"face"}
+
+
+def test_the_modality_of_a_row_without_a_face_is_that_of_its_voice() -> None:
+    def told(voice: str | None) -> str:
+        rows = Rows("x", sound=True)
+        expression = None if voice is None else np.eye(8, dtype=np.float32)[0]
+        found = rows.push_frame(frame(0.3))
+        return (found + rows.push_score(VoiceScore(0.25, 0.9, 0.0, 0.0, expression)))[0]["modality"]
+
+    assert (told(None), told("Neutral")) == ("none", "voice")
+    [row] = Rows("x", pictures=False).push_score(VoiceScore(0.25, 0.1, None, None, None))
+    assert row["modality"] == "none" and "speaking" not in row
+
+
 def test_without_sound_nothing_waits() -> None:
     assert [row["reason"] for row in Rows("x").push_frame(frame(0.5))] == ["no face"]
 

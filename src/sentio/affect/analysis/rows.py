@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.analysis.models import FaceScore
+from sentio.affect.analysis.speaking import Speakers, mouth_opening
 from sentio.affect.analysis.voice import HOP_S, VoiceScore
 from sentio.affect.faces.alignment import SIZE, Matrix, apply, beyond, invert, to_crop
 from sentio.affect.faces.detection import Image
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 from sentio.affect.labels import EXPRESSIONS
-from sentio.affect.table import X_COLUMNS, Y_COLUMNS
+from sentio.affect.table import SCORES, X_COLUMNS, Y_COLUMNS
 
 DOUBTFUL = "damaged picture"
 """Reason of a face that is fit but seen in a picture whose data was damaged."""
@@ -25,6 +26,9 @@ MOST_SCORES = 240
 """Scores of the voice, a minute of them, that are kept for frames that do not wait for sound."""
 
 Row = dict[str, Any]
+SCORED = frozenset(column.name for column in SCORES)
+NOBODY = -1
+"""The number of no person."""
 CROP = "crop"
 """Key of the aligned face in a row; no column of a table."""
 PIXELS = np.stack(np.meshgrid(*[np.arange(float(SIZE))] * 2), axis=-1).reshape(-1, 2)
@@ -55,6 +59,7 @@ class Rows:
 
     The rows of a frame hold the newest score of the voice that is not later than the frame, so they wait until the
     sound has come so far, or has ended. Null before the first score, and from half a second after the last one on.
+    Who speaks follows from the scores and the mouths up to the frame; see :class:`Speakers`.
 
     Args:
         file: name of the file, for the column.
@@ -71,8 +76,10 @@ class Rows:
         self._pictures = pictures
         self._landmarks, self._crops = landmarks, crops
         self._sound_over = not sound
-        self._scores: deque[VoiceScore] = deque()  # from the newest that is not later than the last frame given on
-        self._held: deque[tuple[float, list[Row]]] = deque()
+        self._scores: deque[VoiceScore] = deque()  # later than the last frame given on
+        self._newest: VoiceScore | None = None  # that is not
+        self._held: deque[tuple[float, list[Row], dict[int, float]]] = deque()  # time, rows, mouths by person
+        self._speakers = Speakers()
 
     @property
     def waiting(self) -> bool:
@@ -82,14 +89,14 @@ class Rows:
     def push_frame(self, frame: ScoredFrame) -> list[Row]:
         """Take the next frame; gives the rows that are decided by now."""
         rows = frame_rows(self._file, frame, landmarks=self._landmarks, crops=self._crops)
-        self._held.append((frame.faces.time_s, rows))
+        self._held.append((frame.faces.time_s, rows, mouths_of(frame)))
         return self._decided()
 
     def push_score(self, score: VoiceScore) -> list[Row]:
         """Take the next score of the voice, `HOP_S` after the last one; gives the rows that are decided by now."""
         if not self._pictures:
-            row = {"file": self._file, "time_s": score.time_s, "reason": NO_PICTURE}
-            return [row | voice_columns(score)]
+            row = {"file": self._file, "time_s": score.time_s, "reason": NO_PICTURE} | voice_columns(score)
+            return [row | {"modality": modality(row)}]
         self._scores.append(score)
         if self._sound_over and len(self._scores) > MOST_SCORES:  # sound goes on where pictures have paused
             self._scores.popleft()
@@ -103,21 +110,27 @@ class Rows:
     def _decided(self) -> list[Row]:
         rows: list[Row] = []
         while self._held and (self._sound_over or self._reached(self._held[0][0])):
-            time_s, of_frame = self._held.popleft()
+            time_s, of_frame, mouths = self._held.popleft()
             voice = self._voice_at(time_s)
-            rows += [row | voice for row in of_frame]
+            speaking = self._speakers.push(time_s, mouths)
+            for row in of_frame:
+                row |= voice
+                row |= {"modality": modality(row), "speaking": speaking.get(row.get("person", NOBODY))}
+            rows += of_frame
         return rows
 
     def _reached(self, time_s: float) -> bool:
         """Whether no score to come can be the newest one at a time."""
-        return bool(self._scores) and time_s < self._scores[-1].time_s + HOP_S
+        last = self._scores[-1] if self._scores else self._newest
+        return last is not None and time_s < last.time_s + HOP_S
 
     def _voice_at(self, time_s: float) -> Row:
-        while len(self._scores) > 1 and self._scores[1].time_s <= time_s:
-            self._scores.popleft()
-        if not self._scores or not self._scores[0].time_s <= time_s < self._scores[0].time_s + 2 * HOP_S:
+        while self._scores and self._scores[0].time_s <= time_s:
+            self._newest = self._scores.popleft()
+            self._speakers.hear(self._newest)
+        if self._newest is None or time_s >= self._newest.time_s + 2 * HOP_S:
             return {}
-        return voice_columns(self._scores[0])
+        return voice_columns(self._newest)
 
 
 def frame_rows(file: str, frame: ScoredFrame, *, landmarks: bool = False, crops: bool = False) -> list[Row]:
@@ -138,6 +151,18 @@ def frame_rows(file: str, frame: ScoredFrame, *, landmarks: bool = False, crops:
     if frame.doubtful:
         rows = [row | {"reason": row["reason"] or DOUBTFUL} for row in rows]
     return rows
+
+
+def mouths_of(frame: ScoredFrame) -> dict[int, float]:
+    """How far the mouths are open whose landmarks are known, by person."""
+    pairs = zip(frame.faces.faces, frame.scores, strict=True)
+    return {face.person: mouth_opening(score.landmarks) for face, score in pairs if score.landmarks is not None}
+
+
+def modality(row: Row) -> str:
+    """Which of face and voice tell an affect: ``face``, ``voice``, ``both`` or ``none``."""
+    face, voice = not SCORED.isdisjoint(row), row.get("voice_expression") is not None
+    return {(True, True): "both", (True, False): "face", (False, True): "voice"}.get((face, voice), "none")
 
 
 def face_columns(face: TrackedFace) -> Row:

@@ -19,6 +19,10 @@ HOP_S = 0.25
 TOLERANCE_S = 0.01
 """Blocks whose stamps differ from where the last one ended by no more than this follow it without a seam."""
 
+CELLS = 10
+CELL_S = HOP_S / CELLS
+"""Each score knows how loud the sound was since the last one, in cells of so many seconds."""
+
 _WINDOW, _HOP, _TOLERANCE = round(WINDOW_S * RATE), round(HOP_S * RATE), round(TOLERANCE_S * RATE)
 
 Floats = NDArray[np.float32]
@@ -49,6 +53,8 @@ class VoiceScore:
         valence: in [-1, 1].
         arousal: in [-1, 1].
         expression: (8,) probabilities in the order of ``labels.EXPRESSIONS``.
+        loudness: (C,) of the sound in the `CELLS` cells of `CELL_S` before its time, the square root of the root mean
+            square: about as loud as it seems; empty if unknown.
     """
 
     time_s: float
@@ -56,6 +62,7 @@ class VoiceScore:
     valence: float | None
     arousal: float | None
     expression: Floats | None
+    loudness: tuple[float, ...] = ()
 
 
 class VoiceModel:
@@ -149,7 +156,14 @@ class VoiceTrack:
     def _score(self, time_s: float, window: Floats) -> VoiceScore:
         found = self.model.score(window[None])  # (1, S)
         speech = float(found.speech[0])
+        loudness = loudness_of(window[-_HOP:])
         if speech < self.model.threshold:
-            return VoiceScore(time_s, speech, None, None, None)
+            return VoiceScore(time_s, speech, None, None, None, loudness)
         valence, arousal = found.valence_arousal[0].tolist()
-        return VoiceScore(time_s, speech, valence, arousal, found.expression[0])
+        return VoiceScore(time_s, speech, valence, arousal, found.expression[0], loudness)
+
+
+def loudness_of(sound: Floats) -> tuple[float, ...]:
+    """That of each of `CELLS` equal parts of (S,) sound; see `VoiceScore`."""
+    squares = np.square(sound.astype(np.float64).reshape(CELLS, -1))  # (C, S / C)
+    return tuple((squares.mean(1) ** 0.25).tolist())
