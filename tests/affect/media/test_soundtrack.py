@@ -77,6 +77,16 @@ def test_other_codecs_become_aac(suffix, codec, tmp_path):
     assert np.corrcoef(before, after)[0, 1] > 0.995  # a shift by one sample would make it 0.98
 
 
+@pytest.mark.parametrize(("rate", "kept"), [(8_000, 8_000), (5_512, 48_000), (96_000, 48_000)])
+def test_rates_are_those_that_browsers_play(rate, kept, tmp_path):
+    options = {"sound": tone(2, rate), "sound_rate": rate, "sound_codec": "pcm_s16le"}
+    film_of(write_media(tmp_path / "a.mov", times=steady(50), **options), tmp_path / "film.mp4")
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        assert container.streams.audio[0].codec_context.sample_rate == kept
+    samples = heard(tmp_path / "film.mp4")[0][8_000:24_000]  # of a second
+    assert np.abs(np.fft.rfft(samples)).argmax() == 440
+
+
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 def test_sound_that_begins_later_stays_later(codec, tmp_path):
     options = {"sound": tone(1), "sound_start": 0.7, "sound_codec": codec}
