@@ -61,7 +61,7 @@ def write_media(
                 video.height, video.width, video.bit_rate = *image.shape[:2], bit_rate
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
-        frame.sample_rate = SAMPLE_RATE
+        frame.sample_rate, frame.pts = SAMPLE_RATE, 0  # without a time AAC's first 1,024 samples would delay the rest
         container.mux(audio.encode(frame))
         for stream in (video, audio):
             container.mux(stream.encode())
