@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from sentio.core.runtime import onnx_session
 
 tiny = pytest.importorskip("tiny_models", reason="needs the dev extra")
 pytestmark = pytest.mark.usefixtures("tiny_models")
-HAAR = Options(detector="haar")
+HAAR = Options(detector="haar", model="face")
 NAMES = [column.name for column in (*SCORES, *VOICE)]
 
 
@@ -167,7 +168,7 @@ def test_faces_that_are_no_use_are_scored_all_the_same(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_what_comes_later_changes_nothing_before(demo) -> None:
-    cut = analyze(DEMO_CLIP, options=Options(detector="haar", end=5.0))
+    cut = analyze(DEMO_CLIP, options=replace(HAAR, end=5.0))
     undecided = 8  # frames for which new faces are held back
     rows, expected = (table.arrow.to_pylist() for table in (cut, demo))
     assert len(rows) == 125

@@ -121,6 +121,7 @@ def test_recorded_table_is_that_of_analyze(browser: Any, url: str, out: Path) ->
 
 def test_shows_the_numbers_of_the_last_answer(browser: Any, url: str) -> None:
     with live_page(browser, url) as (page, wire):
+        until(page, "/\\d/.test(document.querySelector('#voice-bars .value').textContent)")
         page.keyboard.press("Space")
         page.wait_for_timeout(600)
         row = last_row(page, wire)[1]
