@@ -63,6 +63,19 @@ def output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"Cannot write {path}: {error.strerror or error}.", "Check the folder's permissions.")
 
 
+@contextmanager
+def refusals_told(path: Path) -> Iterator[None]:
+    """What the system refuses within is told as :func:`output_error` of ``path`` tells it.
+
+    Raises:
+        OutputError, DiskFullError: in the place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
 def try_folder(folder: Path) -> None:
     """See that files can be written to a folder, which is made if need be, before work is put into them.
 

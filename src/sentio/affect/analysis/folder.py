@@ -33,7 +33,7 @@ from sentio.affect.table import AFFECT
 from sentio.core.config import to_dict
 from sentio.core.errors import OutputError, RecipeError, WeightsError
 from sentio.core.jobs import Job, Outcome, ShareDone
-from sentio.core.writers import TEMPORARY, output_error, write_json
+from sentio.core.writers import TEMPORARY, refusals_told, write_json
 
 RECORD = "run.json"
 ENDS = 1 << 20
@@ -251,13 +251,11 @@ def _staged(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: there can be none.
     """
-    try:
+    with refusals_told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{TEMPORARY}*"):  # by a run that was killed
             shutil.rmtree(left)
         stage = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
-    except OSError as error:
-        raise output_error(folder, error) from error
     try:
         yield stage
     finally:
@@ -273,15 +271,13 @@ def _replace(folder: Path, stage: Path) -> None:
     """
     made = [path.name for path in stage.iterdir() if path.name != RECORD]
     stale = [name for output in EVERYTHING for name in output.files if name not in made or (stage / name).is_dir()]
-    try:
+    with refusals_told(folder):
         old = Path(tempfile.mkdtemp(dir=stage))
         for name in (RECORD, *stale):
             if (folder / name).exists():
                 (folder / name).replace(old / name)
         for name in (*made, RECORD):
             (stage / name).replace(folder / name)
-    except OSError as error:
-        raise output_error(folder, error) from error
 
 
 def _refuse_another(folder: Path, source: Path) -> None:

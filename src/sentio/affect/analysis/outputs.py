@@ -23,7 +23,7 @@ from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.media import Info
 from sentio.affect.table import AFFECT, LANDMARKS
 from sentio.core.results import RowBuffer, Schema, open_writers
-from sentio.core.writers import WRITERS, output_error
+from sentio.core.writers import WRITERS, refusals_told
 
 WriteRow = Callable[[Row], None]
 
@@ -100,21 +100,13 @@ def _write_crops(path: Path, origin: Origin) -> Iterator[WriteRow]:
         if CROP in row:
             person = path / (f"{clip}_person{row['person']}" if row["person"] else clip)
             jpeg = cv2.imencode(".jpg", cv2.cvtColor(row[CROP], cv2.COLOR_RGB2BGR))[1]
-            with _refusal(person):
+            with refusals_told(person):
                 person.mkdir(exist_ok=True)
                 (person / f"{row['frame'] + 1:05d}.jpg").write_bytes(jpeg.tobytes())
 
-    with _refusal(path):
+    with refusals_told(path):
         path.mkdir()
     yield write
-
-
-@contextmanager
-def _refusal(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise output_error(path, error) from error
 
 
 def _has_length(info: Info) -> bool:

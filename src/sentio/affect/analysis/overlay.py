@@ -28,7 +28,7 @@ from sentio.affect.media.soundtrack import Soundtrack
 from sentio.affect.table import AFFECT
 from sentio.core.ahead import ahead
 from sentio.core.results import RowBuffer
-from sentio.core.writers import output_error
+from sentio.core.writers import refusals_told
 
 SCHEMA = pa.schema([AFFECT.arrow().field(name) for name in ("frame", *COLUMNS)])
 """What waits of the rows."""
@@ -55,21 +55,13 @@ def write_overlay(path: Path, origin: Origin) -> Iterator[Callable[[Row], None]]
         MediaError: the file has changed since its rows were read, or can no longer be read.
     """
     check_encoder()
-    with _refusal(path), TemporaryFile(dir=path.parent) as waiting:
+    with refusals_told(path), TemporaryFile(dir=path.parent) as waiting:
         with ipc.new_stream(waiting, SCHEMA) as sink:
             rows = RowBuffer(SCHEMA, sink.write_batch)
             yield rows.append
             rows.flush()
         waiting.seek(0)
         _write_film(path, origin, _rows_of(waiting), rows.rows)
-
-
-@contextmanager
-def _refusal(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise output_error(path, error) from error
 
 
 def _rows_of(waiting: IO[bytes]) -> Iterator[Row]:

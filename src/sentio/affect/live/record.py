@@ -21,7 +21,7 @@ from sentio.affect.labels import FRAME_RATE
 from sentio.affect.media import Damage, Info
 from sentio.core.errors import DiskFullError, InputError, OutputError, SentioError
 from sentio.core.results import Schema
-from sentio.core.writers import output_error
+from sentio.core.writers import refusals_told
 
 LEAST_FREE = 64 << 20
 """Bytes on the disk at which a recording ends, while there is still room to finish it."""
@@ -207,13 +207,10 @@ class Recording:
         self._list_events(path)
 
     def _list_events(self, path: Path) -> None:
-        try:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                table = csv.writer(file, lineterminator="\n")
-                table.writerow(["time_s", "label"])
-                table.writerows([event["time_s"], event["label"]] for event in self.events)
-        except OSError as error:
-            raise output_error(path, error) from error
+        with refusals_told(path), path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["time_s", "label"])
+            table.writerows([event["time_s"], event["label"]] for event in self.events)
 
 
 def new_folder(out: Path, label: str = "") -> Path:
@@ -224,13 +221,11 @@ def new_folder(out: Path, label: str = "") -> Path:
     """
     words = re.sub(r"[^\w-]+", "_", label).strip("_")[:60].encode()[:MAX_LABEL_BYTES].decode(errors="ignore")
     base = "_".join(filter(None, [datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), words]))
-    try:
+    with refusals_told(out):
         out.mkdir(parents=True, exist_ok=True)
         for number in count(1):
             folder = out / f"{base if number == 1 else f'{base}_{number}'}.sentio"
             with suppress(FileExistsError):
                 folder.mkdir()
                 break
-    except OSError as error:
-        raise output_error(out, error) from error
     return folder
