@@ -227,7 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["speed", "memory", "overlay", "report", "start"])
     parser.add_argument("--detector", choices=["auto", *NAMES], default="auto")
-    parser.add_argument("--model", default="face")
+    parser.add_argument("--model", default="auto")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--overlay", action="store_true")
