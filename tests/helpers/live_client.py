@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -77,6 +78,12 @@ class Client:
         while (message := self.read())["type"] != kind:
             pass
         return message
+
+    def until_quiet(self) -> None:
+        """Read until nothing has come for a second."""
+        with pytest.raises(TimeoutError):
+            while True:
+                self.read(timeout=1.0)
 
     def open(self, **values: Any) -> dict[str, Any]:
         """Begin; gives the greeting that comes back."""

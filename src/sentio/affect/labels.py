@@ -26,6 +26,8 @@ ACTION_UNITS_ABAW1 = ("AU1", "AU2", "AU4", "AU6", "AU12", "AU15", "AU20", "AU25"
 FURTHER_UNITS = ("AU5", "AU9", "AU14", "AU17", "AU20", "AU45")
 """What the face model reads besides the twelve; AU45 is the blink."""
 ALL_UNITS = (*ACTION_UNITS, *FURTHER_UNITS)
+UNITS_BY_NUMBER = tuple(sorted(ALL_UNITS, key=lambda unit: int(unit.removeprefix("AU"))))
+"""All of them as people look for them."""
 
 TASKS = {"valence_arousal": len(VALENCE_AROUSAL), "expression": len(EXPRESSIONS), "action_units": len(ACTION_UNITS)}
 """The three tasks, and the numbers that a prediction of each has."""

@@ -12,7 +12,7 @@ from sentio.affect.analysis.canvas import Box, Canvas, width_of
 from sentio.affect.analysis.colours import CLASSES, CURVES_ON_DARK, DIM, GROUND, LIGHT, WARNING, of_person
 from sentio.affect.analysis.places import Places
 from sentio.affect.analysis.rows import Row
-from sentio.affect.labels import ALL_UNITS, VALENCE_AROUSAL
+from sentio.affect.labels import ALL_UNITS, UNITS_BY_NUMBER, VALENCE_AROUSAL
 from sentio.affect.media.frame import Image
 from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, P_COLUMNS
 
@@ -121,7 +121,7 @@ class Drawing:
         seen = sorted((name for name in beyond if beyond[name] >= 0), key=lambda name: -known[name])[:UNITS]
         lines = [
             _bar(name, known[name], f"{known[name]:.2f}", of_person(row["person"]), unit)
-            for name in sorted(seen, key=lambda name: int(name[2:]))
+            for name in sorted(seen, key=UNITS_BY_NUMBER.index)
         ]
         empty = _text("" if seen else "no action unit", DIM, unit)
         return lines + [empty, *[_text("", DIM, unit)] * UNITS][: UNITS - len(lines)] if known else []

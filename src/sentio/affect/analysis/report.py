@@ -20,9 +20,9 @@ from sentio.affect.analysis.episodes import Episode, unit_thresholds
 from sentio.affect.analysis.origin import Origin
 from sentio.affect.analysis.rows import Row
 from sentio.affect.analysis.summary import Summary
-from sentio.affect.analysis.tables import facts, tables
+from sentio.affect.analysis.tables import facts, person_name, tables
 from sentio.affect.analysis.timeline import STEPS, Timeline, Track
-from sentio.affect.labels import ALL_UNITS, EXPRESSIONS
+from sentio.affect.labels import EXPRESSIONS, UNITS_BY_NUMBER
 from sentio.affect.media import Info
 from sentio.affect.table import AFFECT
 from sentio.core.errors import InputError
@@ -104,7 +104,6 @@ def _data(timeline: Timeline, summary: Summary, header: Mapping[str, Any], info:
     times = timeline.times
     start_s = float(times[0]) if len(times) else 0.0
     most = sorted(timeline.persons, key=lambda person: (-len(timeline.persons[person]), person))[:PERSONS]
-    names = header.get("names") or {}
     spoken = any(timeline.voice.columns.get("speech", b""))
     return {
         "begin": info.begin_s,
@@ -115,12 +114,12 @@ def _data(timeline: Timeline, summary: Summary, header: Mapping[str, Any], info:
         "times": _text(np.rint((times - start_s) / TICK_S).astype("<u4").tobytes()),
         "steps": STEPS,
         "expressions": EXPRESSIONS,
-        "units": sorted(ALL_UNITS, key=lambda unit: int(unit[2:])),
+        "units": UNITS_BY_NUMBER,
         "reasons": timeline.reasons,
         "persons": [
             {
                 "number": person,
-                "name": names.get(str(person)) or f"person {person}",
+                "name": person_name(header, person),
                 **_track(timeline.persons[person]),
                 "episodes": _spans(summary.episodes, person),
             }

@@ -31,11 +31,14 @@ def facts(summary: Summary, info: Info) -> str:
     return ", ".join(filter(None, (clock(summary.seconds), pictures, people, sound)))
 
 
+def person_name(header: Mapping[str, Any], number: int) -> str:
+    """What a person was called while recorded, else by the number; not escaped."""
+    return (header.get("names") or {}).get(str(number)) or f"person {number}"
+
+
 def tables(summary: Summary, origin: Origin, header: Mapping[str, Any]) -> str:
     """All sections below the drawing; every name in them is escaped."""
-    names = header.get("names") or {}
-    found = sorted(summary.persons)
-    people = [(names.get(str(number)) or f"person {number}", summary.persons[number]) for number in found]
+    people = [(person_name(header, number), summary.persons[number]) for number in sorted(summary.persons)]
     sections = {
         "Persons": _persons(people) if people else "<p>No face was found.</p>",
         "Action units": _units(people) if any(share.episodes for _, share in people) else "",
