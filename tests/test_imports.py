@@ -29,11 +29,12 @@ MAY = {
     "affect.media": set(),
     "affect.table": set(),
     "affect.batch": set(),
+    "affect.heard": set(),
     "affect.labels": set(),
 }
-"""What each part of ``affect`` may import besides labels, batch and ``core``: a method evaluates itself, so that
+"""What each part of ``affect`` may import besides labels, batch, heard and ``core``: a method evaluates itself, so that
 models stand above evaluate."""
-SHARED = {"labels", "batch"}
+SHARED = {"labels", "batch", "heard"}
 POINTS = ("models", "method", "training", "evaluate")
 """Parts of ``points``, from above; the rest is below them."""
 WITHOUT_TORCH = (
