@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.spatial import cKDTree
 
 from sentio.core.errors import InputError
-from sentio.points import metrics
+from sentio.points import evaluate, metrics
 from sentio.points.evaluate import EvaluationConfig, evaluate_shapes, midpoints
 from sentio.points.io import read_mesh
 from sentio.points.io.arrays import read_arrays
@@ -17,8 +18,9 @@ from sentio.points.metrics import METRICS, compare, point_to_face
 
 
 @pytest.fixture(autouse=True)
-def few_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "DISK_SEEDS", 60)  # uniformity has tests of its own
+    monkeypatch.setattr(evaluate, "COVERAGE_SAMPLES", 2000)
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +33,13 @@ def meshes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def repeat(points: np.ndarray, ratio: float) -> np.ndarray:
+def repeat(points: np.ndarray, ratio: float, start: int) -> np.ndarray:
     return np.resize(points, (round(ratio * len(points)), 3))
 
 
 @pytest.mark.slow
 def test_reference_rows_frame_the_methods(meshes: Path) -> None:
-    result = evaluate_shapes(meshes, {"repeat": repeat}, EvaluationConfig(input_points=300, ratio=4))
+    result = evaluate_shapes(meshes, {"repeat": repeat}, EvaluationConfig(input_points=300, ratio=4, starts=1))
     assert [(row.shape, row.method) for row in result.rows] == [
         (shape, method) for shape in ("ball", "box") for method in ("floor", "midpoint", "repeat")
     ]
@@ -54,24 +56,63 @@ def test_reference_rows_frame_the_methods(meshes: Path) -> None:
 def test_a_shape_scores_the_same_whatever_else_is_in_the_folder(meshes: Path, tmp_path: Path) -> None:
     (tmp_path / "ball.off").write_bytes((meshes / "ball.off").read_bytes())
     alone, together = (
-        evaluate_shapes(folder, {}, EvaluationConfig(input_points=200, noise=0.01)).rows[:2]
+        evaluate_shapes(folder, {}, EvaluationConfig(input_points=200, noise=0.01, starts=1)).rows[:2]
         for folder in (tmp_path, meshes)
     )
     assert [row.scores for row in alone] == [row.scores for row in together]
-    other = evaluate_shapes(tmp_path, {}, EvaluationConfig(input_points=200, noise=0.01, seed=1)).rows
+    other = evaluate_shapes(tmp_path, {}, EvaluationConfig(input_points=200, noise=0.01, seed=1, starts=1)).rows
     assert other[0].scores["cd_sum"] != alone[0].scores["cd_sum"]
+
+
+@pytest.mark.slow
+def test_scores_are_means_over_starts_that_the_method_is_told(meshes: Path) -> None:
+    seen = []
+
+    def look(points: np.ndarray, ratio: float, start: int) -> np.ndarray:
+        seen.append(start)
+        return midpoints(points, ratio, start)
+
+    config = EvaluationConfig(input_points=150, starts=3)
+    result = evaluate_shapes(meshes, {"look": look}, config)
+    assert len(set(seen)) == 6 and [row.start for row in result.rows] == 6 * [0, 1, 2]
+    values = np.array([row.scores["cd_sum"] for row in result.rows if row.method == "look"]).reshape(2, 3)
+    assert values.std(1).min() > 0
+    assert result.means()[2].scores["cd_sum"] == pytest.approx(values.mean())
+    assert result.ranges()[2].scores["cd_sum"] == pytest.approx(np.ptp(values.mean(0)))
+    assert [row.scores["cd_sum"] for row in result.shapes() if row.method == "look"] == pytest.approx(values.mean(1))
+    again = evaluate_shapes(meshes, {}, EvaluationConfig(input_points=150, starts=1))
+    assert again.rows[1].scores == result.rows[3].scores, "more starts do not change the first ones"
+
+
+def test_random_inputs_are_clumpier_than_even_ones_and_the_truth_is_the_same(meshes: Path) -> None:
+    seen = []
+
+    def look(points: np.ndarray, ratio: float, start: int) -> np.ndarray:
+        seen.append(points)
+        return repeat(points, ratio, start)
+
+    even, random = (
+        evaluate_shapes(meshes, {"look": look}, EvaluationConfig(input_points=400, starts=1, sampler=name))
+        for name in ("even", "random")
+    )
+    gaps = [cKDTree(points).query(points, 2)[0][:, 1].min() for points in seen]
+    assert gaps[0] > 5 * gaps[2] and gaps[1] > 5 * gaps[3]
+    assert even.rows[0].scores == random.rows[0].scores
+    assert random.protocol["clouds"].startswith("random") and even.protocol["clouds"].startswith("even")
+    with pytest.raises(ValueError, match="give one of them"):
+        EvaluationConfig(clouds="clouds.npz", sampler="even")
 
 
 @pytest.mark.slow
 def test_noise_is_in_units_of_the_radius_and_reaches_the_method(meshes: Path) -> None:
     seen = []
 
-    def look(points: np.ndarray, ratio: float) -> np.ndarray:
+    def look(points: np.ndarray, ratio: float, start: int) -> np.ndarray:
         seen.append(points)
-        return repeat(points, ratio)
+        return repeat(points, ratio, start)
 
-    clean = evaluate_shapes(meshes, {"look": look}, EvaluationConfig(input_points=1000, ratio=1))
-    noisy = evaluate_shapes(meshes, {"look": look}, EvaluationConfig(input_points=1000, ratio=1, noise=0.05))
+    clean = evaluate_shapes(meshes, {"look": look}, EvaluationConfig(input_points=1000, ratio=1, starts=1))
+    noisy = evaluate_shapes(meshes, {"look": look}, EvaluationConfig(input_points=1000, ratio=1, noise=0.05, starts=1))
     assert (seen[2] - seen[0]).std() == pytest.approx(0.05, rel=0.05)
     assert noisy.means()[2].scores["p2f_mean"] > 0.02 > clean.means()[2].scores["p2f_mean"]
     assert noisy.means()[0].scores["p2f_mean"] == pytest.approx(0, abs=1e-12)
@@ -84,9 +125,11 @@ def test_given_clouds_are_used_as_they_are(meshes: Path, tmp_path: Path) -> None
         arrays |= {f"{path.stem}|in100": samples[:100], f"{path.stem}|gt800": samples[100:]}
     np.savez(tmp_path / "clouds.npz", **arrays)
     result = evaluate_shapes(
-        meshes, {"repeat": repeat}, EvaluationConfig(input_points=100, ratio=8, clouds=str(tmp_path / "clouds.npz"))
+        meshes,
+        {"repeat": repeat},
+        EvaluationConfig(input_points=100, ratio=8, clouds=str(tmp_path / "clouds.npz"), starts=1),
     )
-    expected = compare(repeat(arrays["box|in100"].astype(float), 8), arrays["box|gt800"].astype(float))
+    expected = compare(repeat(arrays["box|in100"].astype(float), 8, 0), arrays["box|gt800"].astype(float))
     assert {name: result.rows[-1].scores[name] for name in expected} == pytest.approx(expected)
     with pytest.raises(InputError, match=r"ball\|gt400"):
         evaluate_shapes(meshes, {}, EvaluationConfig(input_points=100, ratio=4, clouds=str(tmp_path / "clouds.npz")))
@@ -95,7 +138,7 @@ def test_given_clouds_are_used_as_they_are(meshes: Path, tmp_path: Path) -> None
 def test_the_result_is_written_whole_and_printed(meshes: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     result = evaluate_shapes(
-        meshes, {}, EvaluationConfig(input_points=100, ratio=2.5), tell=lambda *step: steps.append(step[:2])
+        meshes, {}, EvaluationConfig(input_points=100, ratio=2.5, starts=1), tell=lambda *step: steps.append(step[:2])
     )
     assert steps == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     written = json.loads(json.dumps(result.to_dict(), allow_nan=False))
@@ -114,7 +157,7 @@ def test_what_cannot_be_evaluated_is_refused(meshes: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="no meshes"):
         evaluate_shapes(tmp_path, {})
     with pytest.raises(InputError, match="lazy gave 50 points for ball, 200"):
-        evaluate_shapes(meshes, {"lazy": lambda points, ratio: points}, EvaluationConfig(input_points=50))
+        evaluate_shapes(meshes, {"lazy": lambda points, ratio, start: points}, EvaluationConfig(input_points=50))
     with pytest.raises(InputError, match="No such file"):
         evaluate_shapes(meshes, {}, EvaluationConfig(clouds=str(tmp_path / "none.npz")))
 

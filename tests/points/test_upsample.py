@@ -34,6 +34,14 @@ def test_exact_counts_without_duplicates(cloud, model, ratio):
     assert distinct(dense) == len(dense)
 
 
+def test_another_start_gives_another_choice_of_as_many_points(cloud):
+    model = networks.embedded("pu-any")
+    first, same, other = (driver.upsample_by(model, cloud, 2, start=start) for start in (0, 0, 12_345_678))
+    assert np.array_equal(first, same) and np.array_equal(first, upsample(cloud, 2))
+    assert distinct(other) == 800 and not np.array_equal(np.unique(other, axis=0), np.unique(first, axis=0))
+    assert cKDTree(first).query(other)[0].max() < 0.2
+
+
 @pytest.mark.slow
 def test_counts_by_number_up_and_down(cloud):
     for count in (1, 57, 1001, 6400):

@@ -19,6 +19,8 @@ def evaluate(
     ratio: float | None = None,
     input_points: int | None = None,
     clouds: Annotated[Path | None, FILE] = None,
+    sampler: Literal["even", "random"] | None = None,
+    starts: int | None = None,
     noise: float | None = None,
     seed: int | None = None,
     settings: Annotated[tuple[str, ...], SETTINGS] = (),
@@ -43,8 +45,10 @@ def evaluate(
         ratio: up-samplers: points out for each point in; 4 if not given.
         input_points: up-samplers: points in; 2048 if not given.
         clouds: up-samplers: npz with the arrays NAME|in2048 and NAME|gt8192 of the meshes; sampled anew if not given.
+        sampler: up-samplers: how inputs are drawn from the meshes, without clouds; even if not given.
+        starts: up-samplers: starts of farthest point sampling that scores are the mean of; 3 if not given.
         noise: up-samplers: standard deviation of noise on the input, in units of its radius.
-        seed: up-samplers: of samples and noise.
+        seed: up-samplers: of samples, noise and starts.
         settings: one value of the run's recipe to replace, e.g. evaluation.resamples=0; may be repeated.
         out: file for the result with its header; RUN/evaluation.json if not given, and none for weights by name.
         submit: folder for a submission instead of scores; it is read back and validated.
@@ -61,8 +65,8 @@ def evaluate(
     require("torch", "train")
     from sentio.core import runs
 
-    chosen = {"split": split, "fallback": fallback, "ratio": ratio, "input_points": input_points}
-    chosen |= {"clouds": clouds, "noise": noise, "seed": seed}
+    chosen: dict[str, Any] = {"split": split, "fallback": fallback, "ratio": ratio, "input_points": input_points}
+    chosen |= {"clouds": clouds, "sampler": sampler, "starts": starts, "noise": noise, "seed": seed}
     changes = [*settings, *_settings(chosen)]
     form = {"track": track, "edition": edition, "images": images}
     if submit:

@@ -2,15 +2,19 @@
 
 Every paper samples its own inputs and ground truth, so a figure means little without those rows: ``floor`` is a second
 even sample of the mesh, ``midpoint`` is plain interpolation between neighbours.
+
+Where farthest point sampling starts is arbitrary, and moves the scores of a shape by more than methods differ. So each
+method runs from several starts, drawn from the seed, the shape's name and the start's number; scores are the means.
 """
 
 import io
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +33,13 @@ from sentio.points.metrics import METRICS, compare, coverage, point_to_face, uni
 from sentio.points.surface import Surface
 
 Floats = NDArray[np.float64]
-Upsampler = Callable[[Floats, float], Floats]
+Upsampler = Callable[[Floats, float, int], Floats]
+"""A cloud (N, 3), the ratio, and the index of the candidate that farthest point sampling picks first."""
 
 MIDPOINT_NEIGHBOURS = 8
 MIDPOINT_RATIO = 4.0  # of one round: more points than that have too few midpoints to choose from
 COVERAGE_SAMPLES = 50_000
-MEAN = "mean"
+MEAN, RANGE = "mean", "range"
 TABLE_WIDTH = 160
 """Characters that the table needs."""
 
@@ -47,20 +52,27 @@ class EvaluationConfig:
         ratio: how many times as many points.
         input_points: how many the input has.
         clouds: npz with the arrays ``NAME|in2048`` and ``NAME|gt8192`` (for 2,048 points and ratio 4) of the meshes.
-            Without it, both are Poisson-disk samples of the mesh, which is first brought into the unit sphere.
+            Without it, both are samples of the mesh, which is first brought into the unit sphere.
+        sampler: how the input is drawn from the mesh: ``even`` (Poisson-disk, the default without clouds) or ``random``
+            (uniform in area). The truth is always even.
+        starts: how many starts of farthest point sampling the scores are the mean of; of the floor, how many samples.
         noise: standard deviation of Gaussian noise on the input, in units of its radius.
-        seed: of samples and noise; what is drawn for a shape depends on this and on its name alone.
+        seed: of samples, noise and starts; what is drawn for a shape depends on this and on its name alone.
     """
 
     ratio: float = 4.0
     input_points: int = 2048
     clouds: str | None = None
+    sampler: Literal["even", "random"] | None = None
+    starts: int = 3
     noise: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.ratio < 1 or self.input_points < 1 or self.noise < 0:
-            raise ValueError("ratio and input_points must be at least 1, noise at least 0")
+        if self.ratio < 1 or self.input_points < 1 or self.starts < 1 or self.noise < 0:
+            raise ValueError("ratio, input_points and starts must be at least 1, noise at least 0")
+        if self.clouds and self.sampler:
+            raise ValueError("clouds are samples already, a sampler draws new ones: give one of them")
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one shape; ``scores`` are those of ``METRICS``, in the unit of the coordinates."""
+    """One method on one shape from one start; ``scores`` are those of ``METRICS``, in the unit of the coordinates."""
+
+    shape: str
+    method: str
+    start: int
+    seconds: float
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Rows of one method in one; ``shape`` is a shape's name, or says what was made of all of them."""
 
     shape: str
     method: str
@@ -85,20 +108,36 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The rows of all shapes and methods, and the protocol under which they were measured."""
+    """The rows of all shapes, methods and starts, and the protocol under which they were measured."""
 
     protocol: dict[str, Any]
     rows: list[Row]
 
-    def means(self) -> list[Row]:
-        """One row for each method: the mean over the shapes."""
-        methods = list(dict.fromkeys(row.method for row in self.rows))
-        return [_mean_row(method, [row for row in self.rows if row.method == method]) for method in methods]
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, in the order of the rows."""
+        return list(dict.fromkeys(row.method for row in self.rows))
+
+    def means(self) -> list[Summary]:
+        """One for each method: the mean over shapes and starts."""
+        return [_mean(MEAN, method, [row for row in self.rows if row.method == method]) for method in self.methods]
+
+    def ranges(self) -> list[Summary]:
+        """One for each method: how far the means over the shapes lie apart, from the least to the most, over starts."""
+        return [_range(method, [row for row in self.rows if row.method == method]) for method in self.methods]
+
+    def shapes(self) -> list[Summary]:
+        """One for each shape and method: the mean over starts."""
+        found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in self.rows:
+            found[row.shape, row.method].append(row)
+        return [_mean(*key, found[key]) for key in sorted(found, key=lambda key: key[0])]
 
     def to_dict(self) -> dict[str, Any]:
-        """Protocol, meaning of the columns, rows of every shape and means."""
-        rows, means = ([_json(row) for row in part] for part in (self.rows, self.means()))
-        return {"protocol": self.protocol, "columns": METRICS, "rows": rows, "means": means}
+        """Protocol, meaning of the columns, rows of every shape and start, means and ranges."""
+        parts = {"rows": self.rows, "means": self.means(), "ranges": self.ranges()}
+        written = {name: [_json(row) for row in part] for name, part in parts.items()}
+        return {"protocol": self.protocol, "columns": METRICS, **written}
 
     def to_text(self) -> str:
         """The table, as wide as it is."""
@@ -107,16 +146,16 @@ class Evaluation:
             console.print(self.table())
         return captured.get().rstrip()
 
-    def table(self, *, shapes: bool = True) -> Table:
-        """The rows for a terminal, times 1000 as the field prints them; means alone without ``shapes``."""
-        ratio, noise = self.protocol["ratio"], self.protocol["noise"]
-        table = Table(title=f"x{ratio:g} from {self.protocol['points']} points, noise {noise:g}; values x 1000")
+    def table(self) -> Table:
+        """The means over starts for a terminal, times 1000 as the field prints them."""
+        ratio, points, noise, starts = (self.protocol[name] for name in ("ratio", "points", "noise", "starts"))
+        title = f"x{ratio:g} from {points} points, noise {noise:g}, mean of {starts} starts; values x 1000"
+        table = Table(title=title)
         table.add_column("shape")
         table.add_column("method")
         for name in [*METRICS, "seconds"]:
             table.add_column(name.replace("_", "\n"), justify="right", vertical="bottom", no_wrap=True)
-        rows = sorted(self.rows, key=lambda row: row.shape) if shapes else []
-        for row in rows + self.means():
+        for row in [*self.shapes(), *self.means(), *(self.ranges() if starts > 1 else [])]:
             values = [f"{1000 * row.scores[name]:.3f}" for name in METRICS]
             table.add_row(row.shape, row.method, *values, f"{row.seconds:.2f}")
         return table
@@ -133,8 +172,8 @@ def evaluate_shapes(
 
     Args:
         meshes: folder of mesh files.
-        methods: name -> function of a cloud (N, 3) and a ratio that gives ratio * N points.
-        config: clouds, ratio, noise.
+        methods: name -> function of a cloud (N, 3), a ratio and a start that gives ratio * N points.
+        config: clouds, ratio, noise, starts.
         tell: told how many rows are done.
 
     Raises:
@@ -145,28 +184,34 @@ def evaluate_shapes(
         raise InputError(f"{meshes} holds no meshes.", f"Give a folder with {', '.join(SUFFIXES)} files.")
     config = config or EvaluationConfig()
     arrays = None if config.clouds is None else read_arrays(config.clouds)
-    everything = {"floor": None, "midpoint": midpoints, **methods}
+    everything: dict[str, Upsampler | None] = {"floor": None, "midpoint": midpoints, **methods}
     rows: list[Row] = []
     for path in paths:
         case = _case(path, arrays, config)
         sparse = case.sparse + _noise(case, config.noise, config.seed)
         for name, method in everything.items():
-            tell(len(rows), len(paths) * len(everything), f"{path.stem}, {name}")
-            rows.append(_measure(case, name, method, sparse, config))
+            for start in range(config.starts):
+                tell(len(rows), len(paths) * len(everything) * config.starts, f"{path.stem}, {name}")
+                rows.append(_measure(case, name, method, sparse, config, start))
     tell(len(rows), len(rows))
-    protocol = {
+    return Evaluation(_protocol(paths, config), rows)
+
+
+def _protocol(paths: list[Path], config: EvaluationConfig) -> dict[str, Any]:
+    drawn = f"{config.sampler or 'even'} samples of the mesh in the unit sphere"
+    return {
         "meshes": [path.stem for path in paths],
-        "clouds": Path(config.clouds).name if config.clouds else "sample elimination from the mesh in the unit sphere",
+        "clouds": Path(config.clouds).name if config.clouds else drawn,
         "points": config.input_points,
         "ratio": config.ratio,
         "noise": config.noise,
+        "starts": config.starts,
         "seed": config.seed,
         "machine": machine(),
     }
-    return Evaluation(protocol, rows)
 
 
-def midpoints(points: Floats, ratio: float) -> Floats:
+def midpoints(points: Floats, ratio: float, start: int = 0) -> Floats:
     """The baseline without a network: midpoints of neighbours, thinned by farthest point sampling; a round gives x4."""
     target = round(ratio * len(points))
     while len(points) < target:
@@ -175,7 +220,7 @@ def midpoints(points: Floats, ratio: float) -> Floats:
         pairs = np.stack([np.repeat(index[:, 0], MIDPOINT_NEIGHBOURS), index[:, 1:].ravel()], axis=1)
         edges = np.unique(np.sort(pairs, axis=1), axis=0)
         candidates = np.concatenate([points, points[edges].mean(axis=1)])
-        points = candidates[farthest_points(candidates, count)]
+        points = candidates[farthest_points(candidates, count, start=start % len(candidates))]
     return points
 
 
@@ -185,9 +230,9 @@ def _case(path: Path, arrays: Mapping[str, NDArray[Any]] | None, config: Evaluat
     if arrays is None:
         unit = normalise(surface.vertices)
         surface = Surface(unit.points.astype(np.float64), surface.faces)
-        roles = {"sparse": points, "truth": dense}
-        sparse, truth = (surface.sample_evenly(n, seed=_seed(seed, name, role)).points for role, n in roles.items())
-        return Case(name, surface, sparse, truth)
+        draw = surface.sample if config.sampler == "random" else surface.sample_evenly
+        samples = draw(points, seed=_seed(seed, name, "sparse"))
+        return Case(name, surface, samples.points, surface.sample_evenly(dense, seed=_seed(seed, name, "truth")).points)
     keys = f"{name}|in{points}", f"{name}|gt{dense}"
     if missing := [key for key in keys if key not in arrays]:
         raise InputError(f"The clouds have no array {missing[0]!r}.", "Leave the clouds out to sample new ones.")
@@ -195,20 +240,22 @@ def _case(path: Path, arrays: Mapping[str, NDArray[Any]] | None, config: Evaluat
     return Case(name, surface, sparse, truth)
 
 
-def _measure(case: Case, name: str, method: Upsampler | None, sparse: Floats, config: EvaluationConfig) -> Row:
-    """Scores of one method; none stands for the floor, another even sample of the mesh."""
-    seed, start = config.seed, time.perf_counter()
+def _measure(
+    case: Case, name: str, method: Upsampler | None, sparse: Floats, config: EvaluationConfig, start: int
+) -> Row:
+    """Scores of one method from one start; none stands for the floor, another even sample of the mesh."""
+    seed, began = config.seed, time.perf_counter()
     if method is None:
-        dense = case.surface.sample_evenly(len(case.truth), seed=_seed(seed, case.name, "floor")).points
+        dense = case.surface.sample_evenly(len(case.truth), seed=_seed(seed, case.name, f"floor {start}")).points
     else:
-        dense = method(sparse, config.ratio)
-    seconds = time.perf_counter() - start
+        dense = method(sparse, config.ratio, _seed(seed, case.name, f"start {start}"))
+    seconds = time.perf_counter() - began
     if len(dense) != len(case.truth):
         raise InputError(f"{name} gave {len(dense)} points for {case.name}, {len(case.truth)} were asked for.")
     everywhere = case.surface.sample(COVERAGE_SAMPLES, seed=_seed(seed, case.name, "coverage")).points
     scores = compare(dense, case.truth) | point_to_face(dense, case.surface) | coverage(dense, everywhere)
     scores["uniformity"] = uniformity(dense, case.surface, seed=_seed(seed, case.name, "disks"))
-    return Row(case.name, name, seconds, scores)
+    return Row(case.name, name, start, seconds, scores)
 
 
 def _noise(case: Case, level: float, seed: int) -> Floats:
@@ -220,10 +267,17 @@ def _seed(seed: int, name: str, role: str) -> int:
     return zlib.crc32(f"{seed} {name} {role}".encode())
 
 
-def _json(row: Row) -> dict[str, Any]:
+def _json(row: Row | Summary) -> dict[str, Any]:
     return asdict(row) | {"scores": finite_or_none(row.scores)}
 
 
-def _mean_row(method: str, rows: list[Row]) -> Row:
+def _mean(shape: str, method: str, rows: list[Row]) -> Summary:
     scores = {name: float(np.mean([row.scores[name] for row in rows])) for name in METRICS}
-    return Row(MEAN, method, float(np.mean([row.seconds for row in rows])), scores)
+    return Summary(shape, method, float(np.mean([row.seconds for row in rows])), scores)
+
+
+def _range(method: str, rows: list[Row]) -> Summary:
+    starts = sorted({row.start for row in rows})
+    means = [_mean(RANGE, method, [row for row in rows if row.start == start]) for start in starts]
+    scores = {name: float(np.ptp([mean.scores[name] for mean in means])) for name in METRICS}
+    return Summary(RANGE, method, float(np.ptp([mean.seconds for mean in means])), scores)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from sentio.core.config import from_dict, to_dict
 from sentio.core.method import Graph, Method
 from sentio.core.progress import Tell, silent
-from sentio.points.evaluate import Evaluation, EvaluationConfig, evaluate_shapes
+from sentio.points.evaluate import Evaluation, EvaluationConfig, Floats, evaluate_shapes
 from sentio.points.networks import Model
 from sentio.points.upsample import upsample_by
 
@@ -24,7 +23,11 @@ class PointsMethod(Method):
         """Up-sample clouds of a folder of meshes; see :class:`~sentio.points.evaluate.EvaluationConfig`."""
         config = from_dict(EvaluationConfig, section, where=f"evaluation of {self.name}")
         sessions = {graph.name: TorchSession(graph, self.device) for graph in self.graphs()}
-        upsampler = partial(upsample_by, Model(self.name, sessions, to_dict(self.config)))
+        model = Model(self.name, sessions, to_dict(self.config))
+
+        def upsampler(points: Floats, ratio: float, start: int) -> Floats:
+            return upsample_by(model, points, ratio, start=start)
+
         return evaluate_shapes(path, {self.name: upsampler}, config, tell=tell)
 
 

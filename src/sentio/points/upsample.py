@@ -64,16 +64,21 @@ def upsample_by(
     *,
     count: int | None = None,
     keep_input: bool = False,
+    start: int = 0,
     progress: Progress | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Up-sample a cloud by any weights; see :func:`upsample`."""
+    """Up-sample a cloud by any weights; see :func:`upsample`.
+
+    Farthest point sampling begins with the candidate of the index ``start`` (any number: it is taken modulo their
+    count). No start is better than another; the spread over several says what differences mean.
+    """
     cloud = _checked(points)
     wanted = _wanted(len(cloud), ratio, count, keep_input)
     unit = geometry.normalise(cloud)
     distinct = unit.points[np.sort(np.unique(unit.points, axis=0, return_index=True)[1])]
     kept = len(distinct) if keep_input else 0
     target = wanted - len(cloud) + kept if keep_input else wanted
-    dense = _grow(distinct, target, kept, model, progress or (lambda done, total: None))
+    dense = _grow(distinct, target, kept, model, start, progress or (lambda done, total: None))
     new = dense[kept:] * unit.radius + unit.centroid
     return np.concatenate([cloud, new]) if keep_input else new
 
@@ -121,7 +126,7 @@ def _wanted(n: int, ratio: float, count: int | None, keep_input: bool) -> int:
     return wanted
 
 
-def _grow(points: Floats, target: int, kept: int, model: Model, progress: Progress) -> Floats:
+def _grow(points: Floats, target: int, kept: int, model: Model, start: int, progress: Progress) -> Floats:
     """Rounds of densification until there are ``target`` points; the first ``kept`` stay."""
     rounds = max(1, int(np.ceil(np.log(target / len(points)) / np.log(ROUND) - 1e-9)))
     step = (target / len(points)) ** (1 / rounds)
@@ -130,7 +135,7 @@ def _grow(points: Floats, target: int, kept: int, model: Model, progress: Progre
     while True:
         rounds -= 1
         goal = target if rounds <= 0 else round(len(source.points) * step)
-        grown = _densify(source, network, goal, kept, lambda done: progress(done, target))
+        grown = _densify(source, network, goal, kept, start, lambda done: progress(done, target))
         if len(grown) == target:
             return grown
         if len(grown) <= len(source.points):
@@ -140,7 +145,7 @@ def _grow(points: Floats, target: int, kept: int, model: Model, progress: Progre
 
 
 def _densify(
-    source: geometry.Sources, network: Network, goal: int, kept: int, progress: Callable[[int], None]
+    source: geometry.Sources, network: Network, goal: int, kept: int, start: int, progress: Callable[[int], None]
 ) -> Floats:
     """At most ``goal`` points, spread evenly over each block of the cloud, the first ``kept`` as they are."""
     points = source.points
@@ -151,7 +156,9 @@ def _densify(
     for number, (core, budget) in enumerate(zip(cores, budgets, strict=True)):
         proposals = network.propose(core)
         around = _around(proposals, chosen, 3 * float(source.spacing[core].mean()))
-        new = proposals[geometry.farthest_points(proposals, budget - len(chosen[number]), existing=around)]
+        first = start % len(proposals)
+        picks = geometry.farthest_points(proposals, budget - len(chosen[number]), start=first, existing=around)
+        new = proposals[picks]
         if len(new):
             chosen[number] = np.concatenate([chosen[number], network.spread(new, around)])
         done += budget
