@@ -64,5 +64,9 @@ def random_rows(frames: int, *, seed: int = 0) -> Iterator[dict[str, Any]]:
         rows = [scored(time_s, person, seed=frame // 5 + person) for person in people] or [nobody(time_s)]
         if frame % 9 == 0 and people:
             rows[0]["reason"] = "small"
+        for row in rows:
+            if voice and "person" in row and frame % 50 > 15:
+                row["speaking"] = voice["speech"] * float(random.uniform())
+            row["modality"] = ("face" if "person" in row else "none") if "voice_expression" not in voice else "both"
         yield from ({**row, "frame": frame, **voice} for row in rows)
         time_s += 0.04 if frame % 7 else 0.12

@@ -159,6 +159,20 @@ def test_the_voice_stands_below(said):
     assert [text for text, _, y, _ in said if y > 600] == ["voice", "silent", "speech", "0.02", "valence", "arousal"]
 
 
+def test_who_speaks_is_marked_at_the_box_and_in_the_panel(said):
+    left, right = (200, 200, 150, 180), (800, 200, 150, 180)
+    picture = draw(scored(0, left, speaking=0.49), scored(1, right, speaking=0.5))
+    [(_, x, y, _)] = [of for of in said if of[0] == "speaks"]
+    [(_, _, line, _)] = [of for of in said if of[0] == "person 1"]
+    assert y == line and x > 900, "at the end of the line of the name"
+    below = picture[380 + 5 : 380 + 10]  # the mark reaches below the box, whose line does not
+    assert not (below[:, 240:310] != GREY).any() and (below[:, 840:910] != GREY).any(-1).any(1).all()
+    assert near(picture[:, 840:910], 35, 382, PERSONS[1], 6)
+    said.clear()
+    draw(*(scored(n, (40 + 200 * n, 100 + 60 * n, 60, 70), speaking=0.9 * (n == 2)) for n in range(6)))
+    assert {text for text, *_ in said if "speaks" in text} == {"person 2 speaks: Happiness"}
+
+
 def test_many_faces_have_a_line_each(said):
     rows = [scored(number, (40 + 200 * number, 100 + 60 * number, 60, 70)) for number in range(6)]
     draw(*rows)

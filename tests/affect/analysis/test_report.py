@@ -305,6 +305,37 @@ def test_lanes_show_what_was_read(browser, tmp_path) -> None:
         assert "not in sight" in page.locator("#reading").inner_text()
 
 
+def test_who_speaks_is_a_lane_of_its_own(browser, tmp_path) -> None:
+    """Full where somebody is the one who speaks, low where it is less likely, and told in words."""
+    voice = {"speech": 0.9, "voice_expression": "Fear", "voice_valence": -0.5, "voice_arousal": 0.25}
+    rows = [
+        scored(k / 25, person, speaking=0.8 if person == k // 50 else 0.25 if k < 25 else None, **voice)
+        for k in range(100)
+        for person in (0, 1)
+    ]
+    with open_page(browser, write(tmp_path, rows, told={"names": {"1": "Ada"}}).as_uri()) as page:
+        until(page, "document.getElementById('tracks').ariaValueText")
+        seen = page.locator(".who span").all_inner_texts()
+        assert seen[:2] == ["in 100 of 100 frames, speaks for 2.0 s"] * 2
+        first, second, left, top = pixels(page, 0), pixels(page, 1), 82, 88 + 4 + 18 + 4 + 12 + 4
+        at = lambda share: left + round(share * (first.shape[1] - left))  # noqa: E731
+        full = near(first[top : top + 12], colour(page, "speaks"))
+        assert full[:, at(0.01) : at(0.49)].all() and not full[:, at(0.51) :].any()
+        lane = second[top : top + 12, at(0.01) : at(0.24)]
+        assert (lane[:8] == lane[0, 0]).all() and (lane[10, :, :3] != lane[0, 0, :3]).any(-1).all(), "a quarter high"
+        click_at(page, 0.25)
+        assert page.locator("#heard").inner_text() == "person 0 speaks: Fear, valence −0.50, arousal +0.25"
+        click_at(page, 0.75)
+        assert page.locator("#heard").inner_text().startswith("Ada speaks: Fear")
+        assert "speaks" in page.locator("#legend").inner_text()
+
+
+def test_without_sound_there_is_no_lane_of_who_speaks(browser, tmp_path) -> None:
+    with open_page(browser, write(tmp_path, [scored(k / 25) for k in range(50)]).as_uri()) as page:
+        until(page, "document.getElementById('tracks').ariaValueText")
+        assert "speak" not in page.locator("main").inner_text()
+
+
 def test_light_and_dark_wide_and_narrow(browser, tmp_path) -> None:
     path = write(tmp_path, [row | {"time_s": row["time_s"] - 3} for row in random_rows(200)])
     grounds = {}

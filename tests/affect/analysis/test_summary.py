@@ -1,7 +1,7 @@
 """What is said of a whole file, against the same counted naively."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import pairwise
 
 import pytest
@@ -44,6 +44,9 @@ def test_lengths_means_and_labels_are_those_of_a_naive_count() -> None:
         for row in own:
             labels[row["expression"]] += length[row["time_s"]]
         assert share.labels == pytest.approx(labels)
+        spoken = sum(length[row["time_s"]] for row in own if row.get("speaking", 0) >= 0.5)
+        assert share.speaks_s == pytest.approx(spoken) and spoken > 0.1
+    assert summary.modalities == Counter(row["modality"] for row in rows)
     heard = {row["time_s"]: row for row in rows if "speech" in row}
     assert summary.voice.seconds == pytest.approx(sum(length[time_s] for time_s in heard))
     speech = sum(row["speech"] * length[time_s] for time_s, row in heard.items()) / summary.voice.seconds
@@ -76,6 +79,7 @@ def test_a_single_frame_lasts_as_long_as_one_of_thirty() -> None:
 def test_what_a_model_does_not_tell_has_no_mean() -> None:
     bare = {"person": 0, "quality": 0.5}
     summary = summed([{**bare, "time_s": 0.0}, {**bare, "time_s": 0.1}, nobody(0.2)])
+    assert summary.persons[0].speaks_s is None and not summary.modalities
     assert summary.persons[0].means == {"quality": 0.5} and not summary.persons[0].labels
     assert summary.voice.seconds == 0 and not math.isnan(summary.seconds)
     assert summed([]).seconds == 0

@@ -82,6 +82,20 @@ def test_persons_action_units_gaps_and_voice() -> None:
     assert (told["sound"], told["speech"], told["valence"], told["Fear"]) == ("3.0 s", "0.80", "-0.25", "100 %")
 
 
+def test_who_speaks_and_what_the_rows_rest_on() -> None:
+    voice = {"speech": 0.9, "voice_expression": "Fear", "voice_valence": 0.0, "voice_arousal": 0.0, "modality": "both"}
+    rows = [scored(k / 4, 0, speaking=0.5 if k < 3 else 0.49, **voice) for k in range(8)]
+    rows += [scored(2 + k / 4, 1, modality="face") for k in range(4)]
+    rows += [nobody(3 + k / 4, **voice | {"modality": "voice"}) for k in range(4)]
+    reader = read(rows)
+    head, *persons = reader.tables["Persons"]
+    assert [person[head.index("speaks")] for person in persons] == ["0.8 s", ""]
+    told = "What the rows rest on: the face alone in 25 %, face and voice in 50 %, the voice alone in 25 %."
+    assert told in reader.text and "Speaks: the time" in reader.text
+    silent = read([scored(0.0, modality="face")])
+    assert "speaks" not in silent.tables["Persons"][0] and "What the rows" not in silent.text
+
+
 def test_names_events_and_losses_are_text() -> None:
     hostile = "<b>&amp;\"'</td></table>"
     told = {"names": {"0": hostile}, "media": {"damage": hostile, "size": [3, 4]}, "voice": {"name": hostile}}

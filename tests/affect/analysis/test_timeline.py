@@ -38,7 +38,7 @@ def test_every_value_comes_back(monkeypatch, flush) -> None:
         assert [clock[frame] for frame in frames] == [row["time_s"] for row in own] and len(track) == len(own)
         for name, levels in LEVELS.items():
             for byte, row in zip(track.columns[name], own, strict=True):
-                assert restored(byte, *levels) == pytest.approx(row[name], abs=(levels[1] - levels[0]) / 508 + 1e-9)
+                assert restored(byte, *levels) == pytest.approx(row.get(name), abs=(levels[1] - levels[0]) / 508 + 1e-9)
         labels = [EXPRESSIONS[byte - 1] for byte in track.columns["expression"]]
         assert labels == [row["expression"] for row in own]
         reasons = [timeline.reasons[byte - 1] if byte else None for byte in track.columns["reason"]]

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 from sentio.affect.analysis.colours import CLASSES, CURVES, CURVES_ON_DARK, PERSONS
+from sentio.affect.analysis.speaking import SPEAKS
 
 ASSETS = files("sentio") / "assets" / "live"
 STYLE = (ASSETS / "live.css").read_text()
@@ -32,6 +33,10 @@ def test_colours_are_those_of_the_report() -> None:
     for name, colour in CURVES.items():
         assert f"--{name}: light-dark({colour}, {CURVES_ON_DARK[name]});" in STYLE
     assert ", ".join(f'"{colour}"' for colour in PERSONS) in (ASSETS / "colours.js").read_text()
+
+
+def test_who_speaks_is_told_from_the_same_probability_on() -> None:
+    assert f"const SPEAKS = {SPEAKS};" in (ASSETS / "panels.js").read_text()
 
 
 def test_page_loads_its_own_files_alone() -> None:

@@ -29,6 +29,9 @@ const Own = WebSocket;
 window.WebSocket = class extends Own {
   constructor(address) { super(address.replace(/token=.*/, "token=wrong")); }
 };"""
+WRITTEN = """const write = CanvasRenderingContext2D.prototype.fillText; window.written = new Set();
+CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+    window.written.add(text); return write.call(this, text, ...place); };"""
 NO_MICROPHONE = """
 const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
 navigator.mediaDevices.getUserMedia = async (wish) => {
@@ -202,7 +205,7 @@ def test_markers_and_names_are_in_the_recording(browser: Any, url: str) -> None:
         page.click("#mark")
         page.click("h1")
         page.keyboard.press("m")
-        assert text(page, "#marks") == "2"
+        until(page, "document.querySelector('#marks').textContent === '2'")
         page.wait_for_timeout(500)
         assert text(page, "#who") == "Ada"
         folder = end_recording(page, wire)
@@ -216,6 +219,47 @@ def test_markers_and_names_are_in_the_recording(browser: Any, url: str) -> None:
     assert [float(event["time_s"]) for event in events] == pytest.approx(told, abs=1e-3)
     assert header["names"] == {"0": "Ada"}
     assert [event["label"] for event in header["events"]] == ["question", "question"]
+
+
+def test_a_mark_that_is_refused_is_not_counted(browser: Any, url: str) -> None:
+    """A recording begins with a picture; while it is paused there is none."""
+    with live_page(browser, url) as (page, wire):
+        page.keyboard.press("Space")
+        page.wait_for_timeout(300)
+        page.keyboard.press("r")
+        until(page, "document.querySelector('#record').ariaPressed === 'true'")
+        page.keyboard.press("m")
+        until(page, "document.querySelector('#notice').textContent.includes('event is not kept')")
+        page.keyboard.press("Space")
+        wait_for_face(page)
+        while not any(told["rows"] for told in wire.received("recording")):
+            page.wait_for_timeout(50)
+        assert text(page, "#marks") == "0"
+        page.keyboard.press("m")
+        until(page, "document.querySelector('#marks').textContent === '1'")
+        folder = end_recording(page, wire)
+    assert len((folder / "events.csv").read_text().splitlines()) == 2
+
+
+def test_who_speaks_is_marked(browser: Any, url: str) -> None:
+    """In words, in the list and at the box, from 0.5 on; `s` says it."""
+    with live_page(browser, url, script=WRITTEN) as (page, wire):
+        page.fill("#persons input[type=text]", "Ada")
+        page.click("h1")
+        until(page, "document.querySelector('#persons .speaks').textContent === 'speaks'")
+        page.keyboard.press("Space")
+        page.wait_for_timeout(600)
+        said = {True: 0, False: 0}
+        for message in wire.received("frame"):
+            for row in message["rows"]:
+                said[(row["speaking"] or 0) >= 0.5] += 1
+        assert said[True] and said[False]
+        assert any(re.match(r"\w.* · speaks · \w+", written) for written in page.evaluate("[...window.written]"))
+        row = last_row(page, wire)[1]
+        is_speaker, voice = (row["speaking"] or 0) >= 0.5, wire.received("voice")[-1]
+        assert text(page, "#persons .speaks") == ("speaks" if is_speaker else "")
+        who = f"{'Ada' if is_speaker else 'somebody'} speaks" if voice["expression"] else "nobody speaks"
+        assert text(page, "#voice-state") == who
 
 
 def test_keyboard_alone(browser: Any, url: str) -> None:
@@ -258,9 +302,9 @@ def test_without_a_microphone(browser: Any, url: str) -> None:
         wait_for_face(page)
         assert wire.sent("open")[-1]["sound"] is False
         assert not wire.sent(SOUND)
-        assert text(page, "#voice-state") == "no microphone"
+        assert text(page, "#voice-state") == "no microphone: who speaks is unknown"
         page.select_option("#microphone", index=1)
-        until(page, "/speaks/.test(document.querySelector('#voice-state').textContent)")
+        until(page, "/body speaks|person/.test(document.querySelector('#voice-state').textContent)")
         assert wire.sent("open")[-1]["sound"] is True
 
 
@@ -361,11 +405,6 @@ def test_fits_the_window(browser: Any, url: str, size: tuple[int, int], dark: bo
             map(int, page.evaluate("getComputedStyle(document.body).backgroundColor").strip("rgb()").split(","))
         )
         assert (light < 200) is dark
-
-
-WRITTEN = """const write = CanvasRenderingContext2D.prototype.fillText; window.written = new Set();
-CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
-    window.written.add(text); return write.call(this, text, ...place); };"""
 
 
 @pytest.mark.parametrize("width", [320, 700, 1100, 1400])

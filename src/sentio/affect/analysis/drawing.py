@@ -12,6 +12,7 @@ from sentio.affect.analysis.canvas import Box, Canvas, width_of
 from sentio.affect.analysis.colours import CLASSES, CURVES_ON_DARK, DIM, GROUND, LIGHT, WARNING, of_person
 from sentio.affect.analysis.places import Places
 from sentio.affect.analysis.rows import Row
+from sentio.affect.analysis.speaking import SPEAKS
 from sentio.affect.labels import ALL_UNITS, UNITS_BY_NUMBER, VALENCE_AROUSAL
 from sentio.affect.media.frame import Image
 from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, P_COLUMNS
@@ -41,10 +42,10 @@ FULL = 4
 
 UNIT_COLUMNS = dict(zip(ALL_UNITS, (*AU_COLUMNS, *FURTHER_COLUMNS), strict=True))
 BOX_COLUMNS = ("face_x", "face_y", "face_w", "face_h")
-_VOICE = ("speech", "voice_valence", "voice_arousal", "voice_expression")
+_HEARD = ("speaking", "speech", "voice_valence", "voice_arousal", "voice_expression")
 COLUMNS = (
     *("person", "reason", *BOX_COLUMNS, *VALENCE_AROUSAL, "expression", *P_COLUMNS, *UNIT_COLUMNS.values()),
-    *_VOICE,
+    *_HEARD,
 )
 """Those of a table from which a frame is drawn; all may be null, and any may be missing in a row."""
 Line = Callable[[Canvas, float, float, float], None]
@@ -79,6 +80,8 @@ class Drawing:
         for row in persons:
             if row["person"] in faces:
                 _outline(canvas, faces[row["person"]], row, unit)
+                if speaks(row):
+                    _speech_mark(canvas, faces[row["person"]], of_person(row["person"]), unit)
         panels = []
         if rows and rows[0].get("speech") is not None:
             lines = _voice(rows[0], unit)
@@ -105,9 +108,11 @@ class Drawing:
         number = row["person"]
         name = self._names.get(number, f"person {number}")
         if not full:
-            what = name + (f": {row['expression']}" if row.get("expression") else "")
+            what = (
+                name + (" speaks" if speaks(row) else "") + (f": {row['expression']}" if row.get("expression") else "")
+            )
             return [_title(what, number, unit)], width_of(what, CAPITAL * unit) + (2 * PAD + CHIP) * unit
-        lines = [_title(name, number, unit)]
+        lines = [_title(name, number, unit, "speaks" if speaks(row) else "")]
         if row.get("reason"):
             lines.append(_text(row["reason"], WARNING, unit))
         if row.get("expression"):
@@ -164,6 +169,22 @@ def _outline(canvas: Canvas, box: Box, row: Row, unit: float) -> None:
     canvas.outline(box, radius, 2.5 * unit, of_person(row["person"]), dashes=dashes)
 
 
+def speaks(row: Row) -> bool:
+    """Whether this person counts as the one who speaks."""
+    return bool((row.get("speaking") or 0.0) >= SPEAKS)
+
+
+def _speech_mark(canvas: Canvas, box: Box, colour: str, unit: float) -> None:
+    """Bars as of a sound's level, on a ground of their own, in the middle of the lower edge of a box."""
+    bar, heights = 5 * unit, (8.0, 18.0, 12.0, 6.0)
+    width, height = (2 * len(heights) + 1) * bar, 28 * unit
+    left, middle = box[0] + (box[2] - width) / 2, box[1] + box[3]
+    canvas.panel((left, middle - height / 2, width, height), height / 2, GROUND)
+    for number, high in enumerate(heights):
+        place = left + (2 * number + 1) * bar
+        canvas.panel((place, middle - high * unit / 2, bar, high * unit), bar / 2, colour)
+
+
 def _height(lines: Sequence[Line], unit: float) -> float:
     return (len(lines) * LINE + 2 * PAD - (LINE - CAPITAL)) * unit
 
@@ -197,13 +218,14 @@ def _circumplex(row: Row, prefix: str, unit: float) -> list[Line]:
     return lines
 
 
-def _title(text: str, person: int, unit: float) -> Line:
-    """A chip of the person's colour, and a text."""
+def _title(text: str, person: int, unit: float, state: str = "") -> Line:
+    """A chip of the person's colour, a text, and what the person does at the right end."""
 
     def draw(canvas: Canvas, x: float, y: float, width: float) -> None:
         side = CAPITAL * unit
         canvas.panel((x, y - side, side, side), 0.3 * side, of_person(person))
         canvas.text(x + CHIP * unit, y, text, side, LIGHT)
+        canvas.text(x + width, y, state, side, LIGHT, align=1)
 
     return draw
 

@@ -19,6 +19,7 @@ from sentio.affect.analysis.elan import link
 from sentio.affect.analysis.episodes import Episode, unit_thresholds
 from sentio.affect.analysis.origin import Origin
 from sentio.affect.analysis.rows import Row
+from sentio.affect.analysis.speaking import SPEAKS
 from sentio.affect.analysis.summary import Summary
 from sentio.affect.analysis.tables import facts, person_name, tables
 from sentio.affect.analysis.timeline import STEPS, Timeline, Track
@@ -104,7 +105,7 @@ def _data(timeline: Timeline, summary: Summary, header: Mapping[str, Any], info:
     times = timeline.times
     start_s = float(times[0]) if len(times) else 0.0
     most = sorted(timeline.persons, key=lambda person: (-len(timeline.persons[person]), person))[:PERSONS]
-    spoken = any(timeline.voice.columns.get("speech", b""))
+    heard = any(timeline.voice.columns.get("speech", b""))
     return {
         "begin": info.begin_s,
         "first": info.start_s,
@@ -116,16 +117,18 @@ def _data(timeline: Timeline, summary: Summary, header: Mapping[str, Any], info:
         "expressions": EXPRESSIONS,
         "units": UNITS_BY_NUMBER,
         "reasons": timeline.reasons,
+        "speaks": SPEAKS,
         "persons": [
             {
                 "number": person,
                 "name": person_name(header, person),
                 **_track(timeline.persons[person]),
                 "episodes": _spans(summary.episodes, person),
+                "speaks_s": summary.persons[person].speaks_s,
             }
             for person in sorted(most)
         ],
-        "voice": _track(timeline.voice) if spoken else None,
+        "voice": _track(timeline.voice) if heard else None,
         "nobody": [[round(e.start_s, 4), round(e.end_s, 4)] for e in summary.episodes if e.person is None],
         "events": [[event["time_s"], str(event["label"])] for event in header.get("events") or ()],
     }

@@ -29,6 +29,8 @@ both move their lips a little more often, less of it those whose lips are read b
 STILL, FLOOR = 0.02, 0.005
 """Movement from which on a mouth speaks for itself, between a rest and the mouths of real speech, and what the
 landmarks tremble by themselves; in distances between the eyes."""
+SPEAKS = 0.5
+"""Probability from which on somebody counts as the one who speaks: it is more than that of all others together."""
 _KEPT_S = WINDOW_S + max(DELAYS_S) + 2 * HOP_S
 
 Floats = NDArray[np.float64]

@@ -3,11 +3,13 @@
 A frame lasts until the next one of its file, the last one as long as the one before it; means are over time.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sentio.affect.analysis.episodes import FACE, Episode, Episodes
 from sentio.affect.analysis.rows import BRIDGED, Row
+from sentio.affect.analysis.speaking import SPEAKS
 from sentio.affect.labels import FRAME_RATE
 
 PERSON_COLUMNS = ("quality", "valence", "arousal")
@@ -24,6 +26,7 @@ class Share:
         labels: seconds by expression.
         means: by column, over the time in which it has values.
         episodes: number of episodes and their seconds, by action unit.
+        speaks_s: seconds in which this person counts as the one who speaks; None if nothing is known of that.
     """
 
     seconds: float = 0.0
@@ -31,6 +34,7 @@ class Share:
     labels: dict[str, float] = field(default_factory=dict)
     means: dict[str, float] = field(default_factory=dict)
     episodes: dict[str, tuple[int, float]] = field(default_factory=dict)
+    speaks_s: float | None = None
 
     @property
     def sight_s(self) -> float:
@@ -51,6 +55,7 @@ class Summary:
         persons: by number.
         voice: of the file; its ``seconds`` are 0 without a voice.
         nobody: seconds in which there is no face, by reason.
+        modalities: number of rows by `modality`.
         episodes: all of the action units, and the stretches without a face.
 
     Args:
@@ -62,6 +67,7 @@ class Summary:
         self.persons: dict[int, Share] = {}
         self.voice = Share()
         self.nobody: dict[str, float] = {}
+        self.modalities: Counter[str] = Counter()
         self.episodes: list[Episode] = []
         self._units = set(thresholds)
         self._episodes = Episodes(thresholds)
@@ -102,6 +108,8 @@ class Summary:
         length_s = self._length_s
         self.seconds += length_s
         for row in rows:
+            if modality := row.get("modality"):
+                self.modalities[modality] += 1
             if (person := row.get("person")) is None:
                 _add(self.nobody, row.get("reason") or "no face", length_s)
                 continue
@@ -111,6 +119,8 @@ class Summary:
                 _add(share.unfit, reason, length_s)
             if label := row.get("expression"):
                 _add(share.labels, label, length_s)
+            if (speaking := row.get("speaking")) is not None:
+                share.speaks_s = (share.speaks_s or 0.0) + length_s * (speaking >= SPEAKS)
             self._sum(person, PERSON_COLUMNS, row)
         if rows[0].get("speech") is not None:
             self.voice.seconds += length_s

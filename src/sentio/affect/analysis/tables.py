@@ -10,6 +10,7 @@ from typing import Any
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.origin import Origin
 from sentio.affect.analysis.rows import BRIDGED
+from sentio.affect.analysis.speaking import SPEAKS
 from sentio.affect.analysis.summary import Share, Summary
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import Info
@@ -19,6 +20,8 @@ somebody feels, wants or thinks. They are no lie detector, no diagnosis, no meas
 or danger, and they identify nobody. Faces differ with people, culture, age and health; a resting face can be read as
 anger or sadness, and a mild smile overlooked. Leave out what is marked as not fit, and ask the people whom you record.
 </p>"""
+
+MODALITIES = {"face": "the face alone", "both": "face and voice", "voice": "the voice alone", "none": "neither"}
 
 
 def facts(summary: Summary, info: Info) -> str:
@@ -42,7 +45,7 @@ def tables(summary: Summary, origin: Origin, header: Mapping[str, Any]) -> str:
     sections = {
         "Persons": _persons(people) if people else "<p>No face was found.</p>",
         "Action units": _units(people) if any(share.episodes for _, share in people) else "",
-        "Voice": _voice(summary.voice) if summary.voice.seconds else "",
+        "Voice": _voice(summary) if summary.voice.seconds else "",
         "Gaps and losses": _gaps(summary, people, header.get("media") or {}),
         "How it was made": _provenance(origin, header),
         "Responsible use": USE,
@@ -54,6 +57,7 @@ def tables(summary: Summary, origin: Origin, header: Mapping[str, Any]) -> str:
 
 def _persons(people: list[tuple[str, Share]]) -> str:
     heads = ["person", "in sight", "face fit", "quality", "valence", "arousal", *EXPRESSIONS]
+    told = any(share.speaks_s is not None for _, share in people)
     rows = [
         [
             name,
@@ -61,11 +65,14 @@ def _persons(people: list[tuple[str, Share]]) -> str:
             percent(share.fit_s, share.sight_s),
             *(_mean(share, column) for column in ("quality", "valence", "arousal")),
             *(_part(share, label) for label in EXPRESSIONS),
+            *(["" if share.speaks_s is None else clock(share.speaks_s)] if told else []),
         ]
         for name, share in people
     ]
     about = "Means over time; under each expression the part of the time in which it was the most probable one."
-    return _table(heads, rows, about)
+    if told:
+        about += f" Speaks: the time in which this is the one who speaks, by a probability of {SPEAKS} or more."
+    return _table([*heads, *(["speaks"] if told else [])], rows, about)
 
 
 def _units(people: list[tuple[str, Share]]) -> str:
@@ -74,12 +81,16 @@ def _units(people: list[tuple[str, Share]]) -> str:
     return _table(["person", *ACTION_UNITS], rows, about)
 
 
-def _voice(voice: Share) -> str:
+def _voice(summary: Summary) -> str:
+    voice, counts, rows = summary.voice, summary.modalities, summary.modalities.total()
     heads = ["sound", "speech", "valence", "arousal", *EXPRESSIONS]
     means = [_mean(voice, column) for column in ("speech", "voice_valence", "voice_arousal")]
-    row = [clock(voice.seconds), *means, *(_part(voice, label) for label in EXPRESSIONS)]
+    cells = [clock(voice.seconds), *means, *(_part(voice, label) for label in EXPRESSIONS)]
     about = "Whoever speaks; speech is a probability. Means, and parts of the time in which an expression was read."
-    return _table(heads, [row], about)
+    parts = [f"{words} in {percent(count, rows)}" for name, words in MODALITIES.items() if (count := counts[name])]
+    if parts:
+        about += f" What the rows rest on: {', '.join(parts)}."
+    return _table(heads, [cells], about)
 
 
 def _gaps(summary: Summary, people: list[tuple[str, Share]], media: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ STEPS = 254
 """A byte is 0 where there is no value, else 1 to 255 from the least value to the greatest."""
 LEVELS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("valence", "arousal"), (-1.0, 1.0)),
-    **dict.fromkeys(("quality", *P_COLUMNS, *AU_COLUMNS, *FURTHER_COLUMNS), (0.0, 1.0)),
+    **dict.fromkeys(("quality", "speaking", *P_COLUMNS, *AU_COLUMNS, *FURTHER_COLUMNS), (0.0, 1.0)),
 }
 """Columns of a person, with the least and the greatest value of each."""
 VOICE_LEVELS: dict[str, tuple[float, float]] = {

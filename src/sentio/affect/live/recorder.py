@@ -107,7 +107,7 @@ class Recorder:
             say(f"recorded {recording.folder}")
 
     def mark(self, event: Event) -> None:
-        """Note an event.
+        """Note an event, and tell the page that it is kept.
 
         Raises:
             InputError: no recording is running, or it has too many.
@@ -115,6 +115,7 @@ class Recorder:
         if self._recording is None:
             raise InputError("No recording is running, so the event is not kept.", "Begin a recording first.")
         self._recording.mark(event.time_s, event.label)
+        self._post("marked", time_s=event.time_s, label=event.label)
 
     def name(self, wish: Name) -> None:
         """Note what a person is called; an empty name takes it away.

@@ -6,17 +6,16 @@ import { notify, setState, state } from "./states.js";
 const at = (id) => document.getElementById(id);
 const HELD = ["camera", "microphone", "model"]; // what a recording holds fixed
 
-/** The buttons of a session; `now_s()` is the time on the page's clock, `onMark(time_s, label)` draws a marker. */
+/** The buttons of a session; `now_s()` is the time on the page's clock. */
 export class Controls {
   paused = false;
   recording = false;
   #marks = 0;
   #started = 0;
 
-  constructor(session, now_s, onMark) {
+  constructor(session, now_s) {
     this.session = session;
     this.now_s = now_s;
-    this.onMark = onMark;
     at("pause").addEventListener("click", () => this.pause());
     at("record").addEventListener("click", () => this.record());
     at("mark").addEventListener("click", () => this.mark());
@@ -55,11 +54,12 @@ export class Controls {
       notify("Markers are kept in a recording; begin one first.", { warning: true });
       return;
     }
-    const label = at("mark-label").value.trim() || "marker";
-    const time_s = this.now_s();
-    this.session.send({ type: "event", time_s, label });
+    this.session.send({ type: "event", time_s: this.now_s(), label: at("mark-label").value.trim() || "marker" });
+  }
+
+  /** The server has kept a mark. */
+  countMark() {
     this.#count(this.#marks + 1);
-    this.onMark(time_s, label);
   }
 
   /** The server says that a recording runs, or no longer. */

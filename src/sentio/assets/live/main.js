@@ -7,7 +7,7 @@ import { offerDevices, offerModels, showSource } from "./devices.js";
 import { History } from "./history.js";
 import { bindKeys } from "./keys.js";
 import { drawBoxes, personAt } from "./overlay.js";
-import { Panels, sentence } from "./panels.js";
+import { Panels, sentence, speaks } from "./panels.js";
 import { Persons } from "./persons.js";
 import { NOT_LOCAL, TOO_OLD, UNPLUGGED, WELCOME, cameraProblem, lostProblem, microphoneProblem } from "./problems.js";
 import { Readings } from "./readings.js";
@@ -57,6 +57,11 @@ const session = new Session(token, {
   },
   dropped: ({ count }) => (readings.serverDropped = count),
   recording: (message) => controls.setRecording(message),
+  marked({ time_s, label }) {
+    controls.countMark();
+    curves.events.push({ time_s: time_s - (begun_s ?? time_s), label });
+    changed = true;
+  },
   recorded: (message) => controls.setWritten(message),
   refused({ error, fix }) {
     refusal = [error, fix].filter(Boolean).join(" ");
@@ -212,10 +217,7 @@ const panels = new Panels();
 const readings = new Readings();
 const curves = new Curves(at("curves"));
 const persons = new Persons(at("persons"), () => (changed = true), (person, name) => session.send({ type: "name", person, name }));
-const controls = new Controls(session, () => (source ? picture_s : clock_s()), (time_s, label) => {
-  curves.events.push({ time_s: time_s - (begun_s ?? time_s), label });
-  changed = true;
-});
+const controls = new Controls(session, () => (source ? picture_s : clock_s()));
 let begun_s = null; // time of the first picture
 let now_s = 0; // of the last answer, since then
 let boxes = { rows: [], size: [1, 1], time_s: -Infinity };
@@ -275,12 +277,17 @@ function shown() {
     history: histories.get(person),
     name: person === null ? "" : persons.name(person),
     count: persons.count(now_s),
+    speaker: speaker() === undefined ? "" : persons.name(speaker()),
     voice,
     now_s,
   };
 }
 
-const label = (row) => [persons.name(row.person), row.reason ?? row.expression?.toLowerCase()].filter(Boolean).join(" · ");
+const label = (row) =>
+  [persons.name(row.person), speaks(row) && "speaks", row.reason ?? row.expression?.toLowerCase()].filter(Boolean).join(" · ");
+
+/** The person in the picture who speaks, if somebody is known to. */
+const speaker = () => [...latest.keys()].find((person) => persons.present(person, now_s) && speaks(latest.get(person)));
 
 function draw() {
   requestAnimationFrame(draw);
@@ -294,7 +301,8 @@ function draw() {
 
 function write() {
   panels.write(shown());
-  persons.write(now_s, (person) => latest.get(person)?.expression?.toLowerCase() ?? "–");
+  const word = (person) => latest.get(person)?.expression?.toLowerCase() ?? "–";
+  persons.write(now_s, word, (person) => speaks(latest.get(person)));
   readings.write({ median: at("latency-median"), p95: at("latency-p95"), rate: at("rate"), dropped: at("dropped") }, sender.dropped);
   controls.tick();
 }

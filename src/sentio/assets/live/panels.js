@@ -4,8 +4,13 @@ import { Bars, expressionBars, unitBars } from "./bars.js";
 import { drawCircumplex } from "./circumplex.js";
 import { plain, signed } from "./numbers.js";
 
+const SPEAKS = 0.5; // probability of the one who speaks, as in sentio.affect.analysis.speaking; a test holds them together
+
 const at = (id) => document.getElementById(id);
 const PANELS = [".affect", ".expressions", ".units"].map((name) => document.querySelector(name));
+
+/** Whether the person of a row is the one who speaks, which nobody knows without a microphone. */
+export const speaks = (row) => (row.speaking ?? 0) >= SPEAKS;
 
 /** Draws a row of the table; bars at once, numbers by `write`, so that they can be read. */
 export class Panels {
@@ -28,7 +33,7 @@ export class Panels {
     for (const panel of PANELS) panel.classList.toggle("stale", Boolean(row) && !present);
   }
 
-  write({ row, name, voice, present }) {
+  write({ row, name, speaker, voice, present }) {
     at("who").textContent = row ? name : "";
     at("valence").textContent = signed(row?.valence);
     at("arousal").textContent = signed(row?.arousal);
@@ -40,20 +45,20 @@ export class Panels {
     at("voice-valence").textContent = signed(voice?.valence);
     at("voice-arousal").textContent = signed(voice?.arousal);
     at("voice-expression").textContent = voice?.expression?.toLowerCase() ?? "–";
-    if (voice) at("voice-state").textContent = voice.expression ? "somebody speaks" : "nobody speaks";
+    if (voice) at("voice-state").textContent = voice.expression ? `${speaker || "somebody"} speaks` : "nobody speaks";
   }
 
   /** Whether sound is sent at all. */
   setSound(on) {
-    at("voice-state").textContent = on ? "listening" : "no microphone";
+    at("voice-state").textContent = on ? "listening" : "no microphone: who speaks is unknown";
   }
 }
 
 /** The scores as a sentence, for those who hear them. */
-export function sentence({ row, name, voice, present, count }) {
+export function sentence({ row, name, speaker, voice, present, count }) {
   if (!row || !present) return count ? `${name} is not in the picture` : "Nobody in the picture";
   if (row.valence === null) return `${name}: ${row.reason ?? "no scores"}`;
-  const voiced = voice?.expression ? `, voice ${voice.expression}` : "";
+  const voiced = voice?.expression ? `. ${speaker || "Somebody"} speaks: ${voice.expression}` : "";
   const others = count > 1 ? `. ${count} persons` : "";
   return `${name}: ${row.expression}, valence ${row.valence.toFixed(1)}, arousal ${row.arousal.toFixed(1)}${voiced}${others}`;
 }

@@ -53,11 +53,12 @@ export class Persons {
     return [...this.#lines.keys()].filter((person) => this.present(person, now_s)).length;
   }
 
-  /** Write what each shows; `word(person)` is its expression. */
-  write(now_s, word) {
-    for (const [person, { line, state }] of this.#lines) {
+  /** Write what each shows; `word(person)` is its expression, `speaks(person)` whether it speaks. */
+  write(now_s, word, speaks) {
+    for (const [person, { line, voice, state }] of this.#lines) {
       const here = this.present(person, now_s);
       line.classList.toggle("away", !here);
+      voice.textContent = here && speaks(person) ? "speaks" : "";
       state.textContent = here ? word(person) : "away";
     }
   }
@@ -79,10 +80,9 @@ export class Persons {
     field.setAttribute("aria-label", `Name of person ${person}`);
     field.addEventListener("change", () => this.onName(person, field.value.trim()));
     field.addEventListener("keydown", ({ key }) => key === "Enter" && field.blur());
-    const state = document.createElement("span");
-    state.className = "value";
-    line.append(choice, tone, field, state);
+    const [voice, state] = ["speaks", "value"].map((name) => Object.assign(document.createElement("span"), { className: name }));
+    line.append(choice, tone, field, voice, state);
     this.list.append(line);
-    return { line, choice, field, state, seen_s: 0 };
+    return { line, choice, field, voice, state, seen_s: 0 };
   }
 }

@@ -77,5 +77,7 @@ class Track {
 }
 
 const persons = DATA.persons.map(packed => Object.assign(new Track(packed),
-  { name: packed.name, number: packed.number, episodes: packed.episodes }));
+  { name: packed.name, number: packed.number, episodes: packed.episodes, speaks_s: packed.speaks_s }));
+const whoSpeaksIsTold = persons.some(person => person.speaks_s !== null);
+const speaks = (person, frame) => person.value("speaking", frame) >= DATA.speaks;
 const voice = DATA.voice && new Track(DATA.voice);

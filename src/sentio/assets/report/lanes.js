@@ -5,7 +5,7 @@ let COLOURS = {};
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["page", "panel", "lane", "nobody", "line", "ink", "muted", "accent", "unit", "fit", "unfit", "bridged",
+  const names = ["page", "panel", "lane", "nobody", "line", "ink", "muted", "accent", "unit", "fit", "unfit", "bridged", "speaks",
     "valence", "arousal", ...DATA.expressions];
   COLOURS = Object.fromEntries(names.map(name => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
@@ -182,6 +182,23 @@ function hatch(ink, x, top, width, height) {
   }
   ink.stroke();
   ink.restore();
+}
+
+// The probability that somebody speaks, the greatest of each pixel, as a hill: full where it is the one who speaks.
+function speech(ink, pixels, track, top, height) {
+  const values = track.columns.speaking, least = DATA.speaks * DATA.steps;
+  const level = (first, last) => {
+    let greatest = 0;
+    for (let frame = first; frame <= last; frame++) greatest = Math.max(greatest, values[frame - track.first] || 0);
+    return greatest;
+  };
+  ink.fillStyle = COLOURS.speaks;
+  pixels.stretches(level, (x, width, value) => {
+    const isOne = value - 1 >= least, high = isOne ? height : height * (value - 1) / DATA.steps;
+    ink.globalAlpha = isOne ? 1 : .5;
+    ink.fillRect(x, top + height - high, width, high);
+  });
+  ink.globalAlpha = 1;
 }
 
 // A probability as depth of colour: the greatest of each pixel, so that what flashes up is seen.

@@ -61,7 +61,8 @@ function heard(frame) {
   const label = voice.label("voice_expression", frame);
   if (!label) return "Nobody speaks.";
   const values = ["valence", "arousal"].map(column => `${column} ${signed(voice.value(`voice_${column}`, frame, -1, 1))}`);
-  return `The voice: ${label}, ${values.join(", ")}`;
+  const speaker = persons.find(person => speaks(person, frame));
+  return `${speaker ? `${speaker.name} speaks` : "The voice"}: ${label}, ${values.join(", ")}`;
 }
 
 function showNow() {

@@ -171,6 +171,7 @@ function connectKeys() {
 function buildLegend() {
   const kinds = persons.length ? [["fit", "face fit"], ["unfit", "not fit"]] : [];
   if (DATA.reasons.some(reason => reason.includes("bridged"))) kinds.push(["bridged", "bridged"]);
+  if (whoSpeaksIsTold) kinds.push(["speaks", "speaks"]);
   for (const [colour, text] of [["valence", "valence"], ["arousal", "arousal"], ...DATA.expressions.map(label => [label, label]), ...kinds]) {
     const entry = document.createElement("li"), mark = document.createElement("i");
     mark.style.background = `var(--${colour})`;

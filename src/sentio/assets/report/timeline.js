@@ -1,6 +1,7 @@
 // The timeline: one view, shared by all lanes; an overview of the whole file; where the cursor stands.
 
 const CURVE = 88, BAND = 18, FACE = 12, UNIT = 12, GAP = 4, EVENTS = DATA.events.length ? 16 : 0, AXIS = 24 + EVENTS;
+const SPEECH = whoSpeaksIsTold ? FACE + GAP : 0;
 const view = { from: DATA.start, to: DATA.end };
 const whole = Math.max(DATA.end - DATA.start, 1e-3);
 const gutter = () => byId("tracks").clientWidth < 560 ? 66 : 82;
@@ -36,8 +37,9 @@ function addBlock(title, about, heightOf, draw) {
 function addPerson(person) {
   let open = persons.length <= 2;
   const seen = person.state.reduce((count, state) => count + (state === FIT || state === UNFIT), 0);
-  const about = `in ${seen} of ${times.length} frames`;
-  const height = () => CURVE + BAND + FACE + 3 * GAP + (open ? DATA.units.length * UNIT + GAP : 0);
+  const spoken = person.speaks_s === null ? "" : `, speaks for ${person.speaks_s.toFixed(1)} s`;
+  const about = `in ${seen} of ${times.length} frames${spoken}`;
+  const height = () => CURVE + BAND + FACE + SPEECH + 3 * GAP + (open ? DATA.units.length * UNIT + GAP : 0);
   const head = addBlock(person.name, about, height, (ink, pixels) => drawPerson(ink, pixels, person, open));
   const button = document.createElement("button");
   button.type = "button";
@@ -76,6 +78,12 @@ function drawPerson(ink, pixels, person, open) {
   face(ink, pixels, person, top, FACE);
   writeName(ink, "face", pixels.left - 6, top + FACE / 2);
   top += FACE + GAP;
+  if (SPEECH) {
+    ground(ink, pixels, person, top, FACE);
+    speech(ink, pixels, person, top, FACE);
+    writeName(ink, "speaks", pixels.left - 6, top + FACE / 2);
+    top += SPEECH;
+  }
   if (!open) return;
   ground(ink, pixels, person, top, DATA.units.length * UNIT);
   for (const unit of DATA.units) {
