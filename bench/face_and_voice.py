@@ -107,7 +107,7 @@ class Lossy(WindowDataset):
         config = data.config
         super().__init__(
             data.scored("validation"), config.windows, data.kinds, faces=data.faces, sound=data.sound,
-            sound_s=config.sound_s, own_rate=config.own_rate,
+            sound_s=config.sound_s, own_rate=config.own_rate, sound_suffices=data.sound_suffices,
         )  # fmt: skip
         random = np.random.default_rng((seed, int(100 * faces), int(100 * sound)))
         for number, clip in enumerate(self.clips):

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+import snapshots
 from sentio.affect.batch import AffectOutput
+from sentio.affect.data.extraction import extract
 from sentio.affect.data.sets import listed_clips
 from sentio.affect.data.windows import Windows
 from sentio.affect.evaluate import EvaluationConfig, evaluate, postprocess, predict_clips, submit
@@ -15,7 +17,8 @@ from sentio.affect.protocol.scores import ccc
 from sentio.affect.protocol.scoring import tally
 from sentio.affect.protocol.smoothing import Smoothing
 from sentio.affect.synth.moving_picture import MovingPicture, generate
-from sentio.affect.training.published import AffectData, DataConfig
+from sentio.affect.training.published import AffectData, DataConfig, open_store
+from sentio.core import registry
 from sentio.core.config import from_dict, to_dict
 from sentio.core.errors import InputError, RecipeError
 
@@ -62,6 +65,42 @@ def test_every_labelled_frame_is_scored_those_without_a_face_too(root):
     assert header["frames_filled"] == missing > 0
     low, high = result.intervals["p_va"]
     assert low <= high and set(result.by_video) == {clip.name for clip in clips}
+
+
+HEARING = {
+    "crossattn": {"dim": 16, "heads": 2, "hidden": 8, "head": 8, "reach_s": 0.55},
+    "softprompt": {"units": 8, "heads": 2, "layers": 1},
+}
+
+
+@pytest.mark.parametrize("system", HEARING)
+def test_where_no_face_is_seen_for_longer_than_a_window_the_sound_answers(system, copy, tmp_path):
+    """In training, validation and evaluation; a model that does not hear has nothing to say there."""
+    snapshots.write_ast(tmp_path / "ast")
+    section = {
+        "sets": ["expr" if system == "crossattn" else "va"], "sound_encoder": f"ast:{tmp_path / 'ast'}",
+        "sound_s": 2.0, "sound_steps": {"stretch_s": 1.0}, "own_rate": True,
+        "windows": {"length": 20, "hop": 10, "answers": "all", "padding": "mask"},
+    }  # fmt: skip
+    for clip in AffectData(copy, DataConfig(sets=tuple(section["sets"]))).clips:
+        for frame in range(30, 90):
+            clip.crops.path(frame).unlink(missing_ok=True)
+    assert extract(copy, open_store(copy, section["sound_encoder"], from_dict(DataConfig, section))) == []
+    torch.manual_seed(0)
+    sizes = HEARING[system] | {"encoder": "small", "sound_features": 16}
+    for inputs, hears in (("both", True), ("sound", True), ("face", False)):
+        method = registry.build(system, sizes | {"inputs": inputs}).eval()
+        data = method.open_data(copy, section)
+        for windows in (data.train_dataset(), data.validation):
+            faceless = [item for item in windows if not item["face_valid"].any()]
+            assert bool(faceless) == hears and all(item["audio_valid"].any() for item in faceless)
+        for prediction in predict_clips(method, data, data.scored("validation")):
+            assert prediction.missing()[40:80].all() == (not hears)
+            assert not prediction.missing()[90:].any() and (hears or not prediction.missing()[:30].any())
+        if hears:
+            assert not prediction.missing()[20:].any()
+            batch = data.collate(faceless)
+            assert all(torch.isfinite(term) for term in method.loss(batch, 0.0).values())
 
 
 def test_the_header_tells_smoothing_filling_and_thresholds(root):

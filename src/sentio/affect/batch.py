@@ -130,6 +130,28 @@ class AffectBatch:
     def __len__(self) -> int:
         return self.face_valid.shape[0]
 
+    def stored_sound(self, dim: int, *, used: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """Sound vectors (B, Ta, dim), which of them are there (B, Ta), and their times (B, Ta).
+
+        Args:
+            used: otherwise, and where the batch has no sound, there is one step that is not there.
+
+        Raises:
+            InputError: samples stand in their place, or they have another length or no times.
+        """
+        if not used or (self.audio is None and self.audio_feature is None):
+            return self.time_s.new_zeros(len(self), 1, dim), self.face_valid.new_zeros(len(self), 1), self.time_s[:, :1]
+        if self.audio_feature is None or self.audio_valid is None:
+            raise InputError("The model takes stored sound vectors, not samples.", "Give data.sound_encoder.")
+        if self.audio_feature.shape[2] != dim:
+            raise InputError(
+                f"The stored sound features have {self.audio_feature.shape[2]} numbers, not {dim}.",
+                f"Set model.sound_features to {self.audio_feature.shape[2]}.",
+            )
+        if self.audio_time_s is None:
+            raise InputError("The sound features have no times, by which they belong to frames.")
+        return self.audio_feature, self.audio_valid, self.audio_time_s
+
     def to(self, device: torch.device | str) -> Self:
         """The same batch with all tensors on ``device``."""
         held = {item.name: getattr(self, item.name) for item in fields(self)}

@@ -16,7 +16,7 @@ from sentio.affect.protocol.predictions import Fill, Prediction
 from sentio.affect.protocol.scores import Protocol, Scores, decide
 from sentio.affect.protocol.scoring import predict, tally
 from sentio.affect.protocol.smoothing import Smoothing
-from sentio.affect.training.published import AffectData, open_published
+from sentio.affect.training.published import AffectData
 from sentio.core import runs
 from sentio.core.errors import InputError, OutputError
 from sentio.core.method import Method
@@ -236,7 +236,7 @@ def _fallback(config: EvaluationConfig, root: Path) -> tuple[Method, AffectData]
     if config.fallback is None:
         return None
     plan, method = runs.read_run(config.fallback)
-    return method, open_published(method, root, plan.data)
+    return method, method.open_data(root, plan.data)
 
 
 def _every_frame(rule: Windows) -> Windows:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from functools import partial
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from sentio.affect.data.tree import scan
 from sentio.affect.data.windows import Windows
 from sentio.affect.media import open_media
 from sentio.affect.models.crossattn import align
+from sentio.affect.models.softprompt import at_frames
 from sentio.core.errors import InputError
 
 
@@ -260,8 +262,11 @@ def test_steady_pictures_are_told_by_their_rate(tmp_path):
     np.testing.assert_allclose(found.picture_times(np.arange(50)), found.start_s + np.arange(50) / 25, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("take", "begin_s"), [(partial(align, reach_s=0.03), -0.02), (at_frames, 0.005)], ids=["nearest", "newest"]
+)
 @pytest.mark.parametrize("start", [0.0, 0.7])
-def test_a_beep_is_heard_at_the_pictures_it_sounds_at(tmp_path, start):
+def test_a_beep_is_heard_at_the_pictures_it_sounds_at(tmp_path, start, take, begin_s):
     """Windows over a film of varying rate whose sound begins late: the loud steps lie where the beeps are."""
     sound = np.zeros(3 * 48_000, np.float32)
     beeps = [1.1, 1.52, 2.33]
@@ -284,10 +289,10 @@ def test_a_beep_is_heard_at_the_pictures_it_sounds_at(tmp_path, start):
     )
     shown = np.array(store.open("film").pictures)
     np.testing.assert_allclose(at[0].numpy(), shown, atol=1e-4)
-    heard, there = align(values, valid, times, at, 0.03)
+    heard, there = take(values, valid, times, at)
     loud = heard[0, :, 1].numpy() > 0.05
     distance = np.array([min(max(beep - time, time - beep - 0.1, 0) for beep in beeps) for time in shown])
-    assert there[0].tolist() == (shown > start - 0.02).tolist()  # before it begins there is none
+    assert there[0].tolist() == (shown > start + begin_s).tolist()  # before it begins there is none
     assert loud[distance == 0].mean() > 0.7 and not loud[distance > 0.04].any()
     inside = np.array([any(beep + 0.04 <= time <= beep + 0.08 for beep in beeps) for time in shown])
     assert inside.any() and loud[inside].all()

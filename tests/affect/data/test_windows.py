@@ -78,6 +78,20 @@ def test_padding_of_a_beginning():
     assert gap.sources(gap.entries(np.array([3])), gap.lookup(present)).tolist() == [[1, 3]]
 
 
+def test_a_window_without_a_face_is_kept_where_its_sound_suffices():
+    present, heard = np.arange(12) < 4, (np.arange(12) >= 6) & (np.arange(12) < 9)
+    rule = Windows(length=2, hop=2, answers="all", padding="mask")
+    assert rule.select(present).tolist() == [0, 2]
+    assert rule.select(present, heard=heard).tolist() == [0, 2, 6, 8]
+    assert rule.select(present, np.arange(12) == 9, heard).tolist() == [8]
+    assert rule.select(present, heard=np.zeros(12, bool)).tolist() == [0, 2]
+    strict = Windows(length=2, hop=2, answers="all", padding="drop")
+    assert strict.select(present, heard=heard).tolist() == [0, 2]
+    before = Windows(length=3, answers="newest", padding="mask")  # what lies outside the clip is not heard
+    assert before.select(np.zeros(3, bool), heard=np.array([True, False, False])).tolist() == [0, 1, 2]
+    assert before.select(np.zeros(3, bool), heard=np.array([False, False, True])).tolist() == [2]
+
+
 def test_repeat_never_takes_a_later_frame_once_there_was_one():
     present = np.array([0, 1, 0, 0, 1, 0], bool)
     windows = Windows(length=1, padding="repeat")

@@ -189,6 +189,15 @@ def test_without_face_and_sound_nothing_is_said():
     assert model(nobody).expression.isnan().flatten(1).all(1).tolist() == [True, False, False]
 
 
+def test_a_window_of_which_nothing_is_known_teaches_nothing():
+    model = crossattn(inputs="sound")
+    batch = windows()
+    silent = replace(batch, audio_valid=batch.audio_valid & torch.tensor([[True], [False], [True]]))
+    unlabelled = torch.tensor([[True], [False], [True]]).expand(3, 12)
+    left_out = replace(silent, expression=batch.expression.masked_fill(~unlabelled, -1), expression_valid=unlabelled)
+    assert torch.equal(model.loss(silent, 0.0)["expression"], model.loss(left_out, 0.0)["expression"])
+
+
 def test_a_batch_without_sound_is_one_whose_sound_is_missing():
     model = crossattn()
     batch = windows()
@@ -320,6 +329,7 @@ def test_batches_that_do_not_fit_are_refused():
         crossattn(sound_features=9)(batch)
     with pytest.raises(InputError, match="have no times"):
         crossattn()(replace(batch, audio_time_s=None))
+    crossattn(sound_features=9, inputs="face")(replace(batch, audio_time_s=None))
     samples = {"audio": torch.zeros(3, 100), "audio_valid": torch.ones(3, 100) > 0}
     with pytest.raises(InputError, match="stored sound vectors"):
         crossattn()(replace(batch, audio_feature=None, audio_time_s=None, **samples))

@@ -68,6 +68,17 @@ class Features:
         inside = np.clip(entries, 0, len(self.pictures) - 1)
         return self.pictures[inside] + (entries - inside) / rate
 
+    def newest(self, at_s: NDArray[np.float64], hop_s: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Rows of the newest vectors that are not later than (N,) seconds, of sound, and whether they are of then.
+
+        Args:
+            hop_s: seconds from one vector to the next; one that is older than one and a half of them is of earlier.
+        """
+        rows = np.searchsorted(self.times, at_s + 1e-6, side="right") - 1
+        if not len(self.times):
+            return rows, np.zeros(len(at_s), np.bool_)
+        return rows, (rows >= 0) & (at_s - self.times[np.maximum(rows, 0)] < 1.5 * hop_s)
+
 
 class FeatureStore:
     """The features of one encoder below ``folder``.

@@ -45,7 +45,7 @@ class WindowDataset(Dataset[Item]):
     """The windows of some clips; an item depends on nothing but its index.
 
     Args:
-        clips: what to cut; a clip without crops gives no window.
+        clips: what to cut; a clip without crops gives no window, unless its sound suffices.
         windows: how.
         kinds: kinds of label that every item has; those a clip lacks are masked.
         faces: stored face features instead of images.
@@ -54,6 +54,7 @@ class WindowDataset(Dataset[Item]):
         sound_s: seconds of them before the newest frame.
         labelled: leave out windows that answer for no frame with a label.
         own_rate: time frames by the rate of the clip's video, if it is there.
+        sound_suffices: a window without any face is cut, too, if it has sound.
 
     Raises:
         InputError: stored features are missing or out of date.
@@ -71,21 +72,22 @@ class WindowDataset(Dataset[Item]):
         sound_s: float = 0.0,
         labelled: bool = True,
         own_rate: bool = False,
+        sound_suffices: bool = False,
     ) -> None:
         self.clips, self.rule, self.kinds = list(clips), windows, list(kinds)
         self.faces, self.face_size, self.sound, self.sound_s = faces, face_size, sound, sound_s
         self.rates = [video_rate(clip.media) if own_rate and clip.media else FRAME_RATE for clip in self.clips]
         present = [self._present(clip) for clip in self.clips]
         self.lookups = [windows.lookup(mask) for mask in present]
-        self.anchors = [
-            windows.select(mask, clip.labelled() if labelled else None)
-            for clip, mask in zip(self.clips, present, strict=True)
-        ]
-        self.ends = np.cumsum([len(anchors) for anchors in self.anchors], dtype=np.int64)
         if sound is not None:
             for clip in self.clips:
                 if clip.media is not None:
                     sound.open(clip.media.stem, clip.media)
+        self.anchors = [
+            windows.select(mask, clip.labelled() if labelled else None, self._heard(clip) if sound_suffices else None)
+            for clip, mask in zip(self.clips, present, strict=True)
+        ]
+        self.ends = np.cumsum([len(anchors) for anchors in self.anchors], dtype=np.int64)
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
@@ -122,13 +124,21 @@ class WindowDataset(Dataset[Item]):
         present[frames[frames < clip.frames]] = True
         return present
 
+    def _heard(self, clip: Clip) -> NDArray[np.bool_]:
+        """(N,): the frames that have sound."""
+        if self.sound is None or clip.media is None:
+            return np.zeros(clip.frames, np.bool_)
+        features = self.sound.open(clip.media.stem)
+        return features.newest(features.picture_times(np.arange(clip.frames)), self.sound.hop_s)[1]
+
     def _faces(self, clip: Clip, sources: NDArray[np.int64]) -> Item:
         """(T, D) features or (T, H, W, 3) bytes, and which of them are faces; the others are zero."""
         valid = sources >= 0
         if self.faces is not None:
-            features = self.faces.open(clip.name)
-            result = np.zeros((len(sources), features.values.shape[1]), np.float32)
-            result[valid] = features.values[np.searchsorted(features.times, sources[valid])]
+            result = np.zeros((len(sources), self.faces.encoder.info.dim), np.float32)
+            if valid.any():
+                features = self.faces.open(clip.name)
+                result[valid] = features.values[np.searchsorted(features.times, sources[valid])]
             return {"face_feature": result, "face_valid": valid}
         faces = np.zeros((len(sources), self.face_size, self.face_size, 3), np.uint8)
         for row in np.flatnonzero(valid):
@@ -156,9 +166,8 @@ class WindowDataset(Dataset[Item]):
         hop = self.sound.hop_s
         wanted = time_s[-1] - hop * np.arange(max(round(self.sound_s / hop), 1))[::-1]
         values, valid = np.zeros((len(wanted), self.sound.encoder.info.dim), np.float32), np.zeros(len(wanted), bool)
-        if features is not None and len(features.times):
-            rows = np.searchsorted(features.times, wanted + 1e-6, side="right") - 1  # never a later one
-            valid = (rows >= 0) & (wanted - features.times[np.maximum(rows, 0)] < 1.5 * hop)
+        if features is not None:
+            rows, valid = features.newest(wanted, hop)  # never a later one
             values[valid] = features.values[rows[valid]]
             wanted[valid] = features.times[rows[valid]]
         return item | {"audio_feature": values, "audio_valid": valid, "audio_time_s": wanted.astype(np.float32)}

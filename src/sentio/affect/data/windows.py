@@ -82,17 +82,27 @@ class Windows:
         found = lookup[inside]
         return found if self.padding == "repeat" else np.where(entries == inside, found, -1)
 
-    def select(self, present: NDArray[np.bool_], labelled: NDArray[np.bool_] | None = None) -> Frames:
+    def select(
+        self,
+        present: NDArray[np.bool_],
+        labelled: NDArray[np.bool_] | None = None,
+        heard: NDArray[np.bool_] | None = None,
+    ) -> Frames:
         """Anchors of the windows to be used.
 
         Args:
             present: (N,), the frames with a crop.
             labelled: (N,), the frames with a label; a window that answers for none of them is left out.
+            heard: (N,), the frames whose sound suffices; but for ``drop``, a window with one of them needs no crop.
         """
         anchors = self.anchors(len(present))
         keep = np.ones(len(anchors), np.bool_)
-        sources = self.sources(self.entries(anchors), self.lookup(present))
-        keep &= (sources >= 0).all(axis=1) if self.padding == "drop" else (sources >= 0).any(axis=1)
+        entries = self.entries(anchors)
+        known = self.sources(entries, self.lookup(present)) >= 0
+        if heard is not None and self.padding != "drop":
+            nearest = np.clip(entries, 0, len(heard) - 1)
+            known |= (entries == nearest) & heard[nearest]
+        keep &= known.all(axis=1) if self.padding == "drop" else known.any(axis=1)
         if labelled is not None:
             targets = self.targets(anchors)
             inside = targets < len(labelled)

@@ -23,7 +23,7 @@ from sentio.affect.losses import labels
 from sentio.affect.method import AffectMethod
 from sentio.affect.training.dropping import Dropping
 from sentio.affect.training.published import AffectData
-from sentio.core.errors import InputError, RecipeError
+from sentio.core.errors import RecipeError
 from sentio.core.registry import register
 
 PROMPTS = (
@@ -188,6 +188,7 @@ class CrossAttentionModel(AffectMethod):
             )
         if data.config.windows.answers != "all":
             raise RecipeError("The model answers for every frame.", "Set data.windows.answers to all.")
+        data.sound_suffices = self.config.inputs != "face"
         self.read_texts()
         return data
 
@@ -208,6 +209,7 @@ class CrossAttentionModel(AffectMethod):
         faces, sounds, heard = self.streams(batch, seen, heard)
         logits = self.fuse(batch, faces, sounds, seen, heard)
         label, valid = labels(batch, "expression")
+        valid = valid & (seen | heard).any(1, keepdim=True)
         weights = logits.new_tensor(root_weights(self.config.counts)) if self.config.counts else None
         terms = {"expression": weighted_cross_entropy(logits[valid], label[valid], weights)}
         if self.config.guidance.text:
@@ -220,11 +222,7 @@ class CrossAttentionModel(AffectMethod):
 
     def known(self, batch: AffectBatch) -> tuple[Tensor, Tensor]:
         """(B, T) frames with a face, (B, Ta) steps with sound, as far as these are used."""
-        seen = batch.face_valid
-        heard = seen.new_zeros(len(batch), 1) if batch.audio_valid is None else batch.audio_valid
-        if batch.audio is not None:
-            raise InputError("The model takes stored sound vectors, not samples.", "Give data.sound_encoder.")
-        return seen & (self.config.inputs != "sound"), heard & (self.config.inputs != "face")
+        return batch.face_valid & (self.config.inputs != "sound"), self._stored(batch)[1]
 
     def streams(self, batch: AffectBatch, seen: Tensor, heard: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Faces (B, T, dim), sound of the same frames (B, T, dim), and (B, T) which frames have some.
@@ -235,7 +233,8 @@ class CrossAttentionModel(AffectMethod):
         """
         faces = self.face(face_features(self.encoder, batch)) * seen[..., None]
         faces = self.temporal(faces.transpose(1, 2)).transpose(1, 2)  # (B, T, dim)
-        sounds, heard = self._aligned(batch, heard)
+        values, _, times_s = self._stored(batch)
+        sounds, heard = align(values, heard, times_s, batch.time_s, self.config.reach_s)
         return faces, self.sound(sounds) * heard[..., None], heard
 
     def fuse(self, batch: AffectBatch, faces: Tensor, sounds: Tensor, seen: Tensor, heard: Tensor) -> Tensor:
@@ -265,20 +264,9 @@ class CrossAttentionModel(AffectMethod):
         with torch.no_grad():
             self.texts.copy_(encoder(list(guidance.prompts)))
 
-    def _aligned(self, batch: AffectBatch, heard: Tensor) -> tuple[Tensor, Tensor]:
-        """Sound vectors of the frames (B, T, Da), and (B, T) which of them have one."""
-        stored, T = batch.audio_feature, batch.time_s.shape[1]
-        if stored is None:
-            nothing = batch.time_s.new_zeros(len(batch), T, self.config.sound_features)
-            return nothing, nothing[..., 0] > 0
-        if stored.shape[2] != self.config.sound_features:
-            raise InputError(
-                f"The stored sound features have {stored.shape[2]} numbers, not {self.config.sound_features}.",
-                f"Set model.sound_features to {stored.shape[2]}.",
-            )
-        if batch.audio_time_s is None:
-            raise InputError("The sound features have no times, by which they belong to frames.")
-        return align(stored, heard, batch.audio_time_s, batch.time_s, self.config.reach_s)
+    def _stored(self, batch: AffectBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Sound vectors (B, Ta, Da), which are there and used (B, Ta), and their times (B, Ta)."""
+        return batch.stored_sound(self.config.sound_features, used=self.config.inputs != "face")
 
 
 def align(values: Tensor, known: Tensor, times_s: Tensor, at_s: Tensor, reach_s: float) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ from sentio.affect.losses import ccc_loss, labels
 from sentio.affect.method import AffectMethod
 from sentio.affect.training.dropping import Dropping
 from sentio.affect.training.published import AffectData
-from sentio.core.errors import InputError, RecipeError
+from sentio.core.errors import RecipeError
 from sentio.core.registry import register
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,8 @@ class SoftPrompt(AffectMethod):
         data = super().open_data(path, section)
         if data.config.windows.answers != "all":
             raise RecipeError(f"{self.name} answers for every frame.", "Set data.windows.answers to all.")
-        if data.sound is None and self.config.inputs != "face":
+        data.sound_suffices = self.config.inputs != "face"
+        if data.sound is None and data.sound_suffices:
             log.warning("The data section names no sound: %s has the faces alone.", self.name)
         return data
 
@@ -157,20 +158,8 @@ class SoftPrompt(AffectMethod):
 
     def heard(self, batch: AffectBatch) -> tuple[Tensor, Tensor]:
         """The sound of each frame, (B, T, Da), and whether there is some that is used, (B, T)."""
-        if batch.audio is not None:
-            raise InputError("The model takes stored sound vectors, not samples.", "Give data.sound_encoder.")
-        if batch.audio_feature is None or self.config.inputs == "face":
-            B, T = batch.face_valid.shape
-            return batch.time_s.new_zeros(B, T, self.config.sound_features), torch.zeros_like(batch.face_valid)
-        if batch.audio_feature.shape[2] != self.config.sound_features:
-            raise InputError(
-                f"The stored sound features have {batch.audio_feature.shape[2]} numbers, "
-                f"the model expects {self.config.sound_features}.",
-                "Set model.sound_features.",
-            )
-        if batch.audio_time_s is None:
-            raise InputError("The batch does not tell the times of its sound features.")
-        return at_frames(batch.audio_feature, cast(Tensor, batch.audio_valid), batch.audio_time_s, batch.time_s)
+        stored = batch.stored_sound(self.config.sound_features, used=self.config.inputs != "face")
+        return at_frames(*stored, batch.time_s)
 
     def fuse(self, faces: Tensor, seen: Tensor, sound: Tensor, heard: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features and which are there (B, T, ...) -> fused and visual vectors (B, T, dim), which are known (B, T)."""

@@ -84,12 +84,14 @@ class AffectData(TrainingData):
 
     Attributes:
         problems: what is wrong with single lines and clips; these are left out, and their number is logged.
+        sound_suffices: a window without any face is cut, too, if it has sound; for systems that answer by sound alone.
 
     Raises:
         InputError: files are unusable (the message names them), or no clip of the sets has crops.
     """
 
     higher_is_better = True
+    sound_suffices = False
 
     def __init__(
         self,
@@ -151,6 +153,7 @@ class AffectData(TrainingData):
             sound_s=self.config.sound_s,
             labelled=labelled,
             own_rate=self.config.own_rate,
+            sound_suffices=self.sound_suffices,
         )
 
     def collate(self, items: list[Any]) -> AffectBatch:
