@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,7 +18,7 @@ from sentio import cli
 from sentio.cli.upsample import Format
 from sentio.core import jobs
 from sentio.points import files, preview
-from sentio.points.io import FORMATS, MESHES, read_cloud
+from sentio.points.io import FORMATS, READ_ONLY, Cloud, read_cloud, write_cloud
 
 
 @pytest.fixture
@@ -101,7 +103,9 @@ def test_failures_and_results_are_told_in_lines(scans, capsys) -> None:
         (["--out", "scans/a.xyz"], "is a source itself"),
         (["--out", "there.ply"], "exists"),
         (["--out", "there.ply/x.ply"], "cannot be written to"),
-        (["--format", "nuscenes", "--out", "x.obj"], "no known format"),
+        (["--format", "nuscenes", "--out", "x.obj"], "only read"),
+        (["--out", "x.e57"], "only read"),
+        (["--out", "x.copc.laz"], "COPC is read, but not written"),
     ],
 )
 def test_targets_are_looked_at_first(arguments, told, scans, idle, capsys) -> None:
@@ -218,6 +222,58 @@ def test_a_result_beyond_the_memory_is_refused_first(scans, idle, capsys) -> Non
     assert "300,000,000,000 points would take about 120,000 GB" in summary["failed"][0]["error"]
 
 
+def test_what_the_target_has_no_place_for_is_refused_first(scans, idle, capsys) -> None:
+    write_cloud(Cloud(np.random.default_rng(0).random((50, 3)), {"weight": np.ones(50)}), "a.ply")
+    for name in ("x.bin", "x.pts"):
+        code, summary = run(capsys, "a.ply", "--out", name)
+        assert code == 1 and "no place for the attribute 'weight'" in summary["failed"][0]["error"]
+    assert sorted(path.name for path in Path().iterdir()) == ["a.ply", "scans"]
+
+
+def test_a_result_beyond_the_disk_is_refused_first(scans, idle, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20 + 5))
+    code, summary = run(capsys, "scans/a.xyz", "--points", "100000", "--out", "new/a.xyz")
+    assert code == 1 and "MiB; 1 MiB are free" in summary["failed"][0]["error"]
+    assert not Path("new").exists()
+
+
+BAD = {
+    "a.stl": (b"\x7f" * 900, "2139062143 triangles announced, 16 present"),
+    "b.bin": (np.random.default_rng(0).bytes(1600), "no records of KITTI or nuScenes"),
+    "c.las": (b"LASF" + b"\0" * 300, "damaged"),
+    "d.csv": (b"1,05,2,5,3,5\n2,05,2,5,3,5\n", "decimal commas"),
+    "e.e57": (b"ASTM-E57", "no E57 file"),
+    "f.xyz": (b"1 2 3\n" * 9, "without two different ones"),
+    "g.xyz": (b"1e200 2 3\n1 2 3\n", "reach 1e+200"),
+    "h.xyz": (b"1e-310 0 0\n0 0 0\n", "within 1e-310"),
+    "i.xyz": (b"1e17 0 0\n100000000000000016 0 0\n", "can hardly tell"),
+    "j.pts": (b"999999999999\n1 2 3\n", "999999999999 points announced, 1 present"),
+}
+
+
+def test_each_bad_file_of_a_folder_is_listed_with_its_reason(scans, capsys) -> None:
+    for name, (data, _) in BAD.items():
+        (scans / "scans" / name).write_bytes(data)
+    code, summary = run(capsys, "scans", "--ratio", "1.5", "--out", "dense")
+    listed = {Path(entry["file"]).name: entry["error"] for entry in json.loads(Path("dense/failed.json").read_text())}
+    assert code == 1 and len(summary["done"]) == 2
+    assert set(listed) == {"c.ply", *BAD}
+    assert [name for name, (_, reason) in BAD.items() if reason not in listed[name]] == []
+
+
+def test_a_finer_scale_is_told(scans, capsys) -> None:
+    laspy = pytest.importorskip("laspy")
+    header = laspy.LasHeader(version="1.2", point_format=0)
+    header.scales = [1.0] * 3
+    las = laspy.LasData(header)
+    las.x, las.y, las.z = np.random.default_rng(0).integers(0, 20, (300, 3)).T
+    las.write("a.las")
+    assert cli.main(["upsample", "a.las"]) == 0
+    assert "not 1 as in the source" in capsys.readouterr().out
+    code, summary = run(capsys, "a.las", "--out", "b.ply")
+    assert code == 0 and summary["done"][0]["notes"] == []
+
+
 def test_progress_names_the_cloud(scans, monkeypatch) -> None:
     told = []
 
@@ -232,7 +288,7 @@ def test_progress_names_the_cloud(scans, monkeypatch) -> None:
 
 
 def test_the_formats_of_the_help_are_those_there_are() -> None:
-    assert set(Format.__args__) == {*FORMATS, *MESHES}
+    assert set(Format.__args__) == {*FORMATS, *READ_ONLY}
 
 
 def test_attributes_are_carried_and_the_input_kept(scans, capsys) -> None:

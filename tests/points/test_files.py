@@ -17,6 +17,8 @@ from sentio.points.sources import Found, default_target, find, plan
         ("scan.ply", "scan.dense.ply"),
         ("a/chair.OFF", "a/chair.dense.ply"),
         ("sweep.pcd.bin", "sweep.dense.pcd.bin"),
+        ("hall.E57", "hall.dense.ply"),
+        ("town.COPC.laz", "town.dense.laz"),
         ("scan", "scan.dense"),
         ("a.b.xyz", "a.b.dense.xyz"),
     ],

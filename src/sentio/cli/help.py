@@ -112,7 +112,7 @@ def _value(argument: Argument) -> str:
         return ""
     kind = get_args(hint)[0] if get_origin(hint) in (tuple, list) else hint
     choices = argument.get_choices()
-    word = "{" + ",".join(choices) + "}" if choices else argument.parameter.metavar or WORDS[kind]
+    word = argument.parameter.metavar or ("{" + ",".join(choices) + "}" if choices else WORDS[kind])
     return f"{word},..." if argument.parameter.converter is COMMAS.converter else word
 
 

@@ -10,8 +10,9 @@ from cyclopts.validators import Number
 from sentio.cli.parsing import FILE, FOLDER, exclusive
 
 Format = Literal[
-    "xyz", "txt", "csv", "ply", "pcd", "las", "laz", "npy", "npz", "kitti", "nuscenes", "obj", "off", "stl", "glb"
-]
+    "xyz", "txt", "asc", "csv", "pts", "ply", "pcd", "las", "laz", "npy", "npz", "kitti", "nuscenes",
+    "obj", "off", "stl", "glb", "e57",
+]  # fmt: skip
 AMOUNT = Group(validator=exclusive, show=False)
 
 
@@ -23,7 +24,7 @@ def upsample(
     overwrite: bool = False,
     keep_input: Annotated[bool | None, Parameter(negative="--no-keep-input")] = None,
     model: Literal["pu-any", "pu-mfa"] = "pu-any",
-    format: Format | None = None,
+    format: Annotated[Format | None, Parameter(metavar="FORMAT")] = None,
     preview: Annotated[Path | None, FILE] = None,
     view: Annotated[Path | None, FILE] = None,
     attention: Annotated[Path | None, FOLDER] = None,
@@ -31,9 +32,9 @@ def upsample(
 ) -> int:
     """Make point clouds denser: any ratio, or an exact number of points.
 
-    All attributes are carried along. Reads and writes xyz, txt, csv, ply, pcd, las, laz, npy, npz and the .bin of KITTI
-    and nuScenes; reads meshes (obj, off, stl, glb), of which it samples 8,192 points first. A cloud that cannot be used
-    does not stop the others; the exit code is then 1.
+    All attributes are carried along. Reads and writes xyz, txt, asc, csv, pts, ply, pcd, las, laz, npy, npz and the
+    .bin of KITTI and nuScenes; reads e57, COPC (.copc.laz), and meshes (obj, off, stl, glb), of which it samples 8,192
+    points first. A cloud that cannot be used does not stop the others; the exit code is then 1.
 
     Args:
         paths: clouds, folders of them, or patterns.
@@ -42,10 +43,11 @@ def upsample(
         out: folder for the results, with failures listed in its failed.json; for one cloud also the file, whose suffix
             names the format. NAME.dense.SUFFIX beside each source, and no such list, if not given.
         overwrite: replace files that are there.
-        keep_input: keep the original points exactly and add to them; if not given, for laser scanners (las, laz, KITTI,
-            nuScenes) only. Otherwise points are moved onto the surface, which takes away noise.
+        keep_input: keep the original points exactly and add to them; if not given, for laser scanners (las, laz, e57,
+            pts, KITTI, nuScenes) only. Otherwise points are moved onto the surface, which takes away noise.
         model: pu-any for any ratio; pu-mfa is the published network.
-        format: format of the sources where their suffixes do not tell, as kitti or nuscenes for a .bin.
+        format: format of the sources where their suffixes do not tell, as kitti or nuscenes for a .bin; else named like
+            the suffixes above.
         preview: picture of before and after, png, jpg or webp; for one cloud.
         view: page on which to turn both clouds about, html; for one cloud.
         attention: folder for pictures of what PU-MFA looks at; for one cloud.

@@ -15,16 +15,27 @@ from numpy.typing import NDArray
 
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError, require
 from sentio.core.jobs import Job, Outcome, ShareDone, Summary, run
-from sentio.points.io import FORMATS, MESHES, Cloud, carry, read_cloud, suffix_format, write_cloud
+from sentio.points.io import (
+    FORMATS,
+    MESHES,
+    READ_ONLY,
+    Cloud,
+    carry,
+    read_cloud,
+    suffix_format,
+    try_writing,
+    write_cloud,
+    written_format,
+)
 from sentio.points.networks import NETWORKS
 from sentio.points.preview import check_picture, draw_attention, draw_preview
 from sentio.points.sources import find, plan
 from sentio.points.upsample import attention, upsample
 from sentio.points.view import write_view
 
-LIDAR = ("kitti", "nuscenes", "las", "laz")
+LIDAR = ("kitti", "nuscenes", "las", "laz", "e57", "pts")
 """Formats of laser scanners: every point was measured, so the originals are kept by default."""
-PACKAGES = {"las": "laspy", "laz": "laspy"} | dict.fromkeys(MESHES, "trimesh")
+PACKAGES = {"las": "laspy", "laz": "laspy", "e57": "pye57"} | dict.fromkeys(MESHES, "trimesh")
 """Packages of the extra ``points`` that formats need."""
 BYTES_A_POINT = 400
 """Memory for each point of a result: bench/points.py measures 1.2 GB for 400,000 of them and 2.5 GB for 4,000,000."""
@@ -81,7 +92,7 @@ class Options:
             raise RecipeError(f"The ratio must be a finite number above 0, not {self.ratio}.")
         if self.count is not None and self.count < 1:
             raise RecipeError(f"At least 1 point must be asked for, not {self.count}.")
-        formats = (None, *FORMATS, *MESHES)
+        formats = (None, *FORMATS, *READ_ONLY)
         for what, value, known in (("model", self.model, (*NETWORKS,)), ("format", self.format, formats)):
             if value not in known:
                 raise RecipeError(f"There is no {what} {value!r}.", f"Choose among: {', '.join(filter(None, known))}.")
@@ -141,12 +152,13 @@ class Upsampling:
         """
         options, target = self.options, self.target(job)
         before = read_cloud(job.source, format=options.format)
-        check_size(len(before.points), options)
+        wanted = check_size(len(before.points), options)
+        try_writing(before, target, wanted, format=self.written_format(job))
         keep = before.source.format in LIDAR if options.keep_input is None else options.keep_input
         start = time.perf_counter()
         after = self._denser(before, keep, share_done)
         seconds = time.perf_counter() - start
-        write_cloud(after, target, format=self.written_format(job))
+        changed = write_cloud(after, target, format=self.written_format(job))
         record = {
             "source": str(job.source),
             "target": str(target),
@@ -156,6 +168,7 @@ class Upsampling:
             "points_left_out": before.source.dropped,
             "input_kept": keep,
             "seconds": round(seconds, 3),
+            "notes": [note for note in (*before.source.notes, changed) if note],
         }
         return Outcome(str(job.source), "done", record | _draw(before, after, options.outputs))
 
@@ -173,7 +186,7 @@ class Upsampling:
     def written_format(self, job: Job) -> str:
         """The format that was given is the source's; the target has it, too, if it has the same suffix."""
         given, target = self.options.format, self.target(job)
-        return given if given and target.suffix == job.source.suffix else suffix_format(target)
+        return written_format(target, given if given and target.suffix == job.source.suffix else None)
 
 
 def _checked(work: Upsampling, jobs: Sequence[Job]) -> list[Job]:
@@ -200,9 +213,6 @@ def _checked(work: Upsampling, jobs: Sequence[Job]) -> list[Job]:
 def _check_formats(work: Upsampling, job: Job) -> None:
     """Refuse a target of no known format, and a format whose package is not installed."""
     read, written = work.options.format or suffix_format(job.source), work.written_format(job)
-    if written not in (*FORMATS, "bin"):
-        what = f"Cannot write {work.target(job)}: {written!r} is no known format."
-        raise OutputError(what, f"Use: {', '.join(FORMATS)}.")
     for format in {read, written} & set(PACKAGES):
         require(PACKAGES[format], "points")
 
@@ -247,13 +257,14 @@ def check_target(path: Path, overwrite: bool, *, folder: bool = False) -> None:
 
 
 def line(record: dict[str, Any]) -> str:
-    """What a record of a cloud that is done says in one line."""
+    """What a record of a cloud that is done says: one line, and one for each note."""
     before, after = record["points_before"], record["points_after"]
-    return f"{record['target']}: {before:,} -> {after:,} points, {record['seconds']:.1f} s"
+    first = f"{record['target']}: {before:,} -> {after:,} points, {record['seconds']:.1f} s"
+    return "\n  ".join([first, *record["notes"]])
 
 
-def check_size(points: int, options: Options) -> None:
-    """Refuse a result that the machine has no memory for.
+def check_size(points: int, options: Options) -> int:
+    """How many points are wanted; refuse a result that the machine has no memory for.
 
     Raises:
         InputError: it is so.
@@ -265,6 +276,7 @@ def check_size(points: int, options: Options) -> None:
             f"{wanted:,} points would take about {needed // 10**9:,} GB of memory; here are {there // 10**9:,} GB.",
             "Ask for fewer points.",
         )
+    return wanted
 
 
 def _memory() -> int:

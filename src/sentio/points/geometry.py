@@ -9,8 +9,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from sentio.core.errors import InputError
+
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+
+LARGEST, LEAST = 1e100, 1e-100
+"""Coordinates, and the extent of a cloud, lie between these: the squares of others leave the range of float64."""
+STEPS = 1e4
+"""Least extent, in steps between neighbouring float64 numbers of the size of the coordinates."""
 
 _DENSE_PICKS = 64  # the first samples change every point, so that plain array passes are quickest
 _STAGE = 0.75  # a stage of farthest point sampling ends when the largest distance has shrunk to this part
@@ -32,6 +39,21 @@ def normalise(points: Floats) -> Normalised:
     centred = points - centroid
     radius = float(np.sqrt((centred**2).sum(1).max())) or 1.0
     return Normalised(centred / radius, centroid, radius)
+
+
+def check_range(points: Floats) -> None:
+    """Refuse finite coordinates (N, 3) that cannot be computed with.
+
+    Raises:
+        InputError: they are too large or too small, or too large for the differences between them.
+    """
+    largest, extent = float(abs(points).max()), float(np.ptp(points, axis=0).max())
+    if largest > LARGEST or 0 < extent < LEAST:
+        what = f"Coordinates reach {largest:.0e}" if largest > LARGEST else f"All points lie within {extent:.0e}"
+        raise InputError(f"{what}; no measured cloud does.", "Check the file, or scale the cloud.")
+    if 0 < extent < STEPS * np.spacing(largest):
+        what = f"The points differ by {extent:.1g} at most, which numbers as large as {largest:.1g} can hardly tell."
+        raise InputError(what, "Move the cloud to its centre before it is stored.")
 
 
 def nearest(points: Floats, queries: Floats, k: int) -> tuple[Floats, Indices]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sentio.core.errors import InputError, OutputError
 from sentio.core.jobs import Job, distinct, expand
-from sentio.points.io import FORMATS, MESHES
+from sentio.points.io import FORMATS, READ_ONLY
 
 DENSE = ".dense"
 """In the name of a result; a folder's clouds with it in their names are passed over."""
@@ -64,7 +64,7 @@ def _is_cloud(file: Path, root: Path) -> bool:
 
 
 def _suffixes() -> list[str]:
-    return [name for name in (*FORMATS, *MESHES, "bin") if name not in ("kitti", "nuscenes")]
+    return [name for name in (*FORMATS, *READ_ONLY, "bin") if name not in ("kitti", "nuscenes")]
 
 
 def plan(found: Sequence[Found], out: Path | None) -> tuple[Path | None, list[Job]]:
@@ -101,8 +101,12 @@ def _apart(clouds: Sequence[Found]) -> dict[Path, Path]:
 
 
 def default_target(source: Path) -> Path:
-    """``scan.ply`` gives ``scan.dense.ply``; a mesh gives a ply, a ``.pcd.bin`` keeps both suffixes."""
-    suffix = ".pcd.bin" if source.name.lower().endswith(".pcd.bin") else source.suffix
+    """``scan.ply`` gives ``scan.dense.ply``; a format that is only read gives a ply, or COPC a laz.
+
+    A ``.pcd.bin`` keeps both suffixes.
+    """
+    suffix = next((end for end in (".pcd.bin", ".copc.laz") if source.name.lower().endswith(end)), source.suffix)
     stem = source.name[: len(source.name) - len(suffix)]
-    written = ".ply" if suffix.lower().removeprefix(".") in MESHES else suffix
+    kind = suffix.lower().removeprefix(".")
+    written = ".ply" if kind in READ_ONLY else ".laz" if kind == "copc.laz" else suffix
     return source.with_name(stem + DENSE + written)

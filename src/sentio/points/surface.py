@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from sentio.core.errors import InputError
+from sentio.points.geometry import check_range
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -63,6 +64,7 @@ class Surface:
             raise InputError(f"A face of the mesh names a vertex outside of its {len(self.vertices)} vertices.")
         if not np.isfinite(self.vertices).all():
             raise InputError("The mesh has a vertex that is not finite.")
+        check_range(self.vertices)
         if self.area <= 0:
             raise InputError("Every triangle of the mesh has zero area.")
 

@@ -108,6 +108,8 @@ def _checked(points: npt.ArrayLike) -> Floats:
     cloud = cloud.astype(np.float64)
     if bad := int((~np.isfinite(cloud)).any(1).sum()):
         raise InputError(f"{bad} of {len(cloud)} points are not finite.", "Remove them first.")
+    if len(cloud):
+        geometry.check_range(cloud)
     if len(cloud) < 2 or (cloud == cloud[0]).all():
         raise InputError(f"A cloud of {len(cloud)} points without two different ones cannot be up-sampled.")
     return cloud

@@ -17,7 +17,7 @@ from sentio.points.io import Cloud, Source, carry, read_cloud, read_mesh, write_
 from sentio.points.io.pcd import decompress
 
 EXACT = ("ply", "pcd", "npy", "npz")
-TEXT = ("xyz", "txt", "csv")
+TEXT = ("xyz", "txt", "asc", "csv")
 LAS = ("las", "laz")
 MESHES = ("obj", "off", "stl", "glb", "ply")
 
@@ -310,8 +310,8 @@ def test_the_viewpoint_of_a_pcd_is_kept(tmp_path: Path) -> None:
 
 def test_lidar_records_are_told_apart(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    scan = random.normal(size=(50, 4)).astype("<f4")
-    sweep = np.column_stack([random.normal(size=(40, 4)), np.arange(40) % 32]).astype("<f4")
+    scan = np.column_stack([random.normal(size=(50, 3)) * 20, random.random(50)]).astype("<f4")
+    sweep = np.column_stack([random.normal(size=(40, 3)), random.random(40) * 255, np.arange(40) % 32]).astype("<f4")
     assert scan.size == sweep.size  # the size alone does not tell
     (tmp_path / "000000.bin").write_bytes(scan.tobytes())
     for name in ("a.pcd.bin", "b.bin"):
@@ -451,7 +451,7 @@ BAD = {
     "what.las": (b"LASF" + b"\0" * 400, "damaged"),
     "what.off": (b"OFF\n3 1 0\n0 0 0\n", "cut short"),
     "what.glb": (b"glTF1234", "damaged"),
-    "odd.bin": (b"\0" * 15, "no whole number"),
+    "odd.bin": (b"\0" * 15, "no records of KITTI"),
     "cloud.xyzzy": (b"1 2 3", "unknown format 'xyzzy'"),
     "noformat": (b"1 2 3", "unknown format ''"),
 }

@@ -14,6 +14,14 @@ from sentio.points.io.cloud import AXES, Array, Cloud, Source, from_columns
 POINT_KEYS = ("points", "xyz", "pos", "vertices", "arr_0")
 RECORDS = {"kitti": ("x", "y", "z", "intensity"), "nuscenes": ("x", "y", "z", "intensity", "ring")}
 LARGEST_RING = 255
+REACH = 200.0
+"""Metres that the sensors of cars see."""
+BRIGHTEST = 65535
+"""Largest intensity that any exporter writes."""
+LEAST, MOST = 1e-6, 1e8
+"""Coordinates of real clouds, in metres, are 0 or between these; random bits as floats rarely are."""
+SHARE = 0.9
+"""Share of the points that must be as they should: a few may be noise."""
 DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError)
 
 
@@ -80,10 +88,41 @@ def read_records(data: bytes, format: str) -> Cloud:
 
 
 def guess_records(data: bytes) -> str:
-    """Tell the two data sets apart by what every fifth number is: nuScenes counts its rings there."""
-    if len(data) % 20 == 0 and data and _is_ring(np.frombuffer(data, dtype="<f4")[4::5]):
+    """Tell the two data sets apart by what every fifth number is: nuScenes counts its rings there.
+
+    Raises:
+        InputError: the numbers are those of neither.
+    """
+    if len(data) % 20 == 0 and data and _is_ring(np.frombuffer(data, dtype="<f4")[4::5]) and _is_sweep(data, 5):
         return "nuscenes"
-    return "kitti"
+    if len(data) % 16 == 0 and _is_sweep(data, 4):
+        return "kitti"
+    is_plain = [_is_plain(data, dtype) for dtype in ("<f4", "<f8")]
+    if any(is_plain):
+        dtype, bits = ("<f4", 32) if is_plain[0] else ("<f8", 64)
+        what = f"they look like other floats of {bits} bits"
+        fix = f"For 3 numbers a point: numpy.save('cloud.npy', numpy.fromfile('cloud.bin', '{dtype}').reshape(-1, 3))"
+    else:
+        what, fix = "they do not look like coordinates", "If they are nevertheless, give --format kitti or nuscenes."
+    raise InputError(f"These {len(data)} bytes are no records of KITTI or nuScenes: {what}.", fix)
+
+
+def _is_sweep(data: bytes, width: int) -> bool:
+    """Whether x, y and z lie about a sensor, and the number after them is an intensity."""
+    table = np.frombuffer(data, dtype="<f4").reshape(-1, width)
+    finite = np.isfinite(table[:, :3]).all(axis=1)
+    points, intensity = abs(table[finite, :3]), table[finite, 3]
+    near = ((points < REACH) & ((points == 0) | (points > LEAST))).all(axis=1)
+    bright = (intensity >= 0) & (intensity <= BRIGHTEST)
+    return bool(finite.mean() > SHARE and near.mean() > SHARE and bright.all())
+
+
+def _is_plain(data: bytes, dtype: str) -> bool:
+    """Whether nearly all numbers are of a size that coordinates have."""
+    if len(data) % np.dtype(dtype).itemsize:
+        return False
+    values = abs(np.frombuffer(data, dtype=dtype))
+    return bool(((values == 0) | ((values > LEAST) & (values < MOST))).mean() > SHARE)
 
 
 def write_records(cloud: Cloud, path: Path, format: str) -> None:
@@ -103,7 +142,7 @@ def write_records(cloud: Cloud, path: Path, format: str) -> None:
 
 
 def _is_ring(values: Array) -> bool:
-    return bool(((values >= 0) & (values <= LARGEST_RING) & (values == np.rint(values))).all())
+    return bool(((values >= 0) & (values <= LARGEST_RING)).all() and (values == np.rint(values)).all())
 
 
 def _load_all(data: bytes) -> dict[str, Array]:

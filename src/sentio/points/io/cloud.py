@@ -31,6 +31,7 @@ class Source:
         height: rows of an organised cloud, 1 if it is not organised.
         dropped: points left out because a coordinate was not finite.
         comments: comment lines of the header.
+        notes: what its reader found worth telling, in whole sentences.
         header: what else the format's own writer takes over: the header of a LAS file (version, point format, scales,
             offsets, coordinate system), the viewpoint of a PCD file.
     """
@@ -41,6 +42,7 @@ class Source:
     height: int = 0
     dropped: int = 0
     comments: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     header: Any = None
 
 
@@ -150,7 +152,7 @@ def carry(cloud: Cloud, points: NDArray[np.float64]) -> Cloud:
     """
     index, weights = interpolation(cloud.points, points)
     attributes = {name: _blend(name, values, index, weights) for name, values in cloud.attributes.items()}
-    return Cloud(points, attributes, replace(cloud.source, width=0, height=0, dropped=0, comments=()))
+    return Cloud(points, attributes, replace(cloud.source, width=0, height=0, dropped=0, comments=(), notes=()))
 
 
 def _blend(name: str, values: Array, index: NDArray[np.int64], weights: Array) -> Array:

@@ -1,4 +1,7 @@
-"""LAS and LAZ by laspy: every dimension, and the scales, offsets and coordinate system of the header."""
+"""LAS and LAZ by laspy: every dimension, and the scales, offsets and coordinate system of the header.
+
+A COPC file is a LAZ file with an index; the index is left out.
+"""
 
 import copy
 import io
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sentio.core.errors import InputError, OutputError, require
+from sentio.points.geometry import nearest
 from sentio.points.io.cloud import AXES, COLOURS, Array, Cloud, Source, from_columns, word
 
 AT_ONCE = 1 << 20  # points; read in pieces so that a false count in the header claims no memory
@@ -18,6 +22,10 @@ CHUNK_SIZE = 64  # bytes from the name of the compressor's record to its points 
 SHORT_RECORD, LONG_RECORD = 54, 60  # least bytes of a variable-length record and of an extended one
 LONGEST_NAME = 32  # bytes of the name of an extra dimension
 LARGEST_INTEGER = 2**31 - 1
+COARSEST, FINEST = 0.1, 0.001
+"""Steps of the coordinates, in units of the usual distance of a point to its nearest: never coarser than the first, and
+not refined beyond the second for points that nearly coincide."""
+LOOKED_AT = 1000  # points whose distance to their nearest is measured
 
 
 def read_las(data: bytes) -> Cloud:
@@ -40,13 +48,18 @@ def read_las(data: bytes) -> Cloud:
     return from_columns(columns, Source("las", header=header))
 
 
-def write_las(cloud: Cloud, path: Path, *, compress: bool) -> None:
-    """Write LAS or LAZ with the header of the source; attributes that are no standard dimension become extra ones."""
+def write_las(cloud: Cloud, path: Path, *, compress: bool) -> str:
+    """Write LAS or LAZ with the header of the source; attributes that are no standard dimension become extra ones.
+
+    Returns:
+        What was changed: a scale of the source in which new points would fall together is made finer.
+    """
     laspy = require("laspy", "points")
     require("lazrs", "points")
     columns = {word(name)[:LONGEST_NAME]: values for name, values in cloud.columns().items() if name not in AXES}
     kept = cloud.source.header if cloud.source.format == "las" else None
-    header = copy.deepcopy(kept) or _new_header(laspy, cloud)
+    header = _without_index(copy.deepcopy(kept)) if kept else _new_header(laspy, cloud)
+    note = _refine(header, cloud.points)
     columns = _settle(laspy, header, columns)
     record = laspy.ScaleAwarePointRecord.zeros(len(cloud.points), header=header)
     try:
@@ -59,6 +72,49 @@ def write_las(cloud: Cloud, path: Path, *, compress: bool) -> None:
         ) from error
     with path.open("wb") as file:
         laspy.LasData(header, record).write(file, do_compress=compress)
+    return note
+
+
+def _without_index(header: Any) -> Any:
+    """The header of a COPC file without the records that say where in the file which points lie."""
+    header.vlrs = [record for record in header.vlrs if record.user_id != "copc"]
+    if header.evlrs is not None:
+        header.evlrs = [record for record in header.evlrs if record.user_id != "copc"]
+    return header
+
+
+def _refine(header: Any, points: Array) -> str:
+    """Divide the scales by ten until different points stay apart; what was changed, or nothing.
+
+    The offsets are moved by whole steps of the old scales, and only where 32 bits would not hold the coordinates, so
+    that old points stay exactly where they are.
+    """
+    before, low, extent = header.scales.copy(), points.min(axis=0), np.ptp(points, axis=0)
+    distance = nearest(points, points[:: max(1, len(points) // LOOKED_AT)], 2)[0][:, 1]
+    usual = float(np.median(distance[distance > 0])) if distance.any() else np.inf
+    distinct = _distinct(points)
+    while True:
+        coarse = header.scales > COARSEST * usual
+        if not coarse.any() and _distinct(np.rint((points - header.offsets) / header.scales)) < distinct:
+            coarse = header.scales > FINEST * usual
+        coarse &= extent / (header.scales / 10) < LARGEST_INTEGER
+        if not coarse.any():
+            break
+        header.scales = np.where(coarse, header.scales / 10, header.scales)
+    if (header.scales == before).all():
+        return ""
+    if (abs(points - header.offsets) / header.scales).max() > LARGEST_INTEGER:
+        header.offsets = header.offsets + np.floor((low - header.offsets) / before) * before
+    old, new = (" ".join(f"{step:g}" for step in sorted(set(scales))) for scales in (before, header.scales))
+    return f"The scale of the coordinates is {new}, not {old} as in the source, for points lie {usual:.2g} apart."
+
+
+def _distinct(points: Array) -> int:
+    """How many different rows (N, 3) there are, by a hash of 64 bits each, which is quicker than comparing rows."""
+    bits = np.ascontiguousarray(points + 0.0, np.float64).view(np.uint64)  # + 0.0 turns -0 into 0
+    factors = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+    mixed = (bits ^ (bits >> np.uint64(29))) * factors
+    return len(np.unique((mixed ^ (mixed >> np.uint64(32))).sum(axis=1, dtype=np.uint64)))
 
 
 def _check_counts(data: bytes) -> None:

@@ -11,6 +11,7 @@ from sentio.points.io.cloud import Array, Cloud, Source
 from sentio.points.surface import Surface
 
 SUFFIXES = ("obj", "off", "stl", "glb", "ply")
+STL_HEADER, STL_TRIANGLE = 84, 50  # bytes
 SAMPLES = 8192  # the size at which the field's dense ground truth is sampled
 
 
@@ -56,6 +57,8 @@ def _load(data: bytes, suffix: str) -> Any:
     trimesh = require("trimesh", "points")
     if suffix == "off":
         _check_off(data)
+    if suffix == "stl":
+        _check_stl(data)
     try:
         mesh = trimesh.load(io.BytesIO(data), file_type=suffix, process=False)
         return mesh.to_mesh() if isinstance(mesh, trimesh.Scene) else mesh
@@ -76,3 +79,13 @@ def _check_off(data: bytes) -> None:
         present = len(lines) - (1 if lines[0] != ["OFF"] else 2)
         if present < announced:
             raise InputError(f"The file is cut short: {announced} lines announced, {present} present.")
+
+
+def _check_stl(data: bytes) -> None:
+    """Compare the count of a binary file with its size: trimesh would go on to read any bytes as text."""
+    if data.lstrip().startswith(b"solid") and b"facet" in data:
+        return
+    announced = int.from_bytes(data[80:84], "little")
+    present = max(len(data) - STL_HEADER, 0) // STL_TRIANGLE
+    if len(data) < STL_HEADER or present < announced:
+        raise InputError(f"The file is no STL or cut short: {announced} triangles announced, {present} present.")

@@ -1,7 +1,10 @@
-"""xyz, txt and csv: one point a line; delimiter and names are found out."""
+"""xyz, asc, txt and csv: one point a line; delimiter, decimal sign and names are found out."""
 
 import csv
+import re
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,32 +13,45 @@ from sentio.points.io.cloud import AXES, Array, Cloud, Source, from_columns, wor
 
 COMMENTS = ("#", "//")
 LARGEST_WHOLE = 2**53  # beyond it a float64 cannot hold every integer
+WITH_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?")
+SURVEYING = {"easting": "x", "northing": "y", "elevation": "z", "height": "z", "altitude": "z"}
+LOOKED_AT = 100  # lines that show what commas mean
+
+
+class Dialect(NamedTuple):
+    """How a line is taken apart: a delimiter, None for white space, and whether numbers have decimal commas."""
+
+    delimiter: str | None
+    commas: bool
 
 
 def read_text(data: bytes) -> Cloud:
     """Read a text file of points.
 
-    The delimiter is a comma, a semicolon or white space. Names come from a first line of words, or from the last
-    comment before the data. Without names the first three columns are x, y, z; three more are colours if they are
-    whole numbers up to 255, normals if they have unit length.
+    The delimiter is a comma, a semicolon or white space; with the latter two, numbers may have decimal commas. Lines of
+    words and a count may stand before the points. Names come from the last line of words, or from the last comment
+    before the data. Without names the first three columns are x, y, z; three more are colours if they are whole
+    numbers up to 255, normals if they have unit length.
     """
     if b"\0" in data:
         raise InputError("This is not a text file.")
     lines = data.decode("utf-8-sig", errors="replace").splitlines()
-    start = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(COMMENTS)), None)
-    if start is None:
-        raise InputError("There are no points.")
-    comments = tuple(line.lstrip().lstrip("#/").strip() for line in lines[:start] if line.strip())
-    words, delimiter = _split(lines[start])
-    named = not any(_is_number(word) for word in words)
-    body = [line for line in lines[start + named :] if line.strip() and not line.lstrip().startswith(COMMENTS)]
-    table = _parse(body, delimiter)
-    names = words if named else _names_of(comments, table.shape[1]) or _guess_names(table)
+    comments, head, body = _parts(lines)
+    dialects = [_dialect(line) for line in islice(body, LOOKED_AT)]
+    dialect = next((found for found in dialects if found.commas), dialects[0])
+    table = _parse(body, dialect)
+    _check_head(head, table)
+    words = _split(head[-1], _dialect(head[-1])) if head and not _counts(head[-1]) else []
+    named = len(words) == table.shape[1] or set(AXES) <= {name.lower() for name in words}
+    names = words if named else _names_of(comments, table.shape[1]) or guess_names(table)
+    if dialect == (",", False):
+        _refuse_ambiguous(body, len(words))
     if len(names) != table.shape[1]:
         raise InputError(f"The first line names {len(names)} columns, but {table.shape[1]} values follow on a line.")
-    sample = _split(body[0])[0]
-    columns = {name: _narrow(table[:, i], sample[i]) for i, name in enumerate(names)}
-    return from_columns(columns, Source("text", comments=comments))
+    sample = _split(body[0], dialect)
+    columns = {name: narrow(table[:, i], sample[i]) for i, name in enumerate(_axes_named(names))}
+    notes = ("Numbers have decimal commas.",) if dialect.commas else ()
+    return from_columns(columns, Source("text", comments=comments, notes=notes))
 
 
 def write_text(cloud: Cloud, path: Path, delimiter: str) -> None:
@@ -56,11 +72,48 @@ def write_text(cloud: Cloud, path: Path, delimiter: str) -> None:
         pyarrow.csv.write_csv(table, file, options)
 
 
-def _split(line: str) -> tuple[list[str], str | None]:
-    """The fields of a line, and its delimiter; None stands for white space."""
-    delimiter = next((mark for mark in ",;" if mark in line), None)
-    fields = next(csv.reader([line], delimiter=delimiter)) if delimiter else line.split()
-    return [field.strip().strip('"') for field in fields], delimiter
+def _parts(lines: list[str]) -> tuple[tuple[str, ...], list[str], list[str]]:
+    """Comments before the points, lines of words or counts before them, and the lines of points."""
+    texts = [text for line in lines if (text := line.strip())]
+    start = next((i for i, text in enumerate(texts) if not text.startswith(COMMENTS) and _is_row(text)), len(texts))
+    comments = tuple(text.lstrip("#/").strip() for text in texts[:start] if text.startswith(COMMENTS))
+    head = [text for text in texts[:start] if not text.startswith(COMMENTS)]
+    body = [text for text in texts[start:] if not text.startswith(COMMENTS)]
+    if head and head[0].lower().startswith("ncols"):
+        raise InputError("This is an Esri grid of heights, not a list of points.", "Convert it to x y z lines first.")
+    if not body:
+        found = f" No line begins with three numbers; the first is {head[0][:60]!r}." if head else ""
+        raise InputError(f"There are no points.{found}")
+    return comments, head, body
+
+
+def _counts(line: str) -> bool:
+    """Whether a line is a single whole number, which announces the points."""
+    return line.isdigit()
+
+
+def _is_row(line: str) -> bool:
+    """Whether a line begins with numbers, with decimal commas and thousands separators, too."""
+    dialect = _dialect(line)
+    fields = _split(line, dialect)[:3]
+    if dialect.commas:
+        fields = [field.replace(".", "").replace(",", ".") for field in fields]
+    return not _counts(line) and all(map(_is_number, fields))
+
+
+def _dialect(line: str) -> Dialect:
+    if ";" in line:
+        return Dialect(";", "," in line)
+    fields = line.split()
+    if "," in line and len(fields) > 1 and all(WITH_COMMA.fullmatch(field) for field in fields):
+        return Dialect(None, True)
+    return Dialect("," if "," in line else None, False)
+
+
+def _split(line: str, dialect: Dialect) -> list[str]:
+    """The fields of a line."""
+    fields = next(csv.reader([line], delimiter=dialect.delimiter)) if dialect.delimiter else line.split()
+    return [field.strip().strip('"') for field in fields]
 
 
 def _is_number(word: str) -> bool:
@@ -71,11 +124,14 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _parse(lines: list[str], delimiter: str | None) -> Array:
-    if not lines:
-        raise InputError("There are no points.")
+def _parse(lines: list[str], dialect: Dialect) -> Array:
+    if dialect.commas:
+        if any("." in line for line in islice(lines, LOOKED_AT)):
+            fix = "Write numbers with a decimal point and without thousands separators."
+            raise InputError("The numbers have both points and commas.", fix)
+        lines = [line.replace(",", ".") for line in lines]
     try:
-        table = np.loadtxt(lines, dtype=np.float64, delimiter=delimiter, comments=COMMENTS, ndmin=2)
+        table = np.loadtxt(lines, dtype=np.float64, delimiter=dialect.delimiter, comments=COMMENTS, ndmin=2)
     except ValueError as error:
         raise InputError(f"The points are no table of numbers: {error}.") from error
     if table.shape[1] < 3:
@@ -83,13 +139,45 @@ def _parse(lines: list[str], delimiter: str | None) -> Array:
     return table
 
 
+def _check_head(head: list[str], table: Array) -> None:
+    """Refuse fewer points than a count before them announces."""
+    for line in head:
+        if _counts(line) and int(line) > len(table):
+            raise InputError(f"The file is cut short: {int(line)} points announced, {len(table)} present.")
+
+
+def _refuse_ambiguous(lines: list[str], named: int) -> None:
+    """Refuse decimal commas between commas, 1,05,2,30,3,07: where a number ends cannot be told.
+
+    They show in whole numbers that begin with a zero after every other comma, or in twice as many as there are names.
+    """
+    rows = [line.replace(" ", "").split(",") for line in islice(lines, LOOKED_AT)]
+    whole = all(field.lstrip("+-").isdigit() for row in rows for field in row)
+    fractions = [field for row in rows for field in row[1::2]]
+    zeros = any(len(field) > 1 and field[0] == "0" for field in fractions)
+    even = all(len(row) % 2 == 0 and len(row) >= 6 for row in rows)
+    if whole and even and all(field.isdigit() for field in fractions) and (zeros or 2 * named == len(rows[0])):
+        fix = "Write numbers with decimal points, or semicolons between them."
+        raise InputError("The numbers seem to have decimal commas, with commas between them, too.", fix)
+
+
+def _axes_named(names: list[str]) -> list[str]:
+    """The names, those of the axes without units, or from surveying, if there is no plain x, y and z."""
+    if set(AXES) <= {name.lower() for name in names}:
+        return names
+    plain = [re.sub(r"\s*[\[(].*", "", name) for name in names]
+    plain = [SURVEYING.get(name.lower(), name) for name in plain]
+    return plain if sorted(name.lower() for name in plain if name.lower() in AXES) == sorted(AXES) else names
+
+
 def _names_of(comments: tuple[str, ...], count: int) -> list[str] | None:
     """The names in the last comment, if it has one for each column and x, y, z among them."""
-    names = _split(comments[-1])[0] if comments else []
-    return names if len(names) == count and set("xyz") <= {name.lower() for name in names} else None
+    names = _axes_named(_split(comments[-1], _dialect(comments[-1]))) if comments else []
+    return names if len(names) == count and set(AXES) <= {name.lower() for name in names} else None
 
 
-def _guess_names(table: Array) -> list[str]:
+def guess_names(table: Array) -> list[str]:
+    """x, y, z; then colours or normals, if the next three columns look like them."""
     names = ["x", "y", "z"] + [f"column_{i}" for i in range(4, table.shape[1] + 1)]
     triple = table[:, 3:6]
     if triple.shape[1] == 3:
@@ -100,7 +188,7 @@ def _guess_names(table: Array) -> list[str]:
     return names
 
 
-def _narrow(values: Array, word: str) -> Array:
+def narrow(values: Array, word: str) -> Array:
     """Integers where the text has integers: rings and classes must stay what they are."""
     whole = word.lstrip("+-").isdigit() and bool(((values == np.rint(values)) & (abs(values) < LARGEST_WHOLE)).all())
     return values.astype(np.int64) if whole else values
