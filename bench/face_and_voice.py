@@ -4,12 +4,12 @@
         [--epochs N] [--rows both,face,...]
 
 FOLDER is in Aff-Wild2's layout with labels of EXPR (`crossattn`) or VA (`softprompt`), and has features of the embedded
-face model and of the sound encoder (`sentio features FOLDER --encoder SPEC`): the embedded voice model, or a published
-one such as `whisper:FOLDER`. Each row trains on the same videos and scores the weights of the last step, so that no
-validation video chooses anything: the official macro-F1 or mean CCC over all labelled frames, not smoothed. The
-network of the row "both" is then tried with missing modalities: 30 % of the faces in runs of half a second, 30 % of the
-sound in half seconds, all of the sound. Texts are learnt vectors, which need no CLIP. Intervals are of 95 %, of the
-mean over the seeds by Student's t; the last column is the paired difference from the first row.
+face model and of a sound encoder (`sentio features FOLDER --visual face --audio SPEC`): `voice`, or a published one
+such as `whisper:FOLDER`. Each row trains on the same videos and scores the weights of the last step, so that no
+validation video chooses anything: the official macro-F1 or mean CCC over all labelled frames, not smoothed. The network
+of the row "both" is then tried with missing modalities: 30 % of the faces in runs of half a second, 30 % of the sound
+in half seconds, all of the sound. Texts are learnt vectors, which need no CLIP. Intervals are of 95 %, of the mean over
+the seeds by Student's t; the last column is the paired difference from the first row.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 python bench/masking.py FOLDER [--seeds 3] [--epochs 15] [--attend all]
 
 FOLDER is in Aff-Wild2's layout with VA, EXPR and AU labels of the same videos, and has features of the embedded face
-model (`sentio features FOLDER --encoder src/sentio/weights/face.safetensors`). The masked transformer, one answer for
+model (`sentio features FOLDER --visual face`). The masked transformer, one answer for
 every frame of windows of 100 frames and all three tasks, is trained with p = 0 and with p = 0.5, all else the same.
 Then 0, 25, 50 and 75 % of the frames of the validation videos are dropped: single ones, or runs of 15 (half a
 second). Scores are the official ones over all labelled frames, dropped or not. Every seed has its own weights, order

@@ -5,7 +5,7 @@
     python bench/temporal.py stills FOLDER
 
 Models are weights by name, or paths of cards. `videos`: FOLDER is in Aff-Wild2's layout, with features of the embedded
-face model (`sentio features FOLDER --encoder src/sentio/weights/face.safetensors`). Official scores of the clips of one
+face model (`sentio features FOLDER --visual face`). Official scores of the clips of one
 split over all labelled frames, at the videos' own rates; where a model says nothing, it is held to what it said last.
 flicker: mean |difference| from frame to frame of valence and arousal, of the classes' probabilities, and of the action
 units', and that of the truth. lag: frames by which the steps of a model come later than those of the truth, where their

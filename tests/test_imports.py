@@ -15,7 +15,7 @@ ROOMS = ("cli", "affect", "points", "core")
 """A room imports what stands to its right, and itself; ``affect`` and ``points`` never meet."""
 MAY = {
     "affect.models": {"method", "evaluate", "training", "protocol", "backbones", "synth", "faces", "losses"},
-    "affect.method": {"evaluate", "training"},
+    "affect.method": {"evaluate", "training", "backbones"},
     "affect.evaluate": {"training", "protocol", "data"},
     "affect.training": {"protocol", "data", "synth", "backbones", "faces"},
     "affect.protocol": {"data"},

@@ -91,7 +91,7 @@ def test_without_torch_the_verbs_of_training_say_what_to_install(tmp_path, monke
     for verb in (
         ["train", "recipe.json", "--data", folder, "--out", folder],
         ["evaluate", folder, "--data", folder],
-        ["features", folder, "--encoder", "vit"],
+        ["features", folder, "--visual", "vit"],
     ):
         assert cli.main(verb) == 1
         assert 'pip install ".[train]"' in capsys.readouterr().err

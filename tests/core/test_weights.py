@@ -34,6 +34,9 @@ class Tiny(torch.nn.Module):
         self.layer = torch.nn.Linear(config.width, 2)
         self.register_buffer("steps", torch.tensor(5))
 
+    def description(self):
+        return {}
+
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sentio.affect import evaluate
+from sentio.affect.backbones.frozen import describe_snapshots, without_weights
 from sentio.affect.training.published import AffectData, open_published
 from sentio.core.config import from_dict
 from sentio.core.method import Method
@@ -13,6 +14,17 @@ from sentio.core.progress import Tell, silent
 
 class AffectMethod(Method):
     """A Method from ``AffectBatch`` to ``AffectOutput`` that has a face network, its ``encoder``."""
+
+    @classmethod
+    def rebuild(cls, config: Any, description: Mapping[str, Any]) -> Self:
+        """Build it without the snapshots of published encoders, which need not be here any more."""
+        with without_weights(description["snapshots"]):
+            return cls(config)
+
+    def description(self) -> dict[str, Any]:
+        """The small files of the snapshots that its published encoders are from."""
+        found = describe_snapshots(self)
+        return {"snapshots": found} if found else {}
 
     def open_data(self, path: Path, section: dict[str, Any]) -> AffectData:
         """A folder in any published layout; see :class:`~sentio.affect.training.published.DataConfig`."""

@@ -3,33 +3,49 @@
 from pathlib import Path
 from typing import Annotated
 
-from sentio.cli.parsing import FOLDER
-from sentio.core.errors import require
+from sentio.cli.parsing import FOLDER, SNAPSHOT
+from sentio.core.errors import InputError, require
 
 
-def features(data: Path, /, *, encoder: str, out: Annotated[Path | None, FOLDER] = None, fetch: bool = False) -> int:
-    """Run a frozen encoder once over a folder of data.
+def features(
+    data: Path,
+    /,
+    *,
+    visual: Annotated[str | None, SNAPSHOT] = None,
+    audio: Annotated[str | None, SNAPSHOT] = None,
+    out: Annotated[Path | None, FOLDER] = None,
+    fetch: bool = False,
+) -> int:
+    """Run frozen encoders once over a folder of data.
 
-    Its vectors of all crops, or of all sound, are kept for training. What is there already is not done again, so a
+    Their vectors of all crops, and of all sound, are kept for training. What is there already is not done again, so a
     stopped run goes on.
 
     Args:
         data: folder of data.
-        encoder: vit, clip, wav2vec2, ast or whisper (published weights); KIND:NAME, KIND:FOLDER, or NAME or FOLDER of a
-            snapshot alone (facebook/wav2vec2-base-960h); or the .safetensors file of a trained system, whose own
-            encoder is taken.
+        visual: encoder of faces: vit or clip for the published weights; the published name or the folder of a snapshot
+            (openai/clip-vit-base-patch32), whose config.json tells what it is; or a trained system, whose own encoder
+            is taken: face, or a .safetensors file.
+        audio: encoder of sound: wav2vec2, ast, whisper, or likewise (facebook/wav2vec2-base-960h; voice).
         out: folder of the store; DATA/features if not given.
         fetch: allow the download of published weights.
 
     Examples:
-        sentio features AFFWILD2 --encoder vit --fetch
+        sentio features AFFWILD2 --visual clip --audio wav2vec2 --fetch
     """
+    if not (visual or audio):
+        raise InputError("There is no encoder to run.", "Give --visual, --audio or both.")
     require("torch", "train")
+    from sentio.affect.backbones.encoders import refuse_faces, refuse_sound
     from sentio.affect.data.extraction import extract
     from sentio.affect.training.published import DataConfig, open_store
 
     config = DataConfig(features=str(out) if out else None)
-    store = open_store(data, encoder, config, fetch=fetch)
-    problems = extract(data, store)
-    print(*problems, f"features: {store.folder}", sep="\n")
+    stores = []
+    for spec, refuse in ((visual, refuse_sound), (audio, refuse_faces)):
+        if spec:
+            stores.append(open_store(data, spec, config, fetch=fetch))
+            refuse(spec, stores[-1].encoder.info)
+    problems = [problem for store in stores for problem in extract(data, store)]
+    print(*problems, *(f"features: {store.folder}" for store in stores), sep="\n")
     return 1 if any(problem.level == "error" for problem in problems) else 0

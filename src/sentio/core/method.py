@@ -79,6 +79,15 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.config = config
 
+    @classmethod
+    def rebuild(cls, config: Any, description: Mapping[str, Any]) -> Self:
+        """Build anew what gave this :meth:`description`; its weights are put in by who calls."""
+        return cls(config)
+
+    def description(self) -> dict[str, Any]:
+        """What building it takes besides its Config, as JSON values; it is kept with the weights."""
+        return {}
+
     @property
     def frozen(self) -> Sequence[str]:
         """Names of parts that stay in eval mode and without gradients; :meth:`train` sees to it."""

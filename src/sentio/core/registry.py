@@ -6,7 +6,7 @@ classes; listing the names reads the files without importing them, so that it ne
 
 import ast
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -92,11 +92,15 @@ def _unknown(name: str) -> Never:
     raise RecipeError(f"There is no model named {name!r}.", f"Choose one of: {', '.join(entries())}.")
 
 
-def build(name: str, config: dict[str, Any] | None = None) -> Any:
+def build(name: str, config: dict[str, Any] | None = None, description: Mapping[str, Any] | None = None) -> Any:
     """Make the model ``name`` with random weights from the keys of its ``Config``; it is in training mode.
+
+    Args:
+        description: of the trained model whose weights it will get, see ``Method.description``.
 
     Raises:
         RecipeError: unknown name, unknown key or wrong value.
     """
     cls = method(name)
-    return cls(from_dict(cls.Config, config or {}, where=f"config of {name}")).train()
+    made: Any = from_dict(cls.Config, config or {}, where=f"config of {name}")
+    return (cls.rebuild(made, description) if description else cls(made)).train()

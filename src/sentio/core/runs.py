@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sentio.core import registry, runtime, weights
+from sentio.core import checkpoints, registry, runtime, weights
 from sentio.core.config import from_dict, override, read_json, to_dict
 from sentio.core.errors import RecipeError
 from sentio.core.optimization import FitConfig
@@ -45,6 +45,15 @@ def read(path: Path, settings: list[str] | None = None) -> Recipe:
     return from_dict(Recipe, override(read_json(path), settings or []), where=str(path))
 
 
+def change(plan: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe with single values replaced by ``section.key=value`` settings.
+
+    Raises:
+        RecipeError: an unknown key or a wrong value.
+    """
+    return from_dict(Recipe, override(to_dict(plan), list(settings)))
+
+
 def train(plan: Recipe, data: Path, out: Path, *, resume: bool = False) -> Path:
     """Train the recipe's model on a folder of data.
 
@@ -61,18 +70,39 @@ def train(plan: Recipe, data: Path, out: Path, *, resume: bool = False) -> Path:
         SentioError: see :func:`sentio.core.training.fit`.
     """
     runtime.seed_everything(plan.fit.seed)  # before the weights are drawn
-    method = registry.build(plan.system, plan.model)
-    start_from(method, plan.start)
+    method = (_begun(plan, out) if resume else None) or _begin(plan)
     source = method.open_data(data, plan.data)
     _record(plan, out)
     return fit(method, source, plan.fit, out, resume=resume)
 
 
+def _begin(plan: Recipe) -> Any:
+    method = registry.build(plan.system, plan.model)
+    start_from(method, plan.start)
+    return method
+
+
+def _begun(plan: Recipe, out: Path) -> Any:
+    """The model of a stopped run with all that its checkpoint has, so that nothing it began from is needed; or None."""
+    found = checkpoints.load_newest(out / "checkpoints")
+    if found is None:
+        return None
+    _refuse_other(plan, out)
+    tensors, info = found
+    method = registry.build(plan.system, plan.model, info.get("description"))
+    method.load_state_dict(checkpoints.under_prefix("model", tensors))
+    return method
+
+
 def _record(plan: Recipe, out: Path) -> None:
     """Keep the recipe in the run's folder; one that was begun is only gone on with if the recipe is the same."""
-    if not any((out / "checkpoints").glob("step-*")):
+    if any((out / "checkpoints").glob("step-*")):
+        _refuse_other(plan, out)
+    else:
         write_json(out / RECIPE, to_dict(plan))
-        return
+
+
+def _refuse_other(plan: Recipe, out: Path) -> None:
     begun = read(out / RECIPE)
     for section in ("system", "model", "data", "start", "evaluation"):
         if getattr(begun, section) != getattr(plan, section):

@@ -340,6 +340,7 @@ class _Run:
                 "best": self.best,
                 "stale": self.stale,
                 "history": self.history,
+                "description": self.method.description(),
             }
             checkpoints.save(self.out / "checkpoints", self.step, tensors, info)
         self.fabric.barrier()

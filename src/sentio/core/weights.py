@@ -178,6 +178,8 @@ def save(path: Path | str, method: Any, *, shared: Mapping[str, str] | None = No
     torch_files = require("safetensors.torch", "train")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
     described = {"system": method.name, "config": json.dumps(to_dict(method.config))}
+    if description := method.description():
+        described["description"] = json.dumps(description)
     for part, place in (shared or {}).items():
         for name, tensor in _shared(part, place).items():
             if name not in tensors or not tensor.equal(tensors.pop(name)):
@@ -199,28 +201,31 @@ def load(name_or_path: Path | str) -> Any:
     Raises:
         WeightsError: missing, damaged, a pickle, without a description, or with other tensors than its Config makes.
     """
-    path = locate(str(name_or_path), "safetensors") if str(name_or_path) in cards() else Path(name_or_path)
+    path = _tensors_of(name_or_path)
     with _open(path) as file:
         described = file.metadata() or {}
     if "system" not in described or "config" not in described:
         raise WeightsError(f"{path} does not say which model it belongs to; it was not saved by sentio.")
     try:
-        config = json.loads(described["config"])
+        config, description = json.loads(described["config"]), json.loads(described.get("description", "{}"))
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: the Config in its header is not valid JSON: {error}.") from error
-    method = registry.build(described["system"], config)
+    method = registry.build(described["system"], config, description)
     load_into(method, path)
     return method
 
 
-def load_into(method: Any, path: Path | str) -> None:
+def load_into(method: Any, name_or_path: Path | str) -> None:
     """Fill a Method from a safetensors file whose names, shapes and types must be the same, none more, none less.
+
+    Args:
+        name_or_path: a file, or the name of a card that has one.
 
     Raises:
         WeightsError: missing, damaged, a pickle, or other tensors; the message names the first difference.
     """
-    expected = method.state_dict()
-    with _open(Path(path)) as file:
+    path, expected = _tensors_of(name_or_path), method.state_dict()
+    with _open(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
         shared = (file.metadata() or {}).get("shared", "{}")
     tensors |= _read_shared(shared, path)
@@ -232,6 +237,11 @@ def load_into(method: Any, path: Path | str) -> None:
             found, wanted = (f"{tuple(t.shape)} {t.dtype}" for t in (tensor, expected[name]))
             raise WeightsError(f"{path}: tensor {name!r} is {found}, the model has {wanted}.")
     method.load_state_dict(tensors)
+
+
+def _tensors_of(name_or_path: Path | str) -> Path:
+    """The safetensors file: of a card, or as it is named."""
+    return locate(str(name_or_path), "safetensors") if str(name_or_path) in cards() else Path(name_or_path)
 
 
 def promised(place: str) -> str:

@@ -314,6 +314,7 @@ def clip_windows(**changes):
 
 def test_fixed_prompts_are_clips_vectors_of_the_texts(clip):
     model = build(encoder=clip, prompts="fixed")
+    model.loss(clip_windows(), 0.0)
     encoder = open_text_encoder(clip)
     torch.testing.assert_close(model.regions(), encoder(list(TEXTS)))
     assert "regions.vectors" in model.state_dict() and not any("text" in name for name in model.state_dict())
@@ -437,4 +438,4 @@ def test_the_recipe_is_of_this_config(name):
         assert model.sound.gru.input_size == 768
         assert (config.sigma, config.weight, config.temperature) == (1 / 3, 0.3, 0.07)
     else:
-        assert model.sound.gru.input_size == weights.load(Path(data.sound_encoder)).encoder.info.dim
+        assert model.sound.gru.input_size == weights.load(data.sound_encoder).encoder.info.dim

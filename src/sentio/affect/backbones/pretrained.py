@@ -14,8 +14,9 @@ from torch.nn import functional
 from transformers.audio_utils import mel_filter_bank
 
 from sentio.affect.backbones import EncoderInfo, encode_faces
+from sentio.affect.backbones.frozen import PREPROCESSOR, Frozen
 from sentio.affect.backbones.mel import MelFilterBank
-from sentio.affect.backbones.snapshots import Frozen, describe, load, preprocessor, snapshot
+from sentio.affect.backbones.snapshots import describe, load, read_json, snapshot
 
 BICUBIC = 3
 """Pillow's number of the filter in ``preprocessor_config.json``."""
@@ -29,7 +30,7 @@ class VitEncoder(Frozen):
     ) -> None:
         folder = snapshot(name, fetch=fetch)
         model = load(transformers.ViTModel, folder, add_pooling_layer=pooling == "pooler")
-        super().__init__(model, _picture_info(f"vit-{pooling}", name, folder, model.config.hidden_size))
+        super().__init__(model, _picture_info(f"vit-{pooling}", name, folder, model.config.hidden_size), name, folder)
         self.pooling = pooling
 
     def forward(self, faces: Tensor) -> Tensor:
@@ -48,7 +49,7 @@ class ClipImageEncoder(Frozen):
     def __init__(self, name: str, *, fetch: bool = False) -> None:
         folder = snapshot(name, fetch=fetch)
         model = load(transformers.CLIPVisionModelWithProjection, folder)
-        super().__init__(model, _picture_info("clip-image", name, folder, model.config.projection_dim))
+        super().__init__(model, _picture_info("clip-image", name, folder, model.config.projection_dim), name, folder)
 
     def forward(self, faces: Tensor) -> Tensor:
         return encode_faces(lambda x: self.model(pixel_values=x).image_embeds, self.info, faces)
@@ -60,14 +61,14 @@ class Wav2Vec2Encoder(Frozen):
     def __init__(self, name: str, *, fetch: bool = False) -> None:
         folder = snapshot(name, fetch=fetch)
         model = load(transformers.Wav2Vec2Model, folder, unused=["masked_spec_embed"])  # of training alone
-        settings = preprocessor(folder)
+        settings = read_json(folder, PREPROCESSOR)
         self.normalises, rate = bool(settings["do_normalize"]), int(settings["sampling_rate"])
         hop, reach = 1, 1
         for kernel, stride in zip(model.config.conv_kernel, model.config.conv_stride, strict=True):
             reach, hop = reach + (kernel - 1) * hop, hop * stride
         info = describe("wav2vec2", name, folder, dim=model.config.hidden_size, rate=rate, hop_s=hop / rate,
                      offset_s=reach / 2 / rate)  # fmt: skip
-        super().__init__(model, info)
+        super().__init__(model, info, name, folder)
 
     def forward(self, sound: Tensor) -> Tensor:
         if self.normalises:
@@ -83,9 +84,10 @@ class AstEncoder(Frozen):
     def __init__(self, name: str, *, fetch: bool = False) -> None:
         folder = snapshot(name, fetch=fetch)
         model = load(transformers.ASTModel, folder)
-        settings = preprocessor(folder)
+        settings = read_json(folder, PREPROCESSOR)
         rate = int(settings["sampling_rate"])
-        super().__init__(model, describe("ast", name, folder, dim=model.config.hidden_size, rate=rate))
+        info = describe("ast", name, folder, dim=model.config.hidden_size, rate=rate)
+        super().__init__(model, info, name, folder)
         self.mel = MelFilterBank(bins=int(settings["num_mel_bins"]), rate=rate)
         self.length = int(settings["max_length"])
         self.mean, self.std = float(settings["mean"]), float(settings["std"])
@@ -111,12 +113,12 @@ class WhisperEncoder(Frozen):
     def __init__(self, name: str, *, fetch: bool = False) -> None:
         folder = snapshot(name, fetch=fetch)
         model = load(transformers.WhisperModel, folder, unused=["decoder."], decoder_layers=0).encoder
-        settings = preprocessor(folder)
+        settings = read_json(folder, PREPROCESSOR)
         rate, fft = int(settings["sampling_rate"]), int(settings["n_fft"])
         self.hop = int(settings["hop_length"])
         info = describe("whisper", name, folder, dim=model.config.d_model, rate=rate, hop_s=2 * self.hop / rate,
                         offset_s=0.0)  # fmt: skip
-        super().__init__(model, info)
+        super().__init__(model, info, name, folder)
         filters = mel_filter_bank(1 + fft // 2, int(settings["feature_size"]), 0.0, rate / 2, rate, "slaney", "slaney")
         self.piece = 2 * self.hop * model.config.max_source_positions
         self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)  # (frequencies, bins)
@@ -149,7 +151,7 @@ ENCODERS: dict[str, tuple[Callable[..., Frozen], str]] = {
 
 
 def _picture_info(kind: str, name: str, folder: Path, dim: int) -> EncoderInfo:
-    settings = preprocessor(folder)
+    settings = read_json(folder, PREPROCESSOR)
     size = settings["size"]
     if isinstance(size, dict):
         size = size.get("height", size.get("shortest_edge"))

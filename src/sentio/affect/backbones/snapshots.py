@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 import transformers
@@ -17,6 +17,7 @@ from huggingface_hub import snapshot_download
 from torch import nn
 
 from sentio.affect.backbones import EncoderInfo
+from sentio.affect.backbones.frozen import CONFIG, kept_folders
 from sentio.core.errors import WeightsError
 
 LICENCES = {
@@ -43,24 +44,14 @@ CONVERT = (
 """Makes safetensors of pickled weights, by a reader that runs no code."""
 
 
-class Frozen(nn.Module):
-    """A module that stays in eval mode and asks for no gradients to its weights."""
-
-    def __init__(self, model: nn.Module, info: EncoderInfo) -> None:
-        super().__init__()
-        self.model = model.requires_grad_(False).eval()
-        self.info = info
-
-    def train(self, mode: bool = True) -> Self:
-        return super().train(False)
-
-
 def snapshot(name: str, *, fetch: bool = False) -> Path:
     """The folder of a snapshot: ``name`` itself if it is one, else that of the published name in the local cache.
 
     Raises:
         WeightsError: it is not on this machine and ``fetch`` is False, or it cannot be fetched.
     """
+    if (kept := kept_folders()) and name in kept:
+        return kept[name]
     if Path(name).is_dir():
         return Path(name)
     if fetch:
@@ -68,7 +59,7 @@ def snapshot(name: str, *, fetch: bool = False) -> Path:
         fix = "See that the name is right and that this machine is on the network, or give the folder of a snapshot."
     else:
         why = f"The weights {name!r} are neither a folder nor in the local cache."
-        fix = f"Give the folder of a snapshot, or fetch it where there is a network: hf download {name}"
+        fix = f"Give the folder of a snapshot, or fetch it where there is a network: hf download {name}, or --fetch."
     try:
         return Path(snapshot_download(name, local_files_only=not fetch, allow_patterns=PATTERNS))
     except Exception as error:  # the hub and its client raise a dozen unrelated classes
@@ -82,7 +73,7 @@ def kind_of(name: str, *, fetch: bool = False) -> str:
         WeightsError: it is not on this machine, has no such file, or is of another architecture.
     """
     folder = snapshot(name, fetch=fetch)
-    architecture = guard(folder, lambda: json.loads((folder / "config.json").read_text())["model_type"])
+    architecture = guard(folder, lambda: json.loads((folder / CONFIG).read_text())["model_type"])
     if architecture not in KINDS:
         raise WeightsError(
             f"The snapshot {name} is of the architecture {architecture!r}.", f"Read are: {', '.join(KINDS)}."
@@ -101,6 +92,8 @@ def load(kind: Any, folder: Path, *, unused: Sequence[str] = (), **options: Any)
     Raises:
         WeightsError: no safetensors, damaged, of another architecture, or without a weight that is used.
     """
+    if kept_folders() is not None:
+        return guard(folder, lambda: _from_config(kind, folder, options))
     _need_safetensors(folder)
     model, report = guard(
         folder,
@@ -122,6 +115,11 @@ def load(kind: Any, folder: Path, *, unused: Sequence[str] = (), **options: Any)
     return model
 
 
+def _from_config(kind: Any, folder: Path, options: dict[str, Any]) -> Any:
+    config, others = kind.config_class.from_pretrained(folder, return_unused_kwargs=True, **options)
+    return kind(config, **others)
+
+
 def guard(folder: Path, read: Callable[[], Any]) -> Any:
     """What ``read`` gives.
 
@@ -138,13 +136,13 @@ def guard(folder: Path, read: Callable[[], Any]) -> Any:
         ) from error
 
 
-def preprocessor(folder: Path) -> dict[str, Any]:
-    """What ``preprocessor_config.json`` says.
+def read_json(folder: Path, file: str) -> dict[str, Any]:
+    """What a small file of a snapshot says.
 
     Raises:
         WeightsError: it is missing or no JSON.
     """
-    values: dict[str, Any] = guard(folder, lambda: json.loads((folder / "preprocessor_config.json").read_text()))
+    values: dict[str, Any] = guard(folder, lambda: json.loads((folder / file).read_text()))
     return values
 
 
@@ -160,7 +158,7 @@ def _inside(name: str, part: str) -> bool:
 
 
 def _need_safetensors(folder: Path) -> None:
-    if any(folder.glob("*.safetensors")) or not (folder / "config.json").is_file():
+    if any(folder.glob("*.safetensors")) or not (folder / CONFIG).is_file():
         return
     if pickled := sorted(folder.glob("pytorch_model*.bin")):
         raise WeightsError(

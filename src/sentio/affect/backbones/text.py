@@ -6,7 +6,9 @@ import torch
 import transformers
 from torch import Tensor
 
-from sentio.affect.backbones.snapshots import Frozen, describe, guard, load, snapshot
+from sentio.affect.backbones.frozen import TOKENS, Frozen
+from sentio.affect.backbones.snapshots import describe, guard, load, read_json, snapshot
+from sentio.core.errors import WeightsError
 
 
 class ClipTextEncoder(Frozen):
@@ -24,12 +26,15 @@ class ClipTextEncoder(Frozen):
     def __init__(self, name: str, *, fetch: bool = False) -> None:
         folder = snapshot(name, fetch=fetch)
         model = load(transformers.CLIPTextModelWithProjection, folder)
-        super().__init__(model, describe("clip-text", name, folder, dim=model.config.projection_dim))
+        super().__init__(model, describe("clip-text", name, folder, dim=model.config.projection_dim), name, folder)
         self.width: int = model.config.hidden_size
         self.places: int = model.config.max_position_embeddings
-        self.tokenizer = guard(
-            folder, lambda: transformers.CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        )
+        self.tokenizer: Any = None
+        self.files[TOKENS] = read_json(folder, TOKENS) if (folder / TOKENS).is_file() else {}
+        if not self.files[TOKENS]:
+            self.tokenizer = guard(
+                folder, lambda: transformers.CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+            )
 
     def forward(self, sentences: list[str]) -> Tensor:
         tokens, end = self.tokenize(sentences)
@@ -41,12 +46,21 @@ class ClipTextEncoder(Frozen):
         Args:
             room: places kept free for context vectors; longer sentences are cut.
         """
-        tokens = self.tokenizer(
-            sentences, padding=True, truncation=True, max_length=self.places - room, return_tensors="pt"
-        )["input_ids"]
-        end = (tokens == self.tokenizer.eos_token_id).int().argmax(1)  # the first: padding may be the same token
+        rows = [self._numbers(sentence, self.places - room) for sentence in sentences]
+        longest = max(map(len, rows))
+        tokens = torch.tensor([row + row[-1:] * (longest - len(row)) for row in rows])  # (N, L)
         device = next(self.model.parameters()).device
-        return tokens.to(device), end.to(device)
+        return tokens.to(device), torch.tensor([len(row) - 1 for row in rows], device=device)
+
+    def _numbers(self, sentence: str, longest: int) -> list[int]:
+        """The tokens of a sentence, which are kept: a trained system needs no tokenizer."""
+        known = self.files[TOKENS]
+        if sentence not in known:
+            if self.tokenizer is None:
+                raise WeightsError(f"The tokenizer of {self.snapshot} is not here, to read {sentence!r}.")
+            known[sentence] = self.tokenizer(sentence)["input_ids"]
+        numbers: list[int] = known[sentence]
+        return numbers if len(numbers) <= longest else [*numbers[: longest - 1], numbers[-1]]
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Tokens (N, L) -> embeddings (N, L, width), without positions."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sentio.affect.backbones import Encoder
 from sentio.affect.data.clips import image_numbers
-from sentio.affect.data.features import CROP_SIZE, FeatureStore, SoundSteps, describe_source
+from sentio.affect.data.features import CROP_SIZE, Absent, FeatureStore, SoundSteps, describe_source
 from sentio.affect.data.images import read_image
 from sentio.affect.data.problems import Problem
 from sentio.affect.data.tree import scan
@@ -27,7 +27,10 @@ def extract(root: Path, store: FeatureStore) -> list[Problem]:
 
     Raises:
         InputError: the folder holds no crops, or no videos.
+        WeightsError: the store is of an encoder that is not on this machine.
     """
+    if isinstance(store.encoder, Absent):
+        raise store.encoder.why
     tree = scan(root)
     wants_sound = store.encoder.info.rate is not None
     if not (tree.media if wants_sound else tree.crops):

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from torch import Tensor
 
-from sentio.affect.backbones import Encoder, fingerprint
+from sentio.affect.backbones import Encoder, EncoderInfo, fingerprint
 from sentio.affect.labels import FRAME_RATE
-from sentio.core.errors import InputError
+from sentio.core.config import from_dict
+from sentio.core.errors import InputError, SentioError
 from sentio.core.writers import atomic_path
 
 FORMAT = "sentio.features.1"
@@ -80,6 +82,18 @@ class Features:
         return rows, (rows >= 0) & (at_s - self.times[np.maximum(rows, 0)] < 1.5 * hop_s)
 
 
+@dataclass(frozen=True)
+class Absent:
+    """An encoder that is not on this machine, in the place of which its stored features stand."""
+
+    info: EncoderInfo
+    fingerprint: str
+    why: SentioError
+
+    def __call__(self, x: Tensor) -> Tensor:
+        raise self.why
+
+
 class FeatureStore:
     """The features of one encoder below ``folder``.
 
@@ -92,8 +106,9 @@ class FeatureStore:
     def __init__(self, folder: Path, encoder: Encoder, steps: SoundSteps | None = None) -> None:
         self.encoder = encoder
         self.steps = steps
+        self.fingerprint = encoder.fingerprint if isinstance(encoder, Absent) else fingerprint(encoder)
         led = json.dumps(asdict(steps) | {"clock": CLOCK} if steps else {"crop": CROP_SIZE}, sort_keys=True)
-        self.key = hashlib.sha256(f"{fingerprint(encoder)} {led}".encode()).hexdigest()
+        self.key = hashlib.sha256(f"{self.fingerprint} {led}".encode()).hexdigest()
         self.folder = folder / f"{encoder.info.name}-{self.key[:16]}"
 
     @property
@@ -148,9 +163,34 @@ class FeatureStore:
         }
         if len(pictures):
             tensors["pictures"] = np.asarray(pictures, np.float64)
-        header = {"format": FORMAT, "key": self.key, "encoder": json.dumps(asdict(self.encoder.info)), **meta}
+        made_by = {"encoder": json.dumps(asdict(self.encoder.info)), "fingerprint": self.fingerprint}
+        header = {"format": FORMAT, "key": self.key, **made_by, **meta}
         with atomic_path(self.path(name)) as temporary:
             save_file(tensors, temporary, header)
+
+
+def find_store(folder: Path, names: Sequence[str], steps: SoundSteps, why: SentioError) -> FeatureStore:
+    """The store in ``folder`` of an encoder that is not on this machine.
+
+    Args:
+        names: what its weights may be called: their published name, or that of their folder.
+        steps: how it was led, if it takes sound.
+        why: the encoder cannot be had; raised if there are no features of it, or of several.
+    """
+    found: dict[str, FeatureStore] = {}
+    for place in folder.glob("*"):
+        file = next(place.glob("*.safetensors"), None)
+        meta = _read(file, file.stat().st_mtime_ns)[0] if file else {}
+        if "fingerprint" not in meta:
+            continue
+        info = from_dict(EncoderInfo, json.loads(meta["encoder"]), where=str(file))
+        if info.provenance in names:
+            store = FeatureStore(folder, Absent(info, meta["fingerprint"], why), steps if info.rate else None)
+            if store.key == meta["key"]:
+                found[store.key] = store
+    if len(found) != 1:
+        raise why
+    return found.popitem()[1]
 
 
 def describe_source(path: Path) -> str:

@@ -112,7 +112,7 @@ class SoftPrompt(AffectMethod):
         self.head = nn.Sequential(
             nn.Linear(dim, config.units), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.units, 2), nn.Tanh()
         )
-        self.regions = None if config.region_labels == "none" else make_regions(config)
+        self.regions = None if config.region_labels == "none" else make_regions(config, self.encoder.info.dim)
         if self.regions is not None:
             self.project = nn.Linear(dim, self.regions.dim)
 
@@ -129,7 +129,18 @@ class SoftPrompt(AffectMethod):
         data.sound_suffices = self.config.inputs != "face"
         if data.sound is None and data.sound_suffices:
             log.warning("The data section names no sound: %s has the faces alone.", self.name)
+        self.read_texts()
         return data
+
+    def read_texts(self) -> None:
+        """Have CLIP read the fixed prompts, if it has not yet; their vectors are then part of the model.
+
+        Raises:
+            WeightsError: the snapshot is not here.
+        """
+        if isinstance(self.regions, FixedPrompts) and self.regions.vectors.isnan().any():
+            with torch.no_grad():
+                self.regions.vectors.copy_(open_text_encoder(self.config.encoder)(list(TEXTS)))
 
     def example_batch(self) -> AffectBatch:
         return AffectBatch.example(4, 12, L=12, sound=self.config.sound_features)
@@ -142,6 +153,7 @@ class SoftPrompt(AffectMethod):
 
     def loss(self, batch: AffectBatch, progress: float) -> dict[str, Tensor]:
         """1 - mean CCC over the labelled frames, and the divergence of their visual vectors from the region labels."""
+        self.read_texts()
         sound, heard = self.heard(batch)
         seen, heard = self.config.dropping.draw(self.seen(batch), heard)
         fused, visual, known = self.fuse(face_features(self.encoder, batch), seen, sound, heard)
@@ -234,15 +246,14 @@ class Vectors(nn.Module):
 
 
 class FixedPrompts(nn.Module):
-    """The regions as the vectors of their texts, (9, D), computed once."""
+    """The regions as the vectors of their texts, (9, D), read when training begins and kept with the model."""
 
     vectors: Tensor
 
-    def __init__(self, text: ClipTextEncoder) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.dim = text.info.dim
-        with torch.no_grad():
-            self.register_buffer("vectors", text(list(TEXTS)))
+        self.dim = dim
+        self.register_buffer("vectors", torch.full((len(TEXTS), dim), nan))
 
     def forward(self) -> Tensor:
         return self.vectors
@@ -269,12 +280,13 @@ class LearntPrompts(nn.Module):
 Regions = Vectors | FixedPrompts | LearntPrompts
 
 
-def make_regions(config: SoftPromptConfig) -> Regions:
-    """What the visual vectors are compared with."""
+def make_regions(config: SoftPromptConfig, dim: int) -> Regions:
+    """What the visual vectors are compared with; CLIP's vectors of texts are as long as those of pictures, ``dim``."""
     if config.prompts == "vectors":
         return Vectors(2 * config.units)
-    text = open_text_encoder(config.encoder)
-    return FixedPrompts(text) if config.prompts == "fixed" else LearntPrompts(text, config.context)
+    if config.prompts == "fixed":
+        return FixedPrompts(dim)
+    return LearntPrompts(open_text_encoder(config.encoder), config.context)
 
 
 def squared_distances(place: Tensor) -> Tensor:

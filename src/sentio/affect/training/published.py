@@ -8,14 +8,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from torch import nn
 from torch.utils.data import Dataset
 
-from sentio.affect.backbones.encoders import open_encoder
+from sentio.affect.backbones import Encoder, fingerprint
+from sentio.affect.backbones.encoders import called, open_encoder
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.clips import Clip, Split
-from sentio.affect.data.features import CROP_SIZE, FeatureStore, SoundSteps
+from sentio.affect.data.features import CROP_SIZE, FeatureStore, SoundSteps, find_store
 from sentio.affect.data.items import WindowDataset, collate
 from sentio.affect.data.problems import Problem
 from sentio.affect.data.sets import read_sets
@@ -26,7 +25,7 @@ from sentio.affect.labels import Source
 from sentio.affect.protocol.scores import Protocol
 from sentio.affect.protocol.scoring import predict, tally
 from sentio.core.config import from_dict
-from sentio.core.errors import InputError, RecipeError
+from sentio.core.errors import InputError, RecipeError, WeightsError
 from sentio.core.method import Method, TrainingData
 
 log = logging.getLogger(__name__)
@@ -184,13 +183,16 @@ class AffectData(TrainingData):
 def open_store(root: Path, spec: str, config: DataConfig, *, fetch: bool = False) -> FeatureStore:
     """The feature store of an encoder for a data folder; to fill it is ``extraction.extract``'s work.
 
-    ``fetch`` allows a download of published weights.
+    ``fetch`` allows a download of published weights. Where they are not here, stored features of them suffice.
 
     Raises:
-        WeightsError, RecipeError: the encoder cannot be opened.
+        WeightsError, RecipeError: the encoder cannot be opened, and there are no features of it.
     """
-    encoder = open_encoder(spec, fetch=fetch)
     folder = Path(config.features) if config.features else root / "features"
+    try:
+        encoder = open_encoder(spec, fetch=fetch)
+    except WeightsError as error:
+        return find_store(folder, called(spec), config.sound_steps, error)
     return FeatureStore(folder, encoder, config.sound_steps if encoder.info.rate else None)
 
 
@@ -220,8 +222,7 @@ def refuse_other_encoder(method: Method, store: FeatureStore) -> None:
     Raises:
         RecipeError: they are of another, or of other weights.
     """
-    ours, theirs = method.part("encoder").state_dict(), cast(nn.Module, store.encoder).state_dict()
-    if ours.keys() != theirs.keys() or not all(torch.equal(ours[key].cpu(), theirs[key].cpu()) for key in ours):
+    if fingerprint(cast(Encoder, method.part("encoder"))) != store.fingerprint:
         raise RecipeError(
             f"The stored features are of another face network than that of this {method.name}.",
             "Start the model from the weights that data.face_encoder names.",
