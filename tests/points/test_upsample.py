@@ -74,6 +74,16 @@ def procedural_sphere():
     return points[geometry.farthest_points(points, 1000)]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_an_outlier_invents_no_points_beyond_itself(seed):
+    cloud = procedural(2 + seed).sample_evenly(400, seed=0).points
+    far = 100 * sphere(1, seed)
+    dense = upsample(np.concatenate([cloud, far]), 4)
+    spacing = geometry.measure(cloud).spacing.max()
+    out = np.linalg.norm(dense, axis=1) > 1.5
+    assert np.linalg.norm(dense[out] - far, axis=1).max(initial=0) < 2 * spacing
+
+
 def test_noise_is_reduced():
     noisy = procedural_sphere() + 0.02 * np.random.default_rng(1).normal(size=(1000, 3))
 

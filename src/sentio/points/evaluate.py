@@ -11,7 +11,7 @@ import io
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -135,7 +135,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Protocol, meaning of the columns, rows of every shape and start, means and ranges."""
-        parts = {"rows": self.rows, "means": self.means(), "ranges": self.ranges()}
+        parts: dict[str, Sequence[Row | Summary]] = {"rows": self.rows, "means": self.means(), "ranges": self.ranges()}
         written = {name: [_json(row) for row in part] for name, part in parts.items()}
         return {"protocol": self.protocol, "columns": METRICS, **written}
 

@@ -40,6 +40,19 @@ def test_displacements_turn_move_and_scale_with_the_cloud(method):
     assert np.quantile((error - same).abs().numpy(), 0.98) < 1e-3
 
 
+def test_no_query_moves_farther_than_the_least_spacing_around_it(method):
+    points = procedural(1).sample_evenly(300, seed=0).points
+    queries = points + 0.3 * np.random.default_rng(0).normal(size=points.shape)
+    one = batch(points, queries, method.config)
+    limit = one.spacing[one.near].amin(1)
+    with torch.no_grad():
+        before = method(one)[0].norm(dim=1)
+        method.head.vote.weight *= 30
+        moved = method(one)[0].norm(dim=1)
+        method.head.vote.weight /= 30
+    assert (before < limit).any() and (moved <= limit * 1.0001).all() and (moved > 0.999 * limit).any()
+
+
 def test_joined_clouds_do_not_see_each_other(method):
     items = QueryClouds(
         [procedural(1)], QueryDataConfig(patches=2, patch=100, queries=40), seed=0, neighbours=12, near=5

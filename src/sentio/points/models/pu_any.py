@@ -37,6 +37,7 @@ class PUAnyConfig:
     neighbours: int = 16
     dilations: tuple[int, ...] = (1, 2, 2)
     query_neighbours: int = 12
+    reach: float = 1.0
     tangential: float = 0.3
 
 
@@ -141,7 +142,7 @@ class Head(nn.Module):
 
     def __init__(self, config: PUAnyConfig) -> None:
         super().__init__()
-        channels = config.channels
+        channels, self.reach = config.channels, config.reach
         self.position = nn.Sequential(
             nn.Linear(4, channels // 2), nn.ReLU(), nn.Linear(channels // 2, channels), nn.ReLU()
         )
@@ -157,7 +158,8 @@ class Head(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Displacement (Q, 3) and its expected error (Q,) in units of the spacing.
 
-        ``offsets`` (Q, k', 3) are the queries' positions as seen from the source points ``near`` (Q, k').
+        ``offsets`` (Q, k', 3) are the queries' positions as seen from the source points ``near`` (Q, k'). No query
+        moves farther than ``reach`` times the least spacing of these, so that an outlier invents no points.
         """
         local, unit = frames[near], spacing[near].unsqueeze(-1)
         offset = _turn(local, offsets) / unit
@@ -169,7 +171,10 @@ class Head(nn.Module):
         vote = self.vote(functional.relu(mixed + self.vote_query(feature)[:, None])).float()
         weight = vote[..., 3:].softmax(1)  # (Q, k', 1)
         moved = (local * (vote[..., :3] * unit).unsqueeze(-1)).sum(-2)  # (Q, k', 3)
-        return (weight * moved).sum(1), functional.softplus(self.error(feature).float()).squeeze(-1)
+        displacement = (weight * moved).sum(1)  # (Q, 3)
+        length = displacement.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+        displacement = displacement * (self.reach * unit.amin(1) / length).clamp(max=1.0)
+        return displacement, functional.softplus(self.error(feature).float()).squeeze(-1)
 
 
 @register(
