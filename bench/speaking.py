@@ -80,14 +80,14 @@ def spoken(times_s, sound, origin_s: float, scores: list[VoiceScore]) -> np.ndar
 
 
 def side_by_side(films: list[Film], scores: list[VoiceScore]) -> np.ndarray:
-    """(N, P) what is said of each at each frame of the first; 0 for null."""
+    """(N, P) what is said of each at each frame of the first; NaN for null."""
     speakers, waiting, rows = Speakers(), list(scores), []
     for k, time_s in enumerate(films[0].times_s):
         while waiting and waiting[0].time_s <= time_s:
             speakers.hear(waiting.pop(0))
         seen = {p: film.mouths[k] for p, film in enumerate(films) if k < len(film.mouths)}
         said = speakers.push(time_s, {p: mouth for p, mouth in seen.items() if mouth is not None})
-        rows.append([said.get(p, 0.0) for p in range(len(films))])
+        rows.append([said.get(p, np.nan) for p in range(len(films))])
     return np.array(rows)
 
 
@@ -99,8 +99,8 @@ def pairs(films: list[Film]) -> dict[str, object]:
             other, third = films[(i + step) % len(films)], films[(i + step + 4) % len(films)]
             n = min(len(film.times_s) for film in (own, other, third))
             late = own.times_s[:n] >= own.times_s[0] + 1
-            said = side_by_side([own, other], own.scores)[:n]
-            off = side_by_side([own, other], third.scores)[:n]
+            said = np.nan_to_num(side_by_side([own, other], own.scores)[:n])
+            off = np.nan_to_num(side_by_side([own, other], third.scores)[:n])
             own_speaks, other_speaks = lately(own)[:n], lately(other)[:n]
             parts.setdefault("one voice, all", []).append(said[own.spoken[:n] & late])
             parts.setdefault("one voice, the other quiet", []).append(said[own.spoken[:n] & late & ~other_speaks])
@@ -137,13 +137,43 @@ def share(mask: np.ndarray) -> float:
     return round(float(mask.mean()), 3) if len(mask) else float("nan")
 
 
+def credited(films: list[Film]) -> dict[str, object]:
+    """Shares of the frames with speech in which the voice is credited to the only face in view, by several rules.
+
+    The voice is that person's own, or that of another who is not in view.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    for i, own in enumerate(films):
+        stranger = films[(i + 5) % len(films)]
+        n, quiet = min(len(own.times_s), len(stranger.times_s)), ~lately(own)
+        mine, other = (side_by_side([own], film.scores)[:n, 0] for film in (own, stranger))
+        own_speech, other_speech = (speech(own.times_s[:n], film.scores) for film in (own, stranger))
+        parts.setdefault("own voice", []).append(mine[own_speech])
+        parts.setdefault("a voice off the screen, quiet face", []).append(other[other_speech & quiet[:n]])
+        parts.setdefault("a voice off the screen, lips speak", []).append(other[other_speech & ~quiet[:n]])
+    found = {name: np.concatenate(part) for name, part in parts.items()}
+    return {
+        name: {
+            "frames": len(said),
+            f"speaking >= {NAMED}": share(said >= NAMED),
+            "always": 1.0,
+            **{f"or null, or >= {least}": share(~(said < least)) for least in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)},
+        }
+        for name, said in found.items()
+    }
+
+
+def speech(times_s, scores: list[VoiceScore]) -> np.ndarray:
+    """(N,) whether the newest score hears speech."""
+    return np.array([any(s.time_s <= t < s.time_s + HOP_S and s.speech >= NAMED for s in scores) for t in times_s])
+
+
 def alone(film: Film) -> dict[str, float]:
     """Of one person with her own voice: how often she is named while she speaks, and while she does not."""
-    heard = [any(s.time_s <= t < s.time_s + HOP_S and s.speech >= NAMED for s in film.scores) for t in film.times_s]
     said = np.nan_to_num(film.speaking)
     return {
         "named while speaking": share(said[film.spoken] >= NAMED),
-        "speech heard then": share(np.array(heard)[film.spoken]),
+        "speech heard then": share(speech(film.times_s, film.scores)[film.spoken]),
         "named otherwise": share(said[~film.spoken] >= NAMED),
     }
 
@@ -197,7 +227,7 @@ def main() -> None:
     films = [read(path, options.units) for path in paths]
     figures: dict[str, object] = {"videos": len(films)}
     if len(films) > 7:
-        figures["pairs"] = pairs(films)
+        figures["pairs"], figures["one face in view"] = pairs(films), credited(films)
     with tempfile.TemporaryDirectory() as folder:
         twos = zip(films[::2], films[1::2], strict=False)
         figures["films"] = [film_pair(*two, Path(folder)) for two in list(twos)[: options.films]]

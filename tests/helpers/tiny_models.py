@@ -86,10 +86,11 @@ def write_temporal(
     causal: bool = False,
     features: int = 48,
     outputs=("valence_arousal", "expression", "action_units"),
+    hears: bool = False,
 ) -> Path:
     """Half of the answer follows from the face, half from the faces of the window, or from a mean of those before.
 
-    A frame without a face has the mean alone; time counts for a little.
+    A frame without a face has the mean alone; time counts for a little, and so does the voice, if it is heard.
     """
     random, frames = np.random.default_rng(seed), [1] if causal else [1, 100]
     nodes = [
@@ -122,8 +123,17 @@ def write_temporal(
         helper.make_node("Unsqueeze", ["late", "last"], ["later"]),
         helper.make_node("Mul", ["later", "tenth"], ["clock"]),
         helper.make_node("Add", ["faces", "mean"], ["both"]),
-        helper.make_node("Add", ["both", "clock"], ["sum"]),
+        helper.make_node("Add", ["both", "clock"], ["seen_sum" if hears else "sum"]),
     ]
+    if hears:
+        constants.append(_constant("voice_weights", random.normal(0, 0.2, (11, features))))
+        nodes += [
+            helper.make_node("Cast", ["heard"], ["theirs"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["theirs", "last"], ["own"]),
+            helper.make_node("MatMul", ["voice", "voice_weights"], ["sound"]),
+            helper.make_node("Add", ["sound", "own"], ["told"]),
+            helper.make_node("Add", ["seen_sum", "told"], ["sum"]),
+        ]
     for output in outputs:
         constants.append(_constant(f"{output}_weights", random.normal(0, 0.5, (features, FACE[output]))))
         nodes.append(helper.make_node("MatMul", ["sum", f"{output}_weights"], [f"{output}_raw"]))
@@ -131,13 +141,14 @@ def write_temporal(
     state = {"mean": [1, features], "time_s": [1]} if causal else {}
     answers = {output: [*frames, FACE[output]] for output in outputs}
     shown = {"features": [*frames, features], "valid": frames, "time_s": frames}
+    shown |= {"voice": [*frames, 11], "heard": frames} if hears else {}
     doubles = ("time_s", "state_time_s", "next_time_s")
     return _write(
         folder, name, nodes, constants,
         shown | {f"state_{key}": shape for key, shape in state.items()},
         answers | {f"next_{key}": shape for key, shape in state.items()},
         details={"length": 100, "hop": 50, "thresholds": [0.4] * 12},
-        kinds={"valid": TensorProto.BOOL, **dict.fromkeys(doubles, TensorProto.DOUBLE)},
+        kinds={"valid": TensorProto.BOOL, "heard": TensorProto.BOOL, **dict.fromkeys(doubles, TensorProto.DOUBLE)},
     )  # fmt: skip
 
 

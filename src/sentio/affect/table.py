@@ -49,7 +49,8 @@ FACE_AND_VOICE = (
         "modality",
         "string",
         "",
-        "what tells an affect in this row: face, voice, both, none; the voice does where speech is heard",
+        "what tells an affect in this row: face, voice, both, none; the voice does where speech is heard. With a model "
+        "over time that hears, both means that the scores of the face rest on the voice, too, as it is this person's",
     ),
     Column(
         "speaking",

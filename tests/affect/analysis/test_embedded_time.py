@@ -23,7 +23,7 @@ class Torch:
     def __init__(self, name: str) -> None:
         exported = TemporalModel(name)
         self.names, self.length, self.hop, self.dim = exported.names, exported.length, exported.hop, exported.dim
-        self.start = exported.start
+        self.hears, self.start = exported.hears, exported.start
         (self.graph,) = weights.load(name).eval().graphs()
 
     def run(self, inputs):

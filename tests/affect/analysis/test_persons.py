@@ -10,11 +10,11 @@ import pytest
 
 from media import steady, write_media
 from sentio.affect.analysis.folder import Analysis
-from sentio.affect.analysis.models import FaceScore, Models, open_models
+from sentio.affect.analysis.models import FaceScore, Models, ScoredFrame, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.persons import TemporalScorer
 from sentio.affect.analysis.pipeline import analyze
-from sentio.affect.analysis.rows import BRIDGED, ScoredFrame, frame_rows
+from sentio.affect.analysis.rows import BRIDGED, frame_rows
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.analysis.temporal import BRIDGED_S
 from sentio.affect.faces.quality import Pose, Quality, Reason

@@ -1,108 +1,65 @@
-"""The join of frames and voice by time, against a plain search, in any order of arrival."""
-
-import tracemalloc
+"""Frames and scores as rows of the table."""
 
 import numpy as np
 import pytest
 
-from sentio.affect.analysis.models import FaceScore
-from sentio.affect.analysis.rows import DOUBTFUL, Rows, ScoredFrame, frame_rows
-from sentio.affect.analysis.voice import HOP_S, VoiceScore
+from sentio.affect.analysis.models import FaceScore, ScoredFrame
+from sentio.affect.analysis.rows import DOUBTFUL, Rows, frame_rows
+from sentio.affect.analysis.voice import VoiceScore
 from sentio.affect.faces.alignment import TEMPLATE, align, to_crop, warp
 from sentio.affect.faces.quality import Pose, Quality, Reason
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 
 
-def frame(time_s: float, number: int = 0) -> ScoredFrame:
-    return ScoredFrame(number, False, FaceFrame(number, time_s, (9, 9), ()), ())
+def score(speech: bool = True) -> VoiceScore:
+    """That of a voice, or of silence."""
+    if not speech:
+        return VoiceScore(0.25, 0.1, None, None, None)
+    return VoiceScore(0.25, 0.9, 0.5, -0.5, np.eye(8, dtype=np.float32)[1])
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("count", [0, 1, 2, 40])
-def test_a_frame_has_the_newest_score_that_is_not_later(count, seed) -> None:
-    random = np.random.default_rng(seed)
-    begin = HOP_S * int(random.integers(-4, 8))
-    scores = [VoiceScore(begin + k * HOP_S, k / 100, None, None, None) for k in range(count)]
-    times = np.sort(random.uniform(-1, 16, 300)).tolist()
-    items = [*scores, *(frame(time_s) for time_s in times)]
-    order = random.permutation([0] * count + [1] * len(times))
-    queues = [iter(items[:count]), iter(items[count:])]
-    rows, found = Rows("x", sound=True), []
-    for which in order:
-        item = next(queues[which])
-        found += rows.push_frame(item) if which else rows.push_score(item)
-    found += rows.end_sound()
-    assert [row["time_s"] for row in found] == times and not rows.waiting
-    for row in found:
-        past = [s for s in scores if s.time_s <= row["time_s"] < s.time_s + 2 * HOP_S]
-        assert row.get("speech") == (past[-1].speech if past else None)
-
-
-def seen(time_s: float, opening: float) -> ScoredFrame:
-    """A frame with one face whose mouth is open so far, and a bridged person without one."""
-    points = np.zeros((68, 2), np.float32)
-    points[36:42, 0], points[42:48, 0], points[56:59, 1] = -0.5, 0.5, opening
+def seen(voice: VoiceScore | None, *persons: int) -> ScoredFrame:
+    """A frame of these persons, of whom the voice is the first one's, and one who is bridged."""
     quality = Quality(0.5, Reason.NONE, 30.0, 0.1, Pose(0, 0, 0))
-    face = TrackedFace(3, (1, 2, 3, 4), 0.9, np.zeros((5, 2)), quality, np.zeros((112, 112, 3), np.uint8))
-    faces = FaceFrame(0, time_s, (9, 9), (face,))
-    return ScoredFrame(0, False, faces, (FaceScore({"valence": 0.1}, points),), ((5, FaceScore({"valence": 0.2})),))
+    crop = np.zeros((112, 112, 3), np.uint8)
+    faces = tuple(TrackedFace(person, (1, 2, 3, 4), 0.9, np.zeros((5, 2)), quality, crop) for person in persons)
+    scores = (FaceScore({"valence": 0.1}),) * len(persons)
+    bridged = ((9, FaceScore({"valence": 0.2})),) if persons else ()
+    return ScoredFrame(
+        0, False, FaceFrame(0, 0.3, (9, 9), faces), scores,
+        voice, {persons[0]: 0.75} if persons else {}, frozenset(persons[:1]), bridged
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_who_speaks_depends_on_times_alone_and_is_told_of_faces_alone(seed) -> None:
-    random = np.random.default_rng(0)
-    loudness = random.uniform(0, 1, (12, 10))
-    scores = [
-        VoiceScore(k * HOP_S, 0.75, 0.0, 0.0, np.eye(8, dtype=np.float32)[1], tuple(loudness[k - 1].tolist()))
-        for k in range(1, 13)
-    ]
-    cells = (np.arange(120) + 0.5) * HOP_S / 10
-    frames = [seen(k / 25, float(np.interp(k / 25, cells, loudness.ravel()))) for k in range(100)]
-
-    def run(order) -> list[dict]:
-        rows, found, queues = Rows("x", sound=True), [], [iter(scores), iter(frames)]
-        for which in order:
-            found += rows.push_frame(next(queues[1])) if which else rows.push_score(next(queues[0]))
-        return found + rows.end_sound()
-
-    order = [0] * 12 + [1] * 100
-    expected = run(order)
-    assert run(np.random.default_rng(seed).permutation(order)) == expected
-    faces, bridged = expected[::2], expected[1::2]
-    said = {row["time_s"]: row["speaking"] for row in faces if row["speaking"] is not None}
-    assert min(said) == 0.52 and max(said) == 3.48 and min(list(said.values())[25:50]) > 0.5
-    assert max(said.values()) <= 0.75 and all(row["speaking"] is None for row in bridged)
-    assert {row["modality"] for row in expected if 0.25 <= row["time_s"] < 3.5} == {"both"}
-    assert {row["modality"] for row in expected if not 0.25 <= row["time_s"] < 3.5} == {"face"}
+@pytest.mark.parametrize(
+    ("voice", "hears", "persons", "told"),
+    [
+        (score(), False, (3, 5), ["both", "both", "both"]),
+        (score(), True, (3, 5), ["both", "face", "face"]),
+        (score(False), True, (3, 5), ["face", "face", "face"]),
+        (None, False, (3, 5), ["face", "face", "face"]),
+        (score(), True, (), ["voice"]),
+        (score(False), False, (), ["none"]),
+        (None, True, (), ["none"]),
+    ],
+)
+def test_modality_is_what_an_affect_follows_from(voice, hears, persons, told) -> None:
+    """Of a model that hears only the person's own voice counts; of another whatever is heard in the frame."""
+    rows = Rows("x", hears=hears).of_frame(seen(voice, *persons))
+    assert [row["modality"] for row in rows] == told
 
 
-def test_the_modality_of_a_row_without_a_face_is_that_of_its_voice() -> None:
-    def told(voice: str | None) -> str:
-        rows = Rows("x", sound=True)
-        expression = None if voice is None else np.eye(8, dtype=np.float32)[0]
-        found = rows.push_frame(frame(0.3))
-        return (found + rows.push_score(VoiceScore(0.25, 0.9, 0.0, 0.0, expression)))[0]["modality"]
-
-    assert (told(None), told("Neutral")) == ("none", "voice")
-    [row] = Rows("x", pictures=False).push_score(VoiceScore(0.25, 0.1, None, None, None))
-    assert row["modality"] == "none" and "speaking" not in row
+def test_the_voice_is_in_all_rows_of_a_frame_and_who_speaks_in_its_own() -> None:
+    rows = Rows("x").of_frame(seen(score(), 3, 5))
+    assert [row["person"] for row in rows] == [3, 5, 9] and [row["speaking"] for row in rows] == [0.75, None, None]
+    assert {(row["speech"], row["voice_valence"], row["voice_expression"]) for row in rows} == {(0.9, 0.5, "Anger")}
+    assert "speech" not in Rows("x").of_frame(seen(None, 3))[0]
 
 
-def test_without_sound_nothing_waits() -> None:
-    assert [row["reason"] for row in Rows("x").push_frame(frame(0.5))] == ["no face"]
-
-
-def test_sound_without_pictures_takes_no_memory() -> None:
-    """As of a live page that is hidden: the microphone goes on."""
-    rows = Rows("live")
-    rows.push_frame(frame(0.0))
-    tracemalloc.start()
-    for k in range(100_000):
-        rows.push_score(VoiceScore(k * HOP_S, 0.5, None, None, None))
-    assert tracemalloc.get_traced_memory()[0] < 200_000
-    tracemalloc.stop()
-    [row] = rows.push_frame(frame(k * HOP_S, 1))
-    assert row["speech"] == 0.5
+def test_a_file_of_sound_has_rows_of_scores() -> None:
+    heard, silent = Rows("x").of_score(score()), Rows("x").of_score(score(False))
+    assert (heard["time_s"], heard["reason"], heard["modality"]) == (0.25, "no picture", "voice")
+    assert silent["modality"] == "none" and "speaking" not in silent
 
 
 def test_crops_are_black_beyond_the_border_though_the_model_sees_a_reflection() -> None:

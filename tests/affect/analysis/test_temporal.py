@@ -14,6 +14,7 @@ from sentio.affect.analysis.temporal import (
     TemporalModel,
     columns_of,
 )
+from sentio.affect.heard import ANSWERS
 from sentio.core.errors import WeightsError
 
 
@@ -25,6 +26,7 @@ class Mean:
     length: int = 100
     hop: int = 50
     dim: int = 2
+    hears: bool = False
 
     def __post_init__(self):
         self.shown = []
@@ -147,6 +149,35 @@ def test_a_causal_track_decides_at_once_and_remembers_slots() -> None:
         assert face_said == face[0]
         assert remembered == (1 + k // 2 if k else 0)  # the slots 0, 1, 2, ... begin with the frames 0, 1, 3, 5, ...
     assert track.push(7.0, None)[0].values is None and track.flush() == []
+
+
+def test_a_window_is_told_the_voice_of_the_faces_that_fill_it() -> None:
+    """At 25 frames a second one slot in six is empty; behind a gap of the voice nothing is heard."""
+    graph = Mean(hears=True)
+    track, faces = OfflineTrack(graph, 0.0), series(75)
+    voices = {k: np.full(ANSWERS, k + 1, np.float32) for k in range(75) if not 20 <= k < 40}
+    for k, face in enumerate(faces):
+        track.push(k / 25, None if k == 50 else face, None if k == 50 else voices.get(k))
+    track.flush()
+    (shown,) = graph.shown
+    assert shown["voice"].shape == (1, 100, ANSWERS) and shown["voice"].dtype == np.float32
+    filled = {round(k * 30 / 25 + 1e-9): k for k in range(75) if k in voices and k != 50}
+    assert set(np.flatnonzero(shown["heard"][0])) == set(filled)
+    assert all((shown["voice"][0, slot] == k + 1).all() for slot, k in filled.items())
+    assert not shown["voice"][~shown["heard"]].any() and (shown["valid"] | ~shown["heard"]).all()
+
+
+def test_a_causal_model_is_told_the_voice_of_each_frame() -> None:
+    graph = Last(hears=True)
+    seen, track = [], CausalTrack(graph, 0.0)
+    run, graph.run = graph.run, lambda inputs: seen.append(inputs) or run(inputs)
+    voice = np.arange(ANSWERS, dtype=np.float32)
+    for k, face in enumerate(series(4)):
+        track.push(k / 30, face, voice if k % 2 else None)
+    assert [inputs["heard"].tolist() for inputs in seen] == [[False], [True], [False], [True]]
+    assert (seen[1]["voice"] == voice).all() and not seen[2]["voice"].any() and seen[2]["voice"].shape == (1, ANSWERS)
+    track = CausalTrack(Last(), 0.0)
+    track.push(0.0, series(1)[0], voice)  # what does not hear is told nothing
 
 
 @pytest.fixture

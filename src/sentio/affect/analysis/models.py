@@ -1,7 +1,7 @@
 """What fills the affect columns: a network for faces, a model of them over time, one for the voice; all exported."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.analysis.temporal import TemporalModel, is_temporal
-from sentio.affect.analysis.voice import VoiceModel
+from sentio.affect.analysis.voice import VoiceModel, VoiceScore
 from sentio.affect.faces.alignment import Matrix, to_crop
-from sentio.affect.faces.tracking import TrackedFace
+from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, INTENSITY_COLUMNS, P_COLUMNS, POSE_COLUMNS, X_COLUMNS
 from sentio.core import weights
@@ -54,6 +54,31 @@ class FaceScore:
     columns: dict[str, Any]
     landmarks: NDArray[np.float32] | None = None
     features: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class ScoredFrame:
+    """The faces of one frame and what the models say of them.
+
+    Attributes:
+        number: of the frame within its file.
+        doubtful: its data was damaged.
+        faces: those found in it.
+        scores: one for each face, in their order.
+        voice: the newest score of the voice at its time; None without one.
+        speaking: how probable it is that somebody in view speaks, by person; of those of whom it is known.
+        heard: persons in view to whom the voice is credited.
+        bridged: persons without a face in it, and what a model over time says of them.
+    """
+
+    number: int
+    doubtful: bool
+    faces: FaceFrame
+    scores: tuple[FaceScore, ...]
+    voice: VoiceScore | None = None
+    speaking: Mapping[int, float] = field(default_factory=dict)
+    heard: frozenset[int] = frozenset()
+    bridged: tuple[tuple[int, FaceScore], ...] = ()
 
 
 class AffectModel(Protocol):

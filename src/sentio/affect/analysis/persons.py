@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from sentio.affect.analysis.models import FaceScore
-from sentio.affect.analysis.rows import ScoredFrame
+from sentio.affect.analysis.models import FaceScore, ScoredFrame
 from sentio.affect.analysis.temporal import Arrays, Moment, TemporalModel, Track, columns_of
 from sentio.core.errors import WeightsError
 
@@ -73,12 +72,13 @@ class TemporalScorer:
             self._persons[number] = _Person(self._model.track(time_s))
         waiting = _Waiting(frame, len(self._persons))
         self._waiting.append(waiting)
+        voice = frame.voice.answers if frame.voice and self._model.hears else None
         for number, person in self._persons.items():
             features = None
             if number in seen and (features := seen[number].features) is None:
                 raise WeightsError("The face model leaves no features for a model over time.")
             person.frames.append(waiting)
-            self._take(number, person, person.track.push(time_s, features))
+            self._take(number, person, person.track.push(time_s, features, voice if number in frame.heard else None))
         return self._decided()
 
     def flush(self) -> list[ScoredFrame]:

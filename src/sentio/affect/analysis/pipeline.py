@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sentio.affect.analysis.models import BATCH_FACES, Models
+from sentio.affect.analysis.models import BATCH_FACES, Models, ScoredFrame
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.rows import Row, ScoredFrame
+from sentio.affect.analysis.rows import Row
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.analysis.voice import HOP_S, VoiceScore
 from sentio.affect.media import DECLARING, Damage, Frame, Info, Media, open_media
@@ -142,36 +142,40 @@ class Reading:
             raise self._nothing(self.options)
 
     def _frame_rows(self, threads: ExitStack) -> Iterator[Row]:
-        rows, scores = self.stream.rows, self._voice(threads)
-        for frame in self._scored(threads):
-            yield from rows.push_frame(frame)
-            while rows.waiting:
-                score = next(scores, None)
-                yield from rows.end_sound() if score is None else rows.push_score(score)
+        frames = ahead(self._decoded(), PICTURES_AHEAD)
+        found = ahead(self._through("faces", self.stream.finder, frames), FACES_AHEAD)
+        scored = ahead(self._through("model", self.stream.scorer, found), FACES_AHEAD)
+        done = self._heard(scored, ahead(self._voice(), PICTURES_AHEAD))
+        if self.stream.temporal is not None:
+            done = self._through("time", self.stream.temporal, done)
+        for frame in self._thread(threads, done, FACES_AHEAD):
+            yield from self.stream.rows.of_frame(frame)
             self.frames += 1
             self.persons.update(face.person for face in frame.faces.faces)
             self._tell(frame.faces.time_s)
-        for _ in scores:  # to its end, so that the report of what was lost in the sound is complete
-            pass
 
     def _sound_rows(self, threads: ExitStack) -> Iterator[Row]:
-        for score in self._voice(threads):
-            yield from self.stream.rows.push_score(score)
+        for score in self._thread(threads, self._voice(), PICTURES_AHEAD):
+            yield self.stream.rows.of_score(score)
             self._tell(score.time_s)
 
-    def _voice(self, threads: ExitStack) -> Iterator[VoiceScore]:
-        voice = self.stream.voice
-        if voice is None:
-            return iter(())
-        return self._thread(threads, self._through("voice", voice, self.media.audio()), PICTURES_AHEAD)
+    def _voice(self) -> Generator[VoiceScore, None, None]:
+        if self.stream.voice is not None:
+            yield from self._through("voice", self.stream.voice, self.media.audio())
 
-    def _scored(self, threads: ExitStack) -> Iterator[ScoredFrame]:
-        frames = ahead(self._decoded(), PICTURES_AHEAD)
-        found = ahead(self._through("faces", self.stream.finder, frames), FACES_AHEAD)
-        scored = self._through("model", self.stream.scorer, found)
-        if self.stream.temporal is not None:
-            scored = self._through("time", self.stream.temporal, ahead(scored, FACES_AHEAD))
-        return self._thread(threads, scored, FACES_AHEAD)
+    def _heard(
+        self, scored: Generator[ScoredFrame, None, None], scores: Generator[VoiceScore, None, None]
+    ) -> Generator[ScoredFrame, None, None]:
+        """The frames with the voice of their time; the sound is read as far as they need it, and then to its end."""
+        hearing = self.stream.hearing
+        with closing(scored), closing(scores):
+            for frame in scored:
+                yield from hearing.push(frame)
+                while hearing.waiting:
+                    score = next(scores, None)
+                    yield from hearing.end_sound() if score is None else hearing.push_score(score)
+            for _ in scores:  # so that the report of what was lost in the sound is complete
+                pass
 
     def _thread(self, threads: ExitStack, items: Iterator[T], depth: int) -> Iterator[T]:
         """The items, made in a thread that ends with the reading."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.analysis.voice import CELL_S, HOP_S, VoiceScore
+from sentio.affect.heard import STALE_S
 
 WINDOW_S = 1.0
 """Seconds of sound that are compared: four or five syllables. Less tells less; more comes later and tells no more."""
@@ -105,7 +106,7 @@ class Speakers:
             speech. Without those who have been in view for less than `LEAST_S`; nobody without sound.
         """
         self._see(time_s, mouths)
-        if not self._sound or time_s >= self._sound[-1].time_s + 2 * HOP_S:
+        if not self._sound or time_s >= self._sound[-1].time_s + STALE_S:
             return {}
         found = {person: self._evidence(person) for person in sorted(mouths)}
         logits = {person: logit for person, logit in found.items() if logit is not None}

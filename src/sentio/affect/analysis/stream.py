@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio import __version__
-from sentio.affect.analysis.models import BATCH_FACES, AffectModel, FaceScore, Models, open_models
+from sentio.affect.analysis.hearing import Hearing
+from sentio.affect.analysis.models import BATCH_FACES, AffectModel, FaceScore, Models, ScoredFrame, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.persons import TemporalScorer
-from sentio.affect.analysis.rows import Row, Rows, ScoredFrame
+from sentio.affect.analysis.rows import Row, Rows
 from sentio.affect.analysis.voice import VoiceTrack
 from sentio.affect.faces.detectors import describe, open_detector
 from sentio.affect.faces.tracking import FaceFrame, FaceTracker, TrackingConfig
@@ -104,8 +105,8 @@ class FaceScorer:
 class Stream:
     """Rows of affect from pictures and sound that are pushed as they come, one object for each session or file.
 
-    The parts `finder`, `scorer`, `temporal`, `voice` and `rows` have the same shape, so that a pipeline may run each in
-    a thread of its own.
+    Its parts are `finder`, `scorer`, `hearing`, `temporal` and `rows`, through which frames go, and `voice`, whose
+    scores `hearing` takes; a pipeline may run them in threads of their own.
 
     Args:
         options: see :class:`Options`; `fps`, `start` and `end` are for files.
@@ -142,13 +143,9 @@ class Stream:
         self.scorer = FaceScorer(self.models.face, at_once=causal)
         self.temporal = TemporalScorer(self.models.temporal) if self.models.temporal else None
         self.voice = VoiceTrack(self.models.voice) if sound and self.models.voice else None
-        self.rows = Rows(
-            file,
-            pictures=pictures,
-            sound=self.voice is not None and not live,
-            landmarks=self.options.landmarks,
-            crops=self.options.crops,
-        )
+        self.hearing = Hearing(sound=self.voice is not None and not live)
+        hears = self.models.temporal is not None and self.models.temporal.hears
+        self.rows = Rows(file, hears=hears, landmarks=self.options.landmarks, crops=self.options.crops)
         self._sound = sound
         self._frames = 0
 
@@ -180,14 +177,16 @@ class Stream:
         if not self._sound:
             raise InputError("This stream was opened without sound.", "Open it with sound=True.")
         scores = self.voice.push(item) if self.voice else []
-        return [row for score in scores for row in self.rows.push_score(score)]
+        if not self.pictures:
+            return [self.rows.of_score(score) for score in scores]
+        return self._follow([frame for score in scores for frame in self.hearing.push_score(score)])
 
     def flush(self) -> list[Row]:
         """The rows still held back, when no more will be pushed."""
         rows = self._score(self.finder.flush())
-        rows += self._follow(self.scorer.flush())
-        rows += self._write(self.temporal.flush() if self.temporal else [])
-        return rows + self.rows.end_sound()
+        rows += self._hear(self.scorer.flush())
+        rows += self._follow(self.hearing.end_sound())
+        return rows + self._write(self.temporal.flush() if self.temporal else [])
 
     def describe(self) -> dict[str, Any]:
         """What makes the rows, for the header of a table."""
@@ -199,15 +198,18 @@ class Stream:
         }
 
     def _score(self, found: list[Found]) -> list[Row]:
-        return self._follow([frame for faces in found for frame in self.scorer.push(faces)])
+        return self._hear([frame for faces in found for frame in self.scorer.push(faces)])
 
-    def _follow(self, scored: list[ScoredFrame]) -> list[Row]:
+    def _hear(self, scored: list[ScoredFrame]) -> list[Row]:
+        return self._follow([frame for found in scored for frame in self.hearing.push(found)])
+
+    def _follow(self, heard: list[ScoredFrame]) -> list[Row]:
         if self.temporal is not None:
-            scored = [frame for found in scored for frame in self.temporal.push(found)]
-        return self._write(scored)
+            heard = [frame for found in heard for frame in self.temporal.push(found)]
+        return self._write(heard)
 
     def _write(self, frames: list[ScoredFrame]) -> list[Row]:
-        return [row for frame in frames for row in self.rows.push_frame(frame)]
+        return [row for frame in frames for row in self.rows.of_frame(frame)]
 
     def _timed(self, item: NDArray[Any], time_s: float | None) -> Frame | AudioBlock:
         if time_s is None or not math.isfinite(time_s):

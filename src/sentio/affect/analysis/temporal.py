@@ -9,6 +9,7 @@ Each call of a graph is of one person and of one size, so that an answer rests o
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.affect.heard import ANSWERS
 from sentio.affect.labels import EXPRESSIONS, FRAME_RATE
 from sentio.affect.table import AU_COLUMNS, P_COLUMNS
 from sentio.core import weights
@@ -28,6 +30,8 @@ BRIDGED_S = 2.0
 OUTPUTS = {"valence_arousal": ("valence", "arousal"), "expression": P_COLUMNS, "action_units": AU_COLUMNS}
 """The columns that each output of a temporal model stands for."""
 INPUTS = ("features", "valid", "time_s")
+HEARD = ("voice", "heard")
+"""Further inputs of one that hears: `answers` of the voice, zeros where it is not the person's, and where it is."""
 STATE, NEXT = "state_", "next_"
 """What the names of a state begin with where it goes in, and where it comes out; it begins as zeros."""
 
@@ -60,6 +64,8 @@ class Graph(Protocol):
     """Slots from one window to the next."""
     dim: int
     """D, the numbers of a face's features."""
+    hears: bool
+    """Whether the voice of the person is one of its inputs."""
 
     def start(self) -> Arrays:
         """The state before the first face, by the names of the inputs."""
@@ -87,8 +93,16 @@ class Track(Protocol):
     seen_s: float
     """When the face was last seen."""
 
-    def push(self, time_s: float, features: NDArray[np.float32] | None) -> list[Moment]:
-        """Take the next frame, with features (D,) or without a face; gives those that are decided by now."""
+    def push(
+        self, time_s: float, features: NDArray[np.float32] | None, voice: NDArray[np.float32] | None = None
+    ) -> list[Moment]:
+        """Take the next frame; gives those that are decided by now.
+
+        Args:
+            time_s: of the frame.
+            features: (D,) of the face; None without a face.
+            voice: (V,) of the person, if one is heard; without a face it is not.
+        """
 
     def flush(self) -> list[Moment]:
         """The frames that are held back."""
@@ -105,15 +119,19 @@ class CausalTrack:
         self._graph, self._clock = graph, Clock(start_s)
         self._state, self._slot = graph.start(), -1
 
-    def push(self, time_s: float, features: NDArray[np.float32] | None) -> list[Moment]:
+    def push(
+        self, time_s: float, features: NDArray[np.float32] | None, voice: NDArray[np.float32] | None = None
+    ) -> list[Moment]:
         if features is None:
             return [Moment(time_s, None)]
         self.seen_s = time_s
-        inputs = {
+        inputs: Arrays = {
             "features": features[None],  # (D,) -> (1, D)
             "valid": np.ones(1, np.bool_),
             "time_s": np.array([time_s - self._clock.start_s]),
         }
+        if self._graph.hears:
+            inputs |= heard_inputs([voice])
         found = self._graph.run(inputs | self._state)
         slot = self._clock.slot(time_s)
         if slot > self._slot:
@@ -123,6 +141,22 @@ class CausalTrack:
 
     def flush(self) -> list[Moment]:
         return []
+
+
+@dataclass(frozen=True)
+class _Face:
+    """What was seen and heard in a slot: distance of its time from the slot's, features (D,), voice (V,)."""
+
+    off: float
+    features: NDArray[np.float32]
+    voice: NDArray[np.float32] | None
+
+
+def heard_inputs(voices: Sequence[NDArray[np.float32] | None]) -> Arrays:
+    """The inputs `HEARD` of frames, (T, V) and (T,), from their voices, None where none is heard."""
+    nothing = np.zeros(ANSWERS, np.float32)
+    heard = [voice is not None for voice in voices]
+    return {"voice": np.stack([nothing if voice is None else voice for voice in voices]), "heard": np.array(heard)}
 
 
 class OfflineTrack:
@@ -135,12 +169,14 @@ class OfflineTrack:
     def __init__(self, graph: Graph, start_s: float) -> None:
         self.seen_s = start_s
         self._graph, self._clock = graph, Clock(start_s)
-        self._faces: dict[int, tuple[float, NDArray[np.float32]]] = {}  # by slot: distance from its centre, features
+        self._faces: dict[int, _Face] = {}  # by slot
         self._sums: dict[int, tuple[Arrays, int]] = {}  # by slot: sum of the answers, and their number
         self._final = 0  # slots before this one have all their answers
         self._waiting: deque[float] = deque()  # times of frames
 
-    def push(self, time_s: float, features: NDArray[np.float32] | None) -> list[Moment]:
+    def push(
+        self, time_s: float, features: NDArray[np.float32] | None, voice: NDArray[np.float32] | None = None
+    ) -> list[Moment]:
         now = self._clock.slot(time_s)
         while now >= self._final + self._graph.length:
             self._read(self._final)
@@ -148,8 +184,8 @@ class OfflineTrack:
         if features is not None:
             self.seen_s = time_s
             off = abs(self._clock.position(time_s) - now)
-            if now not in self._faces or off < self._faces[now][0]:
-                self._faces[now] = off, features
+            if now not in self._faces or off < self._faces[now].off:
+                self._faces[now] = _Face(off, features, voice)
         self._waiting.append(time_s)
         moments = self._decided(self._final - 1)
         self._forget()
@@ -168,11 +204,15 @@ class OfflineTrack:
         length = self._graph.length
         features = np.zeros((1, length, self._graph.dim), np.float32)
         valid = np.zeros((1, length), np.bool_)
-        for slot, (_, face) in self._faces.items():
+        voices: list[NDArray[np.float32] | None] = [None] * length
+        for slot, face in self._faces.items():
             if first <= slot < first + length:
-                features[0, slot - first], valid[0, slot - first] = face, True
-        time_s = np.arange(length)[None] / FRAME_RATE  # (1, T)
-        found = self._graph.run({"features": features, "valid": valid, "time_s": time_s})
+                features[0, slot - first], valid[0, slot - first] = face.features, True
+                voices[slot - first] = face.voice
+        inputs: Arrays = {"features": features, "valid": valid, "time_s": np.arange(length)[None] / FRAME_RATE}
+        if self._graph.hears:
+            inputs |= {name: value[None] for name, value in heard_inputs(voices).items()}
+        found = self._graph.run(inputs)
         for slot in range(max(first, self._final), first + length):
             sums, count = self._sums.get(slot, ({}, 0))
             here = {name: sums.get(name, 0) + found[name][0, slot - first] for name in self._graph.names}
@@ -213,8 +253,11 @@ class TemporalModel:
 
     Args:
         name: of a card, or the path of one. Its inputs are `INPUTS`, for a causal model of one frame, (1, D), with the
-            state's besides; else of windows, (1, T, D). Its outputs are any of `OUTPUTS` for every frame, and the
-            state's.
+            state's besides; else of windows, (1, T, D); those of a model that hears are `HEARD`, too. Its outputs are
+            any of `OUTPUTS` for every frame, and the state's.
+
+    Attributes:
+        hears: whether it reads the voice of the person, too.
 
     Raises:
         WeightsError: missing, damaged, or another kind of model.
@@ -225,7 +268,9 @@ class TemporalModel:
         if not is_temporal(self.card):
             raise self._refusal("it reads no features over time")
         self.names = tuple(output for output in OUTPUTS if output in self.card.outputs)
-        states = {key.removeprefix(STATE) for key in self.card.inputs.keys() - set(INPUTS)}
+        self.hears = set(HEARD) <= self.card.inputs.keys()
+        self._shown = (*INPUTS, *HEARD) if self.hears else INPUTS
+        states = {key.removeprefix(STATE) for key in self.card.inputs.keys() - set(self._shown)}
         if not self.names or states != {key.removeprefix(NEXT) for key in self.card.outputs if key.startswith(NEXT)}:
             raise self._refusal("its outputs are none of those, or its state does not come out as it went in")
         self.is_causal = bool(states)
@@ -237,12 +282,14 @@ class TemporalModel:
             raise self._refusal("the details name no length and hop of its windows")
         self._session = weights.session(name)
         kinds = {node.name: KINDS.get(node.type) for node in self._session.get_inputs()}
-        if [kinds[key] for key in INPUTS] != [np.float32, np.bool_, np.float64] or None in kinds.values():
+        if any(kinds[key] != SHOWN[key] for key in self._shown) or None in kinds.values():
             raise self._refusal(f"its inputs are of the kinds {kinds}")
+        if self.hears and self.card.inputs["voice"][-1] != ANSWERS:
+            raise self._refusal(f"a voice has {ANSWERS} numbers")
         self._start = {
             key: np.zeros([int(size) for size in self.card.inputs[key]], kinds[key])
             for key in kinds
-            if key not in INPUTS
+            if key not in self._shown
         }
 
     def describe(self) -> dict[str, Any]:
@@ -254,6 +301,7 @@ class TemporalModel:
             "causal": self.is_causal,
             "delay_s": round(self.length / FRAME_RATE, 3),
             "bridge_s": 0.0 if self.is_causal else self.bridge_s,
+            **({"hears": "voice"} if self.hears else {}),
         }
 
     def track(self, start_s: float) -> Track:
@@ -276,6 +324,8 @@ class TemporalModel:
 
 KINDS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(bool)": np.bool_, "tensor(int64)": np.int64}
 """ONNX Runtime's names of types."""
+SHOWN = {"features": np.float32, "valid": np.bool_, "time_s": np.float64, "voice": np.float32, "heard": np.bool_}
+"""Of the inputs that are no state."""
 
 
 def is_temporal(card: weights.Card) -> bool:

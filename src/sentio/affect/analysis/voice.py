@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.affect.heard import answers
 from sentio.affect.media import SAMPLE_RATE, AudioBlock
 from sentio.core import weights
 from sentio.core.errors import InputError
@@ -63,6 +64,13 @@ class VoiceScore:
     arousal: float | None
     expression: Floats | None
     loudness: tuple[float, ...] = ()
+
+    @property
+    def answers(self) -> Floats | None:
+        """(V,) what a model over time is told of it; None without speech. See :func:`sentio.affect.heard.answers`."""
+        if self.expression is None or self.valence is None or self.arousal is None:
+            return None
+        return answers([self.speech], [[self.valence, self.arousal]], self.expression[None]).ravel()
 
 
 class VoiceModel:

@@ -247,7 +247,7 @@ class Session:
             stream.voice = VoiceTrack(stream.voice.model)
         self._heard_s = block.time_s + len(block.samples) / SAMPLE_RATE
         for score in stream.voice.push(block):
-            stream.rows.push_score(score)
+            stream.hearing.push_score(score)  # gives nothing, for no picture waits
             self.page.post(messages.voice_message(score))
 
     def _send_lsl(self, item: Picture | Shown, rows: list[Row]) -> None:
