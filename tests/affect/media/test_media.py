@@ -70,6 +70,22 @@ def test_any_spacing_survives(tmp_path_factory, steps):
     assert np.allclose(read(path)[1], ticks / 90_000, atol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "ts"])
+def test_a_clock_that_begins_late_leaves_no_gap_at_the_end(tmp_path, suffix):
+    """FFmpeg writes into Matroska where the file ends, into MP4 how long it is."""
+    path = write_media(tmp_path / f"late.{suffix}", times=steady(50, start=3.0), **CONTAINERS[suffix])
+    numbers, times, damage = read(path)
+    assert numbers == list(range(50)) and not damage
+    assert open_media(path).info.duration_s == pytest.approx(2.0, abs=0.05)
+    assert times[0] == pytest.approx(open_media(path).info.start_s)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_tick_of_a_clock_is_no_rate(tmp_path, suffix):
+    path = write_media(tmp_path / f"one.{suffix}", times=[0.0], time_base=Fraction(1, 1000))
+    assert open_media(path).info.rate == 25
+
+
 def test_a_late_first_picture_keeps_its_stamp(tmp_path):
     for suffix in ("mp4", "mkv"):
         path = write_media(tmp_path / f"late.{suffix}", times=steady(10, start=1.5))

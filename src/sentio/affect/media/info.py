@@ -1,5 +1,6 @@
 """What a media file holds, read from its header, its first picture and its first packets."""
 
+import math
 import statistics
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -24,6 +25,7 @@ from sentio.affect.media.container import (
 from sentio.affect.media.damage import Damage
 from sentio.affect.media.orientation import Orientation
 from sentio.affect.media.source import MediaError
+from sentio.affect.media.stamps import declared_end
 
 PROBED_PACKETS = 128
 """Packets of the video stream from which the spacing of the pictures is measured."""
@@ -109,8 +111,9 @@ def probe(path: Path) -> Info:
             }
             if video is None:
                 facts["start_s"] = facts["begin_s"]
-        duration = container.duration / av.time_base if container.duration else None
-        return Info(container.format.name, video is not None, audio is not None, duration, **facts)
+        length_s = declared_end(container) - facts["begin_s"]
+        known_s = round(length_s, 6) if 0 <= length_s < math.inf else None
+        return Info(container.format.name, video is not None, audio is not None, known_s, **facts)
 
 
 def _describe(path: Path, container: InputContainer, stream: VideoStream) -> dict[str, Any]:
@@ -176,7 +179,7 @@ def _spacing(stamps: list[int], time_base: float) -> tuple[float, bool]:
 
 def _stated_rate(stream: VideoStream) -> float:
     """The rate a stream without time stamps states in its own headers, if that is believable."""
-    for rate in (stream.codec_context.framerate, stream.guessed_rate):
+    for rate in (stream.guessed_rate, stream.codec_context.framerate):  # the latter is often the tick of the clock
         if rate and 1 <= rate <= 1000:
             return float(rate)
     return DEFAULT_RATE

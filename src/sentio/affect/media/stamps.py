@@ -20,10 +20,14 @@ T = TypeVar("T")
 
 
 def declared_end(container: InputContainer) -> float:
-    """Where the container says that it ends, in seconds; infinite where it does not."""
+    """Where the container says that it ends, in seconds; infinite where it does not.
+
+    FFmpeg takes what Matroska states for a length, but writes the end there, counted from 0.
+    """
     if not container.duration or container.duration < 0:
         return math.inf
-    return ((container.start_time or 0) + container.duration) / av.time_base
+    begin = 0 if container.format.name.startswith("matroska") else container.start_time or 0
+    return (begin + container.duration) / av.time_base
 
 
 def is_beyond(stamp_s: float, last_s: float, end_s: float) -> bool:
