@@ -168,7 +168,7 @@ class Upsampling:
             "points_left_out": before.source.dropped,
             "input_kept": keep,
             "seconds": round(seconds, 3),
-            "notes": [note for note in (*before.source.notes, changed) if note],
+            "notes": [note for note in (*before.source.notes, *after.source.notes, changed) if note],
         }
         return Outcome(str(job.source), "done", record | _draw(before, after, options.outputs))
 

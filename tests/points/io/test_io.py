@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import re
 import struct
 import sys
 from pathlib import Path
@@ -467,27 +468,34 @@ def test_bad_files_are_refused_by_name_and_reason(name: str, tmp_path: Path) -> 
 
 
 def damage(data: bytes, random: np.random.Generator) -> bytes:
-    """Change, delete and insert a few bytes, most of them in the header."""
+    """Change, delete and insert a few bytes, most of them in the header; make a number long; at times cut the end."""
     result = bytearray(data)
     for _ in range(random.integers(1, 8)):
         place = int(random.integers(min(len(result), 300 if random.random() < 0.7 else len(result))))
-        match random.integers(3):
+        match random.integers(5):
             case 0:
                 result[place] = int(random.integers(256))
             case 1:
                 del result[place : place + int(random.integers(1, 9))]
             case 2:
-                result[place:place] = random.choice(list(b"0129 -.e\xff\0"), 1).astype(np.uint8).tobytes()
-    return bytes(result)
+                result[place:place] = random.choice(list(b"0129 -.,;e\xff\0"), 1).astype(np.uint8).tobytes()
+            case 3:
+                result[place : place + 4] = b"\xff\xff\xff\x7f"
+            case 4 if numbers := list(re.finditer(rb"\d+", result[:2000])):
+                start, end = numbers[random.integers(len(numbers))].span()
+                result[start:end] = b"9" * int(random.integers(1, 14))
+    return bytes(result[: random.integers(1, len(result)) if random.random() < 0.2 else None])
 
 
-@pytest.mark.parametrize("suffix", [*EXACT, "csv", *LAS, "off", "stl", "glb", "obj"])
+@pytest.mark.parametrize("suffix", [*EXACT, *TEXT, *LAS, "pts", "bin", "pcd.bin", "off", "stl", "glb", "obj"])
 def test_damaged_bytes_give_a_cloud_or_a_typed_error(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
     if suffix in MESHES and suffix != "ply":
         pytest.importorskip("trimesh").creation.icosphere(subdivisions=1).export(path)
     else:
-        write_cloud(make_cloud(), path)
+        few = suffix in ("pts", "bin", "pcd.bin")
+        cloud = make_cloud(dtype="float32" if few else "float64")
+        write_cloud(Cloud(cloud.points, {"intensity": cloud.attributes["intensity"]}) if few else cloud, path)
     data, outcomes = path.read_bytes(), []
     for seed in range(60):
         path.write_bytes(damage(data, np.random.default_rng(seed)))
@@ -551,6 +559,19 @@ def test_carry_copies_on_old_points_and_blends_between() -> None:
             assert values.min() <= carried.min() and carried.max() <= values.max()
     assert set(dense.attributes["ring"]) <= set(cloud.attributes["ring"])
     np.testing.assert_allclose(np.linalg.norm(dense.attributes["normals"], axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["ply", "pcd", "npy", "npz"])
+def test_new_points_stay_apart_where_float32_would_not_do(suffix: str, tmp_path: Path) -> None:
+    points = np.arange(300, dtype=np.float32).reshape(100, 3) + np.array([412000, 5312000, 0], np.float32)
+    write_cloud(Cloud(points, source=Source(dtype="float32")), tmp_path / f"a.{suffix}")
+    cloud = read_cloud(tmp_path / f"a.{suffix}")
+    apart = carry(cloud, np.concatenate([cloud.points, cloud.points + [0, 0.75, 0]]))
+    assert apart.source.dtype == "float32" and apart.source.notes == ()
+    near = carry(cloud, np.concatenate([cloud.points, cloud.points + [0, 0.05, 0]]))
+    write_cloud(near, tmp_path / f"b.{suffix}")
+    assert len(np.unique(read_cloud(tmp_path / f"b.{suffix}").points, axis=0)) == 200
+    assert "64 bits" in near.source.notes[0]
 
 
 def test_carry_follows_the_inverse_distance() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.core.errors import InputError
-from sentio.points.geometry import interpolation
+from sentio.points.geometry import count_distinct, interpolation
 
 Array = NDArray[Any]
 
@@ -148,11 +148,16 @@ def carry(cloud: Cloud, points: NDArray[np.float64]) -> Cloud:
 
     A new point on an old one takes its attributes as they are. Elsewhere floats, colours and intensities are blended
     from the three nearest points by inverse distance, normals also brought back to unit length, and integers such as
-    rings and classes are taken from the nearest point.
+    rings and classes are taken from the nearest point. The type of the coordinates is that of the source, unless
+    float32 would put different points in one place, as it does with map coordinates.
     """
     index, weights = interpolation(cloud.points, points)
     attributes = {name: _blend(name, values, index, weights) for name, values in cloud.attributes.items()}
-    return Cloud(points, attributes, replace(cloud.source, width=0, height=0, dropped=0, comments=(), notes=()))
+    source = replace(cloud.source, width=0, height=0, dropped=0, comments=(), notes=())
+    if source.dtype == "float32" and count_distinct(points.astype(np.float32)) < count_distinct(points):
+        note = "Coordinates are stored in 64 bits, not 32 as in the source, where points would fall together."
+        source = replace(source, dtype="float64", notes=(note,))
+    return Cloud(points, attributes, source)
 
 
 def _blend(name: str, values: Array, index: NDArray[np.int64], weights: Array) -> Array:

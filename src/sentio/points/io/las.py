@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sentio.core.errors import InputError, OutputError, require
-from sentio.points.geometry import nearest
+from sentio.points.geometry import count_distinct, nearest
 from sentio.points.io.cloud import AXES, COLOURS, Array, Cloud, Source, from_columns, word
 
 AT_ONCE = 1 << 20  # points; read in pieces so that a false count in the header claims no memory
@@ -92,10 +92,10 @@ def _refine(header: Any, points: Array) -> str:
     before, low, extent = header.scales.copy(), points.min(axis=0), np.ptp(points, axis=0)
     distance = nearest(points, points[:: max(1, len(points) // LOOKED_AT)], 2)[0][:, 1]
     usual = float(np.median(distance[distance > 0])) if distance.any() else np.inf
-    distinct = _distinct(points)
+    distinct = count_distinct(points)
     while True:
         coarse = header.scales > COARSEST * usual
-        if not coarse.any() and _distinct(np.rint((points - header.offsets) / header.scales)) < distinct:
+        if not coarse.any() and count_distinct(np.rint((points - header.offsets) / header.scales)) < distinct:
             coarse = header.scales > FINEST * usual
         coarse &= extent / (header.scales / 10) < LARGEST_INTEGER
         if not coarse.any():
@@ -107,14 +107,6 @@ def _refine(header: Any, points: Array) -> str:
         header.offsets = header.offsets + np.floor((low - header.offsets) / before) * before
     old, new = (" ".join(f"{step:g}" for step in sorted(set(scales))) for scales in (before, header.scales))
     return f"The scale of the coordinates is {new}, not {old} as in the source, for points lie {usual:.2g} apart."
-
-
-def _distinct(points: Array) -> int:
-    """How many different rows (N, 3) there are, by a hash of 64 bits each, which is quicker than comparing rows."""
-    bits = np.ascontiguousarray(points + 0.0, np.float64).view(np.uint64)  # + 0.0 turns -0 into 0
-    factors = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
-    mixed = (bits ^ (bits >> np.uint64(29))) * factors
-    return len(np.unique((mixed ^ (mixed >> np.uint64(32))).sum(axis=1, dtype=np.uint64)))
 
 
 def _check_counts(data: bytes) -> None:
