@@ -18,6 +18,13 @@ FACE = {
     "landmarks": (68, 2),
 }  # fmt: skip
 VOICE = {"speech": None, "valence_arousal": 2, "expression": 8}
+OVER_TIME = {
+    "offline": {},
+    "causal": {"causal": True},
+    "capnet": {"causal": True, "outputs": ("valence_arousal",)},
+    "offline-av": {"hears": True},
+    "causal-av": {"causal": True, "hears": True},
+}
 SQUASH = {"valence_arousal": "Tanh", "expression": "Softmax", "landmarks": "Tanh", "pose": "Identity"}
 """The others are probabilities."""
 
@@ -155,13 +162,12 @@ def write_temporal(
 def install(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Write them all, and let the package find its weights in ``folder``, the others as they are."""
     for file in weights.EMBEDDED.iterdir():
-        if file.stem not in ("face", "voice", "offline", "causal", "capnet"):
+        if file.stem not in ("face", "voice", *OVER_TIME):
             (folder / file.name).symlink_to(file)
     write_face(folder)
     write_voice(folder)
-    write_temporal(folder, "offline", seed=1)
-    write_temporal(folder, "causal", seed=2, causal=True)
-    write_temporal(folder, "capnet", seed=3, causal=True, outputs=("valence_arousal",))
+    for seed, (name, kind) in enumerate(OVER_TIME.items(), 1):
+        write_temporal(folder, name, seed=seed, **kind)
     patch.setattr(weights, "EMBEDDED", folder)
     weights.cards.cache_clear()
     return folder

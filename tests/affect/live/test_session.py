@@ -50,14 +50,14 @@ def server(out, tiny_models):
         yield running
 
 
-@pytest.mark.parametrize("offset_s", [0.0, 5000.125])
-def test_rows_are_those_of_a_stream(server, clips, offset_s) -> None:
+@pytest.mark.parametrize(("model", "offset_s"), [("face", 0.0), ("causal-av", 5000.125)])
+def test_rows_are_those_of_a_stream(server, clips, model, offset_s) -> None:
     path = clips / "talking.mp4"
     (samples, begin_s), pictures = sound_of(path), jpegs(path)
-    stream, scores = Stream(OPTIONS, sound=True, live=True), []
+    stream, scores = Stream(replace(OPTIONS, model=model), sound=True, live=True), []
     sent, rows, given = [], [], 0
     with Client(server.url) as page:
-        page.open(sound=True)
+        page.open(sound=True, model=model)
         for time_s, jpeg in pictures:
             upto = round((time_s - begin_s) * SAMPLE_RATE)
             if upto > given:
@@ -72,6 +72,7 @@ def test_rows_are_those_of_a_stream(server, clips, offset_s) -> None:
         scores = [message for message in page.seen if message["type"] == "voice"]
     assert_same(sent, rows)
     assert sum(row["person"] is not None for row in sent) > 60
+    assert {"both", "face"} <= {row["modality"] for row in sent}
     first, end = math.floor(4 * offset_s) + 1, math.floor(4 * (offset_s + begin_s + given / SAMPLE_RATE)) + 1
     assert [score["time_s"] for score in scores] == [k / 4 for k in range(first, end)] and len(scores) >= 11
     last = rows[-1]
@@ -338,9 +339,10 @@ def test_behind_a_pause_the_voice_begins_anew(server) -> None:
     assert times == [start + k / 4 for start in (0.0, 3600.0, 1e8) for k in range(1, 5)]
 
 
-def test_a_file_plays_with_its_sound_to_its_end(clips, tmp_path) -> None:
-    path = clips / "talking.mp4"
-    with serving(tmp_path, source=File(path)) as server, Client(server.url) as page:
+@pytest.mark.parametrize("model", ["face", "causal-av"])
+def test_a_file_plays_with_its_sound_to_its_end(clips, tmp_path, model) -> None:
+    path, options = clips / "talking.mp4", replace(OPTIONS, model=model)
+    with serving(tmp_path, source=File(path), model=model) as server, Client(server.url) as page:
         hello = page.open()
         assert hello["source"] == {"name": "talking.mp4", "sound": True}
         page.send("record", on=True)
@@ -353,9 +355,9 @@ def test_a_file_plays_with_its_sound_to_its_end(clips, tmp_path) -> None:
     with open_media(path) as media:
         frames, (samples, begin_s) = list(media), media.waveform()
     if len(seen) == len(frames):
-        rows = analyze(path, options=OPTIONS).arrow.to_pylist()
+        rows = analyze(path, options=options).arrow.to_pylist()
     else:  # this machine was too slow to read them all
-        stream = Stream(OPTIONS, sound=True, live=True)
+        stream = Stream(options, sound=True, live=True)
         stream.push(samples, begin_s)
         rows = [row for frame in frames if frame.time_s in seen for row in stream.push(frame)]
     assert_same([row for answer in answers for row in answer["rows"]], rows)

@@ -4,6 +4,7 @@ from sentio.affect.analysis import models
 from sentio.core import weights
 
 TITLES = {
+    "causal-av": "causal-av: what it saw and heard before counts",
     "causal": "causal: what it saw before counts",
     "capnet": "CAPNet: from faces that end a third of a second ago",
     "face": "face: every picture by itself",
