@@ -1,5 +1,6 @@
 """Pushed pictures and sound give the rows of the file, bit for bit, however they are cut and whichever comes first."""
 
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -170,6 +171,22 @@ def test_batches_follow_from_the_order_of_the_faces_alone() -> None:
     assert [score.columns["valence"] for frame in given for score in frame.scores] == list(range(face))
     assert max(model.sizes) == BATCH_FACES and sum(model.sizes) == face
     assert scorer.flush() == []
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_frames_that_wait_for_sound_take_little_memory() -> None:
+    """No pictures of their faces, unless they are asked for."""
+    with open_media(DEMO_CLIP) as media:
+        frames = list(media)[:60]
+    sizes = []
+    for crops in (False, True):
+        stream = Stream(Options(detector="builtin", model="face", crops=crops), sound=True)
+        tracemalloc.start()
+        assert not any(stream.push(frame) for frame in frames)
+        sizes.append(sum(trace.size for trace in tracemalloc.take_snapshot().traces if trace.size == 112 * 112 * 3))
+        tracemalloc.stop()
+        assert len(stream.push(np.zeros(48_000, np.float32), 0.0)) > 30
+    assert sizes[0] <= 16 * 112 * 112 * 3 < sizes[1]
 
 
 def test_without_a_model_the_scores_are_empty() -> None:

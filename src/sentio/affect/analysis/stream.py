@@ -7,6 +7,7 @@ that the order of the frames fixes, each window of sound by itself, and picture 
 
 import math
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from sentio.core.errors import InputError
 
 BATCH_FRAMES = 16
 """Frames after which faces are scored although they fill no batch, so that none waits for long."""
+NO_CROP = np.zeros((0, 0, 3), np.uint8)
 
 Found = tuple[int, bool, FaceFrame]
 """The number of a frame, whether its data was damaged, and its faces."""
@@ -59,10 +61,11 @@ class FaceScorer:
     Args:
         model: what scores them; None leaves the scores empty.
         at_once: each frame is a batch of its own, so that none waits for others.
+        crops: the faces keep their crops; else they are let go, for frames may wait for sound, or for a window.
     """
 
-    def __init__(self, model: AffectModel | None, *, at_once: bool = False) -> None:
-        self._model = model
+    def __init__(self, model: AffectModel | None, *, at_once: bool = False, crops: bool = True) -> None:
+        self._model, self._crops = model, crops
         self._frames_most = 1 if at_once else BATCH_FRAMES
         self._waiting: deque[Found] = deque()
         self._faces = 0  # of the frames that wait
@@ -98,8 +101,12 @@ class FaceScorer:
             number, doubtful, found = self._waiting.popleft()
             self._faces -= len(found.faces)
             scores = tuple(self._scores.popleft() for _ in found.faces)
-            decided.append(ScoredFrame(number, doubtful, found, scores))
+            decided.append(ScoredFrame(number, doubtful, found if self._crops else _without_crops(found), scores))
         return decided
+
+
+def _without_crops(found: FaceFrame) -> FaceFrame:
+    return replace(found, faces=tuple(replace(face, crop=NO_CROP) for face in found.faces))
 
 
 class Stream:
@@ -140,7 +147,7 @@ class Stream:
         tracking = TrackingConfig(search_interval_s=self.options.search_interval, lookahead=not causal)
         self.pictures = pictures
         self.finder = FaceFinder(FaceTracker(open_detector(self.options.detector), tracking))
-        self.scorer = FaceScorer(self.models.face, at_once=causal)
+        self.scorer = FaceScorer(self.models.face, at_once=causal, crops=self.options.crops)
         self.temporal = TemporalScorer(self.models.temporal) if self.models.temporal else None
         self.voice = VoiceTrack(self.models.voice) if sound and self.models.voice else None
         self.hearing = Hearing(sound=self.voice is not None and not live)
