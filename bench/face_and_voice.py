@@ -1,7 +1,7 @@
 """What face and voice are worth, and each part of a system: trainings of its small form with one thing changed.
 
     python bench/face_and_voice.py crossattn|softprompt FOLDER [--sound SPEC] [--features STORE] [--seeds 3]
-        [--epochs N] [--rows both,face,...]
+        [--epochs N] [--rows both,face,...] [--scores FILE]
 
 FOLDER is in Aff-Wild2's layout with labels of EXPR (`crossattn`) or VA (`softprompt`), and has features of the embedded
 face model and of a sound encoder (`sentio features FOLDER --visual face --audio SPEC`): `voice`, or a published one
@@ -9,10 +9,12 @@ such as `whisper:FOLDER`. Each row trains on the same videos and scores the weig
 validation video chooses anything: the official macro-F1 or mean CCC over all labelled frames, not smoothed. The network
 of the row "both" is then tried with missing modalities: 30 % of the faces in runs of half a second, 30 % of the sound
 in half seconds, all of the sound. Texts are learnt vectors, which need no CLIP. Intervals are of 95 %, of the mean over
-the seeds by Student's t; the last column is the paired difference from the first row.
+the seeds by Student's t; the last column is the paired difference from the first row. `--scores` keeps what was scored,
+so that a run that was stopped goes on, and rows can be added.
 """
 
 import argparse
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ from sentio.core import registry, runtime
 from sentio.core.config import from_dict
 from sentio.core.optimization import FitConfig
 from sentio.core.training import fit, start_from
+from sentio.core.writers import write_json
 
 VOICE = str(Path(FACE).with_name("voice.safetensors"))
 RUN = 15
@@ -156,18 +159,27 @@ def score(method: Any, windows: WindowDataset, name: str) -> float:
     return tally(windows.clips, found).scores()[name]
 
 
-def seed_scores(given: argparse.Namespace, seed: int, work: Path) -> dict[str, float]:
-    """All rows of one seed."""
-    found, trial = {}, given.trial
-    for row in given.rows:
-        change = dict(trial.rows[row])
-        data = open_data(given, change.pop("length", trial.length))
-        method = train(data, change, seed, given, work / f"{row.replace('/', '-')}-{seed}")
-        found[row] = score(method, Lossy(data, 0.0, 0.0, seed), trial.score)
-        if row == "both":
-            lossy = {name: Lossy(data, *shares, seed) for name, shares in LOST.items()}
-            found |= {name: score(method, windows, trial.score) for name, windows in lossy.items()}
-    return found
+def row_scores(given: argparse.Namespace, row: str, seed: int) -> dict[str, float]:
+    """What a row's training scores; that of "both" also with what is lost."""
+    trial, change = given.trial, dict(given.trial.rows[row])
+    data = open_data(given, change.pop("length", trial.length))
+    with tempfile.TemporaryDirectory() as work:
+        method = train(data, change, seed, given, Path(work))
+    lost = {row: (0.0, 0.0)} | (LOST if row == "both" else {})
+    return {name: score(method, Lossy(data, *shares, seed), trial.score) for name, shares in lost.items()}
+
+
+def all_scores(given: argparse.Namespace) -> list[dict[str, float]]:
+    """Of each seed the scores by row, in the order that was asked for."""
+    known = json.loads(given.scores.read_text()) if given.scores and given.scores.is_file() else {}
+    for seed in map(str, range(given.seeds)):
+        for row in given.rows:
+            if row not in known.setdefault(seed, {}):
+                known[seed] |= row_scores(given, row, int(seed))
+                if given.scores:
+                    write_json(given.scores, known)
+    names = [name for row in given.rows for name in (row, *(LOST if row == "both" else ()))]
+    return [{name: known[str(seed)][name] for name in names} for seed in range(given.seeds)]
 
 
 def show(table: list[dict[str, float]], measure: str) -> None:
@@ -189,6 +201,7 @@ def main() -> None:
     parser.add_argument("--features", help="folder of the feature store, FOLDER/features if not given")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="8 for crossattn, 4 for softprompt if not given")
+    parser.add_argument("--scores", type=Path, help="JSON file of the scores")
     parser.add_argument("--rows", help="the first is what the others are compared with; all if not given")
     given = parser.parse_args()
     given.trial = TRIALS[given.system]
@@ -197,8 +210,7 @@ def main() -> None:
     data = open_data(given, given.trial.length)
     counts = [len(data.split(split)) for split in ("train", "validation")]
     print(f"{counts[0]} training clips, {counts[1]} validation clips; sound: {cast(Any, data.sound).encoder.info.name}")
-    with tempfile.TemporaryDirectory() as work:
-        show([seed_scores(given, seed, Path(work)) for seed in range(given.seeds)], given.trial.measure)
+    show(all_scores(given), given.trial.measure)
 
 
 if __name__ == "__main__":
