@@ -16,6 +16,7 @@ ROOMS = ("cli", "affect", "points", "core")
 MAY = {
     "affect.models": {"method", "evaluate", "training", "protocol", "backbones", "synth", "faces", "losses"},
     "affect.method": {"evaluate", "training", "backbones"},
+    "affect.trained": {"analysis", "training", "protocol", "data", "backbones", "faces", "media"},
     "affect.evaluate": {"training", "protocol", "data"},
     "affect.training": {"protocol", "data", "synth", "backbones", "faces"},
     "affect.protocol": {"data"},

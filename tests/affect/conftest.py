@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from sentio.affect.faces.detection import Detector
@@ -40,6 +41,19 @@ def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "drawn"
     generate(folder, MovingPicture(videos=4, seconds=5, seed=3))
     return folder
+
+
+@pytest.fixture(scope="session")
+def silent_clip(clips, tmp_path_factory) -> Path:
+    """The pictures of talking.mp4 to the bit, without its sound."""
+    path = tmp_path_factory.mktemp("clips") / "silent.mp4"
+    with av.open(str(clips / "talking.mp4")) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return path
 
 
 @pytest.fixture

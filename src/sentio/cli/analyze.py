@@ -2,13 +2,16 @@
 
 import json as json_format
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from sentio.affect.faces.detectors import DetectorName
 from sentio.cli.parsing import COMMAS, FOLDER, SECONDS
-from sentio.core.errors import InputError
+from sentio.core.errors import InputError, WeightsError, require
+
+if TYPE_CHECKING:
+    from sentio.affect.analysis.models import Models
 
 Format = Literal["parquet", "csv", "jsonl", "vtt", "eaf", "textgrid"]
 
@@ -55,7 +58,8 @@ def analyze(
         start: leave out frames before this time, in seconds.
         end: leave out frames at and after this time, in seconds.
         model: what scores the faces: offline, causal and capnet read them over time, face each by itself; a path is
-            that of an exported card, and none finds faces only. auto takes offline for videos, face for pictures.
+            that of an exported card, or of the folder of a run whose windows answer for every frame, which takes
+            sentio[train]; none finds faces only. auto takes offline for videos, face for pictures.
         causal: no row rests on what comes after it, and every frame is decided at once; auto takes causal.
         report: write report.html: the video beside its timeline, a summary of each person, and how it was made; it
             needs no network, and plays the file where it lies.
@@ -99,11 +103,13 @@ def analyze(
         causal=causal,
         embed_video=embed_video,
     )
-    open_models(model, landmarks=landmarks, causal=causal)  # refused before work begins, rather than for each file
+    models = _open_run(Path(model), causal) if Path(model).is_dir() else None
+    if models is None:
+        open_models(model, landmarks=landmarks, causal=causal)  # refused before work begins, not for each file
     if overlay:
         check_encoder()
     pictures = [name for name, wanted in (("report", report), ("plot", plot), ("overlay", overlay)) if wanted]
-    analysis = folder.Analysis(out, options, (*formats, *pictures), resume)
+    analysis = folder.Analysis(out, options, (*formats, *pictures), resume, models)
     share, show = jobs.Shard.parse(shard), not (json or quiet)
     summary = jobs.run(sources.find(paths), analysis, out, shard=share, title="analyze", show=show)
     if json:
@@ -112,3 +118,12 @@ def analyze(
     elif not quiet:
         print(summary.text(folder.line))
     return 0 if summary.whole else 1
+
+
+def _open_run(run: Path, causal: bool) -> "Models":
+    require("torch", "train")
+    from sentio.affect.trained import open_run
+
+    if causal:
+        raise WeightsError(f"The run {run} is not causal.", "Choose other weights, such as 'causal'.")
+    return open_run(run)

@@ -22,6 +22,7 @@ from sentio.core import registry, runs, weights
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError, WeightsError
 from sentio.core.training import FitConfig
+from trained_runs import assert_analyzes, assert_reads_as_it_is_evaluated
 
 D, DA = 192, 6
 """Lengths of the face and sound vectors."""
@@ -348,8 +349,8 @@ def test_data_that_do_not_fit_are_refused(drawn):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sound", ["wav2vec2", "whisper"])
-def test_the_published_form_from_files(sound, drawn, tmp_path):
-    """CLIP and wav2vec 2.0 as the hub has them: features of both, two steps of training, an evaluation."""
+def test_the_published_form_from_files(sound, drawn, clips, silent_clip, tmp_path):
+    """CLIP and wav2vec 2.0 as the hub has them: features of both, two steps of training, an evaluation, an analysis."""
     for kind in ("clip", sound):
         getattr(snapshots, f"write_{kind}")(tmp_path / kind)
     face, voice = f"clip:{tmp_path / 'clip'}", f"{sound}:{tmp_path / sound}"
@@ -371,6 +372,8 @@ def test_the_published_form_from_files(sound, drawn, tmp_path):
     item = model.open_data(drawn, plan["data"]).train_dataset()[0]
     assert item["face_feature"].shape == (60, 12) and item["audio_feature"].shape[1] == 16
     assert item["audio_valid"].any() and np.ptp(item["time_s"]) == pytest.approx(59 / 30, abs=1e-3)
+    assert_reads_as_it_is_evaluated(tmp_path / "run", drawn)
+    assert_analyzes(tmp_path / "run", clips / "talking.mp4", silent_clip)
 
 
 @pytest.mark.slow

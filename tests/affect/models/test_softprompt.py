@@ -34,6 +34,7 @@ from sentio.core import registry, runs, weights
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.training import FitConfig
+from trained_runs import assert_analyzes, assert_reads_as_it_is_evaluated
 
 D, SOUND = 192, 6
 TINY = {
@@ -385,7 +386,7 @@ PUBLISHED = {"units": 8, "heads": 2, "layers": 1, "sound_features": 16, "prompts
 
 
 @pytest.mark.slow
-def test_the_published_form_from_files(tmp_path):
+def test_the_published_form_from_files(clips, silent_clip, tmp_path):
     generate(tmp_path / "set", MovingPicture(videos=4, seconds=2, seed=3))
     snapshots.write_clip(tmp_path / "clip", places=77)
     snapshots.write_ast(tmp_path / "ast")
@@ -417,6 +418,8 @@ def test_the_published_form_from_files(tmp_path):
     assert math.isfinite(result.scores["p_va"]) and result.header["frames_filled"] == 0
     for prediction in result.predictions:
         assert np.isfinite(prediction.valence_arousal).all() and np.abs(prediction.valence_arousal).max() <= 1
+    assert_reads_as_it_is_evaluated(tmp_path / "run", tmp_path / "set")
+    assert_analyzes(tmp_path / "run", clips / "talking.mp4", silent_clip)
 
 
 @pytest.mark.parametrize("name", ["softprompt", "softprompt_small"])

@@ -1,15 +1,16 @@
 """What fills the affect columns: a network for faces, a model of them over time, one for the voice; all exported."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sentio.affect.analysis.temporal import TemporalModel, is_temporal
+from sentio.affect.analysis.temporal import OverTime, TemporalModel, is_temporal
 from sentio.affect.analysis.voice import VoiceModel, VoiceScore
 from sentio.affect.faces.alignment import Matrix, to_crop
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
@@ -190,7 +191,11 @@ class Models:
 
     face: AffectModel | None = None
     voice: VoiceModel | None = None
-    temporal: TemporalModel | None = None
+    temporal: OverTime | None = None
+
+    def of_file(self, path: Path) -> "Models":
+        """The same for one file."""
+        return replace(self, temporal=self.temporal and self.temporal.of_file(path))
 
     def describe(self) -> dict[str, Any]:
         """For the header."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from sentio.affect.analysis.models import FaceScore, ScoredFrame
-from sentio.affect.analysis.temporal import Arrays, Moment, TemporalModel, Track, columns_of
+from sentio.affect.analysis.temporal import Arrays, Moment, OverTime, Track, columns_of
 from sentio.core.errors import WeightsError
 
 ROUNDING_S = 1e-3
@@ -47,7 +47,7 @@ class TemporalScorer:
     bridged while another place is shown, and memory does not grow with the number of persons in a file.
     """
 
-    def __init__(self, model: TemporalModel) -> None:
+    def __init__(self, model: OverTime) -> None:
         self._model = model
         self._persons: dict[int, _Person] = {}
         self._waiting: deque[_Waiting] = deque()

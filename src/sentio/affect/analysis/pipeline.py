@@ -90,6 +90,7 @@ class Reading:
         declared_s = info.duration_s if info.format.startswith(DECLARING) else None  # elsewhere it is an estimate
         if options.start is not None and declared_s and options.start >= info.start_s + declared_s:
             raise self._nothing(options)
+        models = models and models.of_file(self.media.path)
         self.stream = Stream(
             options, models, file=self.name, pictures=info.has_video, sound=info.has_audio, timed=info.has_clock
         )

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -248,6 +249,25 @@ class OfflineTrack:
         self._sums = {slot: sums for slot, sums in self._sums.items() if slot >= min(asked, self._final)}
 
 
+class OverTime(Protocol):
+    """A model over time: of a card, or of a run."""
+
+    is_causal: bool
+    hears: bool
+    """Whether its tracks want the voice that is credited to a person."""
+    bridge_s: float
+    """Longest gap without a face that is bridged, in seconds."""
+
+    def describe(self) -> dict[str, Any]:
+        """For the header of a table."""
+
+    def of_file(self, path: Path) -> "OverTime":
+        """The same for one file, of which it may know more than is pushed."""
+
+    def track(self, start_s: float) -> Track:
+        """A track for a person whose face is seen from this time on."""
+
+
 class TemporalModel:
     """An exported temporal model; a `Graph`, and what a table says of it.
 
@@ -303,6 +323,9 @@ class TemporalModel:
             "bridge_s": 0.0 if self.is_causal else self.bridge_s,
             **({"hears": "voice"} if self.hears else {}),
         }
+
+    def of_file(self, path: Path) -> "TemporalModel":
+        return self
 
     def track(self, start_s: float) -> Track:
         """A track for a person whose face is seen from this time on."""

@@ -1,6 +1,6 @@
 """Frozen encoders over face crops and sound, into the feature store; what is there already is not done again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -79,7 +79,7 @@ def extract_sound(store: FeatureStore, videos: Mapping[str, Path]) -> list[Probl
             continue
         if not len(samples):
             problems.append(Problem("warning", path, "the video has no sound"))
-        values, times = _encode_sound(store, samples)
+        values, times = encode_sound(store.encoder, store.steps or SoundSteps(), samples)
         meta = {"start_s": repr(info.start_s), "rate": repr(info.rate), "source": describe_source(path)}
         store.save(name, values, times + start_s, pictures, **meta)
     return problems
@@ -96,24 +96,30 @@ def _extract_clip(store: FeatureStore, name: str, folder: Path) -> list[Problem]
         for number in part[~good]:
             problems.append(Problem("warning", folder / f"{number:05d}.jpg", "the image cannot be decoded"))
         if good.any():
-            stack = np.stack([picture for picture in pictures if picture is not None])
-            values.append(_run(store.encoder, torch.from_numpy(stack).permute(0, 3, 1, 2)[None].float() / 255))
+            values.append(encode_faces(store.encoder, [picture for picture in pictures if picture is not None]))
             frames.append(part[good] - 1.0)
     store.save(name, np.concatenate(values), np.concatenate(frames), source=source, start_s="0.0", rate="0.0")
     return problems
 
 
-def _encode_sound(store: FeatureStore, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """(M, D) vectors and the times they stand for, from the first sample on."""
-    info, steps = store.encoder.info, store.steps or SoundSteps()
+def encode_faces(encoder: Encoder, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """(N, D) vectors of aligned crops, RGB (CROP_SIZE, CROP_SIZE, 3) each."""
+    return _run(encoder, torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)[None].float() / 255)
+
+
+def encode_sound(
+    encoder: Encoder, steps: SoundSteps, samples: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """(M, D) vectors and the times they stand for, from the first sample on, of mono sound at the encoder's rate."""
+    info = encoder.info
     rate = cast(int, info.rate)
     chunks = _stretches(samples, rate, steps) if info.hop_s is None else _chunks(samples, rate, steps)
     values, times = [np.empty((0, info.dim), np.float32)], [np.empty(0)]
     for begin_s, end_s, offset_s, sound in chunks:
         if info.hop_s is None:
-            vectors, stamps = _run(store.encoder, torch.from_numpy(sound)[None, None]), np.array([end_s])
+            vectors, stamps = _run(encoder, torch.from_numpy(sound)[None, None]), np.array([end_s])
         else:
-            vectors = _run(store.encoder, torch.from_numpy(sound)[None])
+            vectors = _run(encoder, torch.from_numpy(sound)[None])
             stamps = offset_s + cast(float, info.offset_s) + info.hop_s * np.arange(len(vectors))
             inside = (stamps >= begin_s) & (stamps < end_s)
             vectors, stamps = vectors[inside], stamps[inside]

@@ -81,6 +81,22 @@ class Features:
             return rows, np.zeros(len(at_s), np.bool_)
         return rows, (rows >= 0) & (at_s - self.times[np.maximum(rows, 0)] < 1.5 * hop_s)
 
+    def before(
+        self, end_s: float, seconds: float, hop_s: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+        """Vectors (S, D) of sound, one each hop of so many seconds, which are there (S,), and their times (S,)."""
+        times_s = np.asarray(end_s - hop_s * np.arange(max(round(seconds / hop_s), 1))[::-1], np.float64)
+        rows, there = self.newest(times_s, hop_s)
+        values = np.zeros((len(times_s), self.values.shape[1]), np.float32)
+        values[there], times_s[there] = self.values[rows[there]], self.times[rows[there]]
+        return values, there, times_s
+
+
+def silent(dim: int) -> Features:
+    """Those of no sound."""
+    nothing = np.empty(0)
+    return Features(np.empty((0, dim), np.float32), nothing, 0.0, 0.0, nothing)
+
 
 @dataclass(frozen=True)
 class Absent:

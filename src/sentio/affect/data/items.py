@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.clips import Clip
-from sentio.affect.data.features import CROP_SIZE, FeatureStore
+from sentio.affect.data.features import CROP_SIZE, FeatureStore, silent
 from sentio.affect.data.images import read_image
 from sentio.affect.data.windows import Windows
 from sentio.affect.labels import (
@@ -154,23 +154,16 @@ class WindowDataset(Dataset[Item]):
 
     def _sound(self, clip: Clip, entries: NDArray[np.int64], frame_rate: float) -> Item:
         """Times of the frames; the stored steps of the ``sound_s`` seconds before the newest, and their times."""
-        if self.sound is None or clip.media is None:
-            time_s = entries / frame_rate
-            features = None
+        if self.sound is None:
+            return {"time_s": (entries / frame_rate).astype(np.float32)}
+        if clip.media is None:
+            features, time_s = silent(self.sound.encoder.info.dim), entries / frame_rate
         else:
             features = self.sound.open(clip.media.stem)
             time_s = features.picture_times(entries)
-        item: Item = {"time_s": time_s.astype(np.float32)}
-        if self.sound is None:
-            return item
-        hop = self.sound.hop_s
-        wanted = time_s[-1] - hop * np.arange(max(round(self.sound_s / hop), 1))[::-1]
-        values, valid = np.zeros((len(wanted), self.sound.encoder.info.dim), np.float32), np.zeros(len(wanted), bool)
-        if features is not None:
-            rows, valid = features.newest(wanted, hop)  # never a later one
-            values[valid] = features.values[rows[valid]]
-            wanted[valid] = features.times[rows[valid]]
-        return item | {"audio_feature": values, "audio_valid": valid, "audio_time_s": wanted.astype(np.float32)}
+        values, valid, times = features.before(time_s[-1], self.sound_s, self.sound.hop_s)
+        item: Item = {"audio_feature": values, "audio_valid": valid, "audio_time_s": times.astype(np.float32)}
+        return item | {"time_s": time_s.astype(np.float32)}
 
 
 @lru_cache(maxsize=4096)

@@ -45,7 +45,7 @@ def predict(
     start = 0
     own = torch.Generator()  # else the loader would draw from the global one
     for batch in DataLoader(data, batch_size, collate_fn=collate, num_workers=workers, generator=own):
-        found = _probabilities(method(batch.to(method.device)))
+        found = probabilities(method(batch.to(method.device)))
         answered = ~np.isnan(next(iter(found.values()))[..., 0])  # (B, L)
         _refuse_other_steps(found, data.rule.targets(np.zeros(1, np.int64)).shape[1])
         for row in range(len(batch)):
@@ -84,7 +84,7 @@ def tally(
     return pool
 
 
-def _probabilities(output: AffectOutput) -> dict[str, NDArray[np.float32]]:
+def probabilities(output: AffectOutput) -> dict[str, NDArray[np.float32]]:
     """(B, L, ...) values; logits become probabilities."""
     values: dict[str, torch.Tensor | None] = {
         "valence_arousal": output.valence_arousal,
