@@ -32,7 +32,7 @@ from sentio.affect.media import SAMPLE_RATE, AudioBlock, open_media
 from sentio.affect.table import X_COLUMNS, Y_COLUMNS
 from sentio.core.bench import report
 
-NAMED = 0.5
+NAMED, STRICT = 0.5, 0.8
 LOUD_DB, NEAR_S = -20, 0.1
 
 
@@ -155,9 +155,8 @@ def credited(films: list[Film]) -> dict[str, object]:
     return {
         name: {
             "frames": len(said),
-            f"speaking >= {NAMED}": share(said >= NAMED),
-            "always": 1.0,
-            **{f"or null, or >= {least}": share(~(said < least)) for least in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)},
+            **{f"speaking >= {least}": share(said >= least) for least in (NAMED, STRICT)},
+            **{f"or null, or >= {least}": share(~(said < least)) for least in (0.1, 0.2, 0.3, NAMED)},
         }
         for name, said in found.items()
     }
@@ -170,11 +169,12 @@ def speech(times_s, scores: list[VoiceScore]) -> np.ndarray:
 
 def alone(film: Film) -> dict[str, float]:
     """Of one person with her own voice: how often she is named while she speaks, and while she does not."""
-    said = np.nan_to_num(film.speaking)
+    said, heard = np.nan_to_num(film.speaking), speech(film.times_s, film.scores)
     return {
         "named while speaking": share(said[film.spoken] >= NAMED),
-        "speech heard then": share(speech(film.times_s, film.scores)[film.spoken]),
+        "speech heard then": share(heard[film.spoken]),
         "named otherwise": share(said[~film.spoken] >= NAMED),
+        **{f"credited with speech, >= {least}": share(said[heard] >= least) for least in (NAMED, STRICT)},
     }
 
 
