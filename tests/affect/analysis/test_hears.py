@@ -106,16 +106,16 @@ def pushed(path: Path, asked: Options, chunk: int, first: str) -> list[dict]:
     return rows + stream.flush()
 
 
-@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
-    ("name", "chunk", "first"),
+    ("name", "chunk", "first", "causal"),
     [
-        ("as it is", 1, "both"),
-        ("uneven times", 7, "both"),
-        ("sound that begins late", 64, "sound"),
-        ("sound that ends early", 2, "both"),
-        ("sound that goes on", 64, "frames"),
-        ("no sound", 7, "frames"),
+        ("as it is", 1, "both", True),
+        ("as it is", 64, "sound", False),
+        pytest.param("uneven times", 7, "both", False, marks=pytest.mark.slow),
+        pytest.param("sound that begins late", 64, "sound", True, marks=pytest.mark.slow),
+        pytest.param("sound that ends early", 2, "both", False, marks=pytest.mark.slow),
+        pytest.param("sound that goes on", 7, "frames", True, marks=pytest.mark.slow),
+        ("no sound", 2, "frames", False),
     ],
 )
 def test_the_stream_is_the_file(films, cards, name, chunk, first, causal) -> None:
