@@ -14,7 +14,7 @@ from sentio.affect.backbones.encoders import open_encoder, open_text_encoder
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.extraction import extract
 from sentio.affect.data.windows import Windows
-from sentio.affect.evaluate import EvaluationConfig
+from sentio.affect.evaluate import EvaluationConfig, predict_clips
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.models.crossattn import PROMPTS, align, contrast, root_weights, weighted_cross_entropy
 from sentio.affect.training.published import DataConfig, open_store
@@ -216,6 +216,42 @@ def test_hidden_faces_have_no_influence_on_the_loss():
 
 
 # --- losses
+
+
+def test_one_answer_for_a_window_is_read_off_the_mean_of_its_frames():
+    """Of those of which something is known; it learns the label of the middle, and so do all of its faces."""
+    guidance = {"text": "learnt", "features": 5}
+    model, framewise = crossattn(answers="middle", guidance=guidance), crossattn(guidance=guidance)
+    batch = windows(face_valid=torch.rand(3, 12) > 0.5, audio_valid=torch.rand(3, 22) > 0.9)
+    seen, heard = model.known(batch)
+    faces, sounds, heard = model.streams(batch, seen, heard)
+    assert not (seen | heard).all()
+    inner = []
+    hook = framewise.classify.register_forward_pre_hook(lambda _, given: inner.append(given[0]))
+    framewise(batch)
+    hook.remove()
+    means = torch.stack([row[known].mean(0) for row, known in zip(inner[0], seen | heard, strict=True)])
+    torch.testing.assert_close(model(batch).expression[:, 0], model.classify(means))
+    label = torch.tensor([[2], [-1], [7]])
+    terms = model.loss(replace(batch, expression=label, expression_valid=label >= 0), 0.0)
+    expected = weighted_cross_entropy(model.classify(means)[[0, 2]], label[[0, 2], 0], None)
+    torch.testing.assert_close(terms["expression"], expected)
+    shown = seen & (label >= 0)
+    guided = contrast(model.to_text(faces[shown]), model.texts, label.expand(3, 12)[shown], 0.07)
+    torch.testing.assert_close(terms["guidance"], 0.1 * guided)
+
+
+def test_a_window_answers_for_its_middle(drawn):
+    rule = {"length": 9, "hop": 9, "answers": "middle", "padding": "mask"}
+    model = crossattn(inputs="face", answers="middle")
+    data = model.open_data(drawn, {"sets": ["expr"], "windows": rule})
+    clip = data.scored("validation")[0]
+    [prediction] = predict_clips(model, data, [clip])
+    batch = data.collate([data.windows([clip], replace(data.config.windows, hop=1), labelled=False)[40]])
+    assert not prediction.missing().any()
+    np.testing.assert_allclose(prediction.expression[40], model(batch).expression[0, 0].softmax(-1).detach(), atol=1e-5)
+    with pytest.raises(RecipeError, match=r"Set data\.windows\.answers to middle"):
+        model.open_data(drawn, {"sets": ["expr"], "windows": rule | {"answers": "all"}})
 
 
 def test_the_contrastive_loss_in_closed_form():

@@ -70,6 +70,7 @@ class CrossAttentionConfig:
             or one of the package's own by name.
         sound_features: length of the stored sound vectors.
         inputs: faces, sound, or both; what is not used counts as missing.
+        answers: one for every frame; or one for the window, which is that of the frame in its middle.
         dim: of both streams.
         dilations: of the residual blocks over time, of two convolutions each.
         kernel: of the convolutions, odd.
@@ -85,6 +86,7 @@ class CrossAttentionConfig:
     encoder: str = "aligned"
     sound_features: int = 768
     inputs: Literal["both", "face", "sound"] = "both"
+    answers: Literal["all", "middle"] = "all"
     dim: int = 512
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     kernel: int = 3
@@ -145,7 +147,7 @@ class Exchange(nn.Module):
 
 @register("crossattn", summary="Expression from face and voice by cross-attention both ways, guided by text (ABAW10).")
 class CrossAttentionModel(AffectMethod):
-    """Frozen encoders -> convolutions over the faces -> attention both ways -> 8 logits for every frame."""
+    """Frozen encoders -> convolutions over the faces -> attention both ways -> 8 logits for every frame, or a window."""
 
     Config = CrossAttentionConfig
     texts: Tensor
@@ -186,8 +188,9 @@ class CrossAttentionModel(AffectMethod):
                 f"The model's inputs are {self.config.inputs}, the data name no sound.",
                 "Give data.sound_encoder and data.sound_s, or set model.inputs to face.",
             )
-        if data.config.windows.answers != "all":
-            raise RecipeError("The model answers for every frame.", "Set data.windows.answers to all.")
+        if data.config.windows.answers != self.config.answers:
+            what = "every frame" if self.config.answers == "all" else "the middle of a window"
+            raise RecipeError(f"The model answers for {what}.", f"Set data.windows.answers to {self.config.answers}.")
         data.sound_suffices = self.config.inputs != "face"
         self.read_texts()
         return data
@@ -196,7 +199,7 @@ class CrossAttentionModel(AffectMethod):
         return AffectBatch.example(4, 12, L=12, sound=self.config.sound_features)
 
     def forward(self, batch: AffectBatch) -> AffectOutput:
-        """(B, T, 8) logits; NaN in windows without any face or sound that is used."""
+        """(B, L, 8) logits; NaN in windows without any face or sound that is used."""
         seen, heard = self.known(batch)
         faces, sounds, heard = self.streams(batch, seen, heard)
         logits = self.fuse(batch, faces, sounds, seen, heard)
@@ -214,9 +217,9 @@ class CrossAttentionModel(AffectMethod):
         terms = {"expression": weighted_cross_entropy(logits[valid], label[valid], weights)}
         if self.config.guidance.text:
             self.read_texts()
-            shown = valid & seen
+            shown = valid & seen  # (B, T): of a label of the window, all of its faces
             terms["guidance"] = self.config.guidance.weight * contrast(
-                self.to_text(faces[shown]), self.texts, label[shown], self.config.guidance.temperature
+                self.to_text(faces[shown]), self.texts, label.expand_as(shown)[shown], self.config.guidance.temperature
             )
         return terms
 
@@ -238,11 +241,16 @@ class CrossAttentionModel(AffectMethod):
         return faces, self.sound(sounds) * heard[..., None], heard
 
     def fuse(self, batch: AffectBatch, faces: Tensor, sounds: Tensor, seen: Tensor, heard: Tensor) -> Tensor:
-        """(B, T, 8) logits: each stream with what it finds in the other, side by side."""
+        """(B, L, 8) logits: each stream with what it finds in the other, side by side; the mean of a window's if L = 1."""
         place = sinusoid((batch.time_s - batch.time_s[:, :1]) * FRAME_RATE, self.config.dim)  # (B, T, dim)
         faces, sounds = faces + place, sounds + place
-        joined = [self.to_sound(faces, sounds, heard), self.to_face(sounds, faces, seen)]
-        logits: Tensor = self.classify(torch.cat(joined, -1))  # (B, T, 2 dim) -> (B, T, 8)
+        joined = torch.cat(
+            [self.to_sound(faces, sounds, heard), self.to_face(sounds, faces, seen)], -1
+        )  # (B, T, 2 dim)
+        if self.config.answers == "middle":
+            known = (seen | heard)[..., None]  # (B, T, 1)
+            joined = (joined * known).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)  # (B, 1, 2 dim)
+        logits: Tensor = self.classify(joined)  # (B, L, 8)
         return logits
 
     def read_texts(self) -> None:
