@@ -224,7 +224,7 @@ def test_one_answer_for_a_window_is_read_off_the_mean_of_its_frames():
     model, framewise = crossattn(answers="middle", guidance=guidance), crossattn(guidance=guidance)
     batch = windows(face_valid=torch.rand(3, 12) > 0.5, audio_valid=torch.rand(3, 22) > 0.9)
     seen, heard = model.known(batch)
-    faces, sounds, heard = model.streams(batch, seen, heard)
+    faces, _, heard = model.streams(batch, seen, heard)
     assert not (seen | heard).all()
     inner = []
     hook = framewise.classify.register_forward_pre_hook(lambda _, given: inner.append(given[0]))

@@ -147,7 +147,7 @@ class Exchange(nn.Module):
 
 @register("crossattn", summary="Expression from face and voice by cross-attention both ways, guided by text (ABAW10).")
 class CrossAttentionModel(AffectMethod):
-    """Frozen encoders -> convolutions over the faces -> attention both ways -> 8 logits for every frame, or a window."""
+    """Frozen encoders -> convolutions over the faces -> attention both ways -> 8 logits for each frame or window."""
 
     Config = CrossAttentionConfig
     texts: Tensor
@@ -241,7 +241,7 @@ class CrossAttentionModel(AffectMethod):
         return faces, self.sound(sounds) * heard[..., None], heard
 
     def fuse(self, batch: AffectBatch, faces: Tensor, sounds: Tensor, seen: Tensor, heard: Tensor) -> Tensor:
-        """(B, L, 8) logits: each stream with what it finds in the other, side by side; the mean of a window's if L = 1."""
+        """(B, L, 8) logits: each stream with what it finds in the other, side by side; of a window, their mean."""
         place = sinusoid((batch.time_s - batch.time_s[:, :1]) * FRAME_RATE, self.config.dim)  # (B, T, dim)
         faces, sounds = faces + place, sounds + place
         joined = torch.cat(
