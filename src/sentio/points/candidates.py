@@ -13,12 +13,15 @@ STRETCH = 3.0
 """Largest ratio of the sides of a triangle; a smaller one leaves holes, a larger one costs time."""
 REACH = 2.5
 """Longest side, in units of the smallest spacing at its ends: what is longer bridges free space."""
+CELL = 0.35
+"""Side of the cells in which one candidate is enough, in units of the spacing: halves their number, and the time."""
 
 
-def generate(source: Sources, core: Indices) -> Floats:
-    """Candidates (M, 3) around the points ``core``, those points first; the others have no order.
+def generate(source: Sources, core: Indices) -> tuple[Floats, Floats]:
+    """Candidates (M, 3) around the points ``core``, and the smallest spacing (M,) of the points they stem from.
 
-    They are about 16 for each point; a midpoint on the border of ``core`` also comes up beyond it.
+    Those points come first; the others have no order. They are about 16 for each point; a midpoint on the border of
+    ``core`` also comes up beyond it.
     """
     points, near = source.points, source.neighbours[core][:, : NEIGHBOURS + 1]
     edges = _corners(near, [np.arange(1, near.shape[1])], len(points))
@@ -30,7 +33,23 @@ def generate(source: Sources, core: Indices) -> Floats:
     compact = np.max(lengths, 0) <= STRETCH * np.min(lengths, 0)
     triangles = triangles[compact]
     triangles = triangles[_sides(source, triangles) <= REACH]
-    return np.concatenate([points[core], points[edges].mean(1), points[triangles].mean(1)])
+    corners = [core[:, None], edges, triangles]
+    found = np.concatenate([points[index].mean(1) for index in corners])
+    return found, np.concatenate([source.spacing[index].min(1) for index in corners])
+
+
+def thin(found: Floats, spacing: Floats) -> Floats:
+    """One candidate, the first, of each cell of a grid as fine as the ``spacing`` there: (K, 3), neighbours together.
+
+    The cells are those of the block's median spacing times a power of two, so that neighbours share a grid.
+    """
+    usual = float(np.median(spacing))
+    level = np.round(np.log2(spacing / usual))
+    cell = np.floor(found / (CELL * usual * 2.0**level)[:, None])
+    order = np.lexsort((cell[:, 2], cell[:, 1], cell[:, 0], level))
+    keys = np.column_stack([level, cell])[order]
+    first = np.concatenate([[True], (np.diff(keys, axis=0) != 0).any(1)])
+    return np.asarray(found[order[first]])
 
 
 def _corners(near: Indices, columns: list[Indices], n: int) -> Indices:

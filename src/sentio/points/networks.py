@@ -63,10 +63,10 @@ class Network(Protocol):
         """Take the points of the next round."""
 
     def propose(self, core: Indices) -> Floats:
-        """Points (M, 3) near those with the indices ``core``, more than are needed."""
+        """Points (M, 3) near those with the indices ``core``, more than are needed; called in a thread of its own."""
 
-    def spread(self, new: Floats, existing: Floats) -> Floats:
-        """``new`` points, spaced more evenly among themselves and ``existing`` ones."""
+    def spread(self, new: Floats, existing: Floats, proposals: Floats) -> Floats:
+        """``new`` points, spaced more evenly among themselves and ``existing`` ones, where there are ``proposals``."""
 
 
 class AnyRatio:
@@ -103,16 +103,14 @@ class AnyRatio:
         self.current = source
 
     def propose(self, core: Indices) -> Floats:
-        moved, error = self.project(candidates.generate(self.current, core))
+        moved, error = self.project(candidates.thin(*candidates.generate(self.current, core)))
         limit = max(DOUBT, 3 * float(np.median(error)))
         doubtful = error > limit
         if doubtful.any():
             moved[doubtful], error[doubtful] = self.project(moved[doubtful])
-        moved = moved[error <= limit]
-        self.support = cKDTree(moved)
-        return moved
+        return moved[error <= limit]
 
-    def spread(self, new: Floats, existing: Floats) -> Floats:
+    def spread(self, new: Floats, existing: Floats, proposals: Floats) -> Floats:
         """One step away from the 6 nearest, within the surface, and back onto it."""
         around = np.concatenate([new, existing])
         if len(around) == 1:
@@ -125,7 +123,7 @@ class AnyRatio:
         normal = self.source.frames[self.tree.query(new, workers=-1)[1], 2]
         step -= np.einsum("ni,ni->n", step, normal)[:, None] * normal
         moved, _ = self.project(new + STEP * step)
-        supported = self.support.query(moved, workers=-1)[0][:, None] <= SUPPORT * spacing
+        supported = cKDTree(proposals).query(moved, workers=-1)[0][:, None] <= SUPPORT * spacing
         spaced = np.where(supported, moved, new)
         return spaced if len(np.unique(spaced, axis=0)) == len(new) else new
 
@@ -175,7 +173,7 @@ class PatchWise:
         rows = [np.arange(self.starts[i], self.starts[i + 1]) for i in np.sort(core)]
         return np.asarray(self.proposals[np.concatenate(rows)])
 
-    def spread(self, new: Floats, existing: Floats) -> Floats:
+    def spread(self, new: Floats, existing: Floats, proposals: Floats) -> Floats:
         return new
 
 

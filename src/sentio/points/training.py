@@ -123,7 +123,7 @@ class QueryClouds(Dataset[list[dict[str, Floats]]]):
     def _queries(self, source: geometry.Sources, inner: int, random: Random) -> Floats:
         """Candidates around the first ``inner`` points, half of them shaken."""
         count, jitter = self.config.queries, self.config.jitter
-        found = candidates.generate(source, np.arange(inner))
+        found, _ = candidates.generate(source, np.arange(inner))
         chosen = random.choice(len(found), count, replace=len(found) < count)
         amount = random.uniform(0, jitter, (count, 1)) * (random.random((count, 1)) < 0.5)
         return np.asarray(found[chosen] + random.normal(size=(count, 3)) * amount * source.spacing.mean())

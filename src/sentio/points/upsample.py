@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from sentio.core.ahead import ahead
 from sentio.core.errors import InputError
 from sentio.points import geometry, patches
 from sentio.points.networks import NETWORKS, Model, Network, PatchWise, embedded, patch_outputs
@@ -155,14 +156,14 @@ def _densify(
     budgets = patches.shares([len(core) for core in cores], goal)
     chosen = [points[core[core < kept]] for core in cores]  # all kept points are there before the first is added
     done = 0
-    for number, (core, budget) in enumerate(zip(cores, budgets, strict=True)):
-        proposals = network.propose(core)
+    proposed = ahead(map(network.propose, cores), depth=1)  # the network works while points are chosen
+    for number, (core, budget, proposals) in enumerate(zip(cores, budgets, proposed, strict=True)):
         around = _around(proposals, chosen, 3 * float(source.spacing[core].mean()))
         first = start % len(proposals)
         picks = geometry.farthest_points(proposals, budget - len(chosen[number]), start=first, existing=around)
         new = proposals[picks]
         if len(new):
-            chosen[number] = np.concatenate([chosen[number], network.spread(new, around)])
+            chosen[number] = np.concatenate([chosen[number], network.spread(new, around, proposals)])
         done += budget
         progress(done)
     new_points = [part[int((core < kept).sum()) :] for core, part in zip(cores, chosen, strict=True)]

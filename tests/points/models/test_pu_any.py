@@ -29,7 +29,7 @@ def batch(points, queries, config):
 
 def test_displacements_turn_move_and_scale_with_the_cloud(method):
     points = procedural(1).sample_evenly(300, seed=0).points
-    queries = candidates.generate(geometry.measure(points), np.arange(50))
+    queries, _ = candidates.generate(geometry.measure(points), np.arange(50))
     turn = Rotation.random(random_state=1).as_matrix()
     with torch.no_grad():
         plain, error = method(batch(points, queries, method.config))
