@@ -42,6 +42,7 @@ TINY = {"lstm": 8, "shared": [16], "heads": [8], "discriminator": [8], "inputs":
 POINTS = {"channels": 16, "heads": 2, "neighbours": 6}
 FRAMES = {"windows": {"length": 16, "hop": 8, "answers": "all", "padding": "mask"}}
 JOINED = FRAMES | {"sets": ["va", "expr", "au"]}
+HEARD = JOINED | {"sound_s": 2.0}
 OVER_TIME = {"face": SMALL, "length": 16, "reach": 5, "dim": 16, "layers": 2, "heads": 2, "hidden": 16}
 CASES = {
     "fer-tuned": Case("drawn", VA, SMALL, {"resamples": 10}, "p_va"),
@@ -61,6 +62,8 @@ CASES = {
     ),
     "offline": Case("drawn", JOINED, OVER_TIME, {"resamples": 10}, "p_mtl"),
     "causal": Case("drawn", JOINED, OVER_TIME, {"fill": "previous"}, "p_mtl"),
+    "offline-av": Case("drawn", HEARD, {"base": OVER_TIME, "dim": 8}, {"resamples": 10}, "p_mtl"),
+    "causal-av": Case("drawn", HEARD, {"base": OVER_TIME, "dim": 8}, {"fill": "previous"}, "p_mtl"),
     "softprompt": Case(
         "drawn", VA | FRAMES, SMALL | {"units": 8, "layers": 1, "heads": 2, "sound_features": 6}, {}, "p_va"
     ),

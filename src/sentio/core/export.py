@@ -72,7 +72,7 @@ def export(
     graphs = method.graphs()
     if not graphs:
         raise RecipeError(f"There is nothing to export of {method.name}: it has no graphs.")
-    stands_on = {"stands_on": {place: weights.promised(place) for place in shared.values()}} if shared else {}
+    parts = {place: weights.promised(place) for place in (shared or {}).values()}
     texts = {graph.name: _prose(folder / f"{graph.name}.json", prose) for graph in graphs}
     folder.mkdir(parents=True, exist_ok=True)
     tensors = folder / f"{method.name}.safetensors"
@@ -95,12 +95,18 @@ def export(
             preprocessing=graph.preprocessing,
             command=command,
             scores=tuple(scores),
-            details=dict(graph.details) | stands_on,
+            details=_with_parts(graph.details, parts),
             **texts[graph.name],
         )
         cards.append(folder / f"{graph.name}.json")
         write_json(cards[-1], asdict(card))
     return cards
+
+
+def _with_parts(details: Mapping[str, Any], parts: dict[str, str]) -> dict[str, Any]:
+    """A card's details, which tell the weights that it shares parts with beside those that the graph stands on."""
+    stands_on = details.get("stands_on", {}) | parts
+    return dict(details) | ({"stands_on": stands_on} if stands_on else {})
 
 
 def _prose(card: Path, given: Path | None) -> dict[str, Any]:

@@ -76,21 +76,27 @@ class TemporalConfig:
 
 
 class Smoother(nn.Module):
-    """Logits of frames averaged over others, with weights exp(-|dt| / tau), tau learnt for each task."""
+    """Logits of frames averaged over others, with weights exp(-|dt| / tau), tau learnt for each part of them.
 
-    def __init__(self, tau_s: float) -> None:
+    Args:
+        tau_s: what it begins as.
+        sizes: numbers of each part, those of the tasks if not given.
+    """
+
+    def __init__(self, tau_s: float, sizes: Sequence[int] = SIZES) -> None:
         super().__init__()
-        self.log_tau = nn.Parameter(torch.full((len(TASKS),), log(tau_s)))
+        self.sizes = list(sizes)
+        self.log_tau = nn.Parameter(torch.full((len(sizes),), log(tau_s)))
 
     def forward(self, logits: Tensor, dt: Tensor, seen: Tensor) -> Tensor:
-        """(B, M, 22) -> (B, N, 22), 0 where nothing is seen.
+        """(B, M, sum of sizes) -> (B, N, the same), 0 where nothing is seen.
 
         Args:
             dt: (B, N, M) seconds.
             seen: (B, N, M) bool.
         """
         parts = []
-        for part, log_tau in zip(torch.split(logits, SIZES, -1), self.log_tau, strict=True):
+        for part, log_tau in zip(torch.split(logits, self.sizes, -1), self.log_tau, strict=True):
             weight = (-dt.abs() / log_tau.exp()).masked_fill(~seen, UNSEEN).softmax(-1) * seen  # (B, N, M)
             parts.append(weight @ part)  # (B, N, size)
         return torch.cat(parts, -1)
@@ -130,11 +136,15 @@ class Temporal(AffectMethod):
         (logit adjustment, Menon et al., 2021), for how often a class is met in use is the face model's to say.
         """
         data = open_published(self, path, section, CalibratedData)
+        self.note_shares(data)
+        return data
+
+    def note_shares(self, data: AffectData) -> None:
+        """Keep the logarithms of the classes' shares of the training clips, for the loss."""
         clips = [clip.expression for clip in data.split("train") if clip.expression is not None]
         labels = np.concatenate([*clips, np.zeros(0, np.int8)])
         counts = 1 + np.bincount(labels[labels >= 0], minlength=len(EXPRESSIONS))  # none is impossible
         self.log_share.copy_(torch.from_numpy(np.log(counts / counts.sum())))
-        return data
 
     def evaluate(
         self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent
@@ -277,7 +287,7 @@ class Causal(Temporal):
         )
 
     def raw(self, features: Tensor, visible: Tensor, time_s: Tensor, *, trust: float) -> Tensor:
-        return self._advance(self._state(len(features), 0), features, visible, time_s.double(), trust)[0]
+        return self.advance(self.nothing(len(features), 0), features, visible, time_s.double(), trust)[0]
 
     def answered(self, valid: Tensor) -> Tensor:
         known: Tensor = valid.cumsum(1) > 0
@@ -285,7 +295,7 @@ class Causal(Temporal):
 
     def start(self) -> CausalState:
         """The state before the first frame."""
-        return CausalState(*(value[0] for value in self._state(1, self.config.reach).tensors()))
+        return CausalState(*(value[0] for value in self.nothing(1, self.config.reach).tensors()))
 
     @torch.no_grad()
     def step(
@@ -314,11 +324,11 @@ class Causal(Temporal):
     ) -> tuple[tuple[Tensor, Tensor, Tensor], CausalState]:
         """:meth:`step` without its checks, as it is exported."""
         past = CausalState(*(value[None] for value in state.tensors()))
-        raw, following = self._advance(past, features[None], valid[None], time_s.double()[None], self.config.trust)
+        raw, following = self.advance(past, features[None], valid[None], time_s.double()[None], self.config.trust)
         affect, expression, units = self.decide(raw[0])
         return (affect, expression, units), CausalState(*(value[0] for value in following.tensors()))
 
-    def _advance(
+    def advance(
         self, past: CausalState, features: Tensor, valid: Tensor, time_s: Tensor, trust: float
     ) -> tuple[Tensor, CausalState]:
         """(B, N, 22) for N frames after W known ones, and what is known then."""
@@ -327,7 +337,7 @@ class Causal(Temporal):
         times = torch.cat([past.time_s, time_s], 1)  # (B, W + N)
         logits = torch.cat([past.logits, self.face_logits(features, valid)], 1)  # (B, W + N, 22)
         age = time_s[:, :, None] - times[:, None]  # (B, N, W + N)
-        seen = self._reach(known, age, valid.shape[1])
+        seen = self.within(known, age)
         itself = _order(known.shape[1], valid.shape[1], known.device) == 0
         place = ((times - time_s[:, :1]) * FRAME_RATE).float()[:, None]  # (B, 1, W + N)
         x = self.inputs(features) * valid[..., None]  # (B, N, dim)
@@ -347,15 +357,20 @@ class Causal(Temporal):
         )
         return raw, following
 
-    def _reach(self, known: Tensor, age: Tensor, frames: int) -> Tensor:
-        """(B, N, W + N): a visible frame, no later one, none too old, be it by time or by number."""
-        order = _order(known.shape[1], frames, known.device)
+    def within(self, known: Tensor, age: Tensor) -> Tensor:
+        """Which of the known frames a new one sees, (B, N, W + N): no later one, none too old by time or by number.
+
+        Args:
+            known: (B, W + N) bool.
+            age: (B, N, W + N) seconds by which each is older than the new one.
+        """
+        order = _order(known.shape[1], age.shape[1], known.device)
         oldest = (self.config.reach + 0.5) / FRAME_RATE
         seen: Tensor = known[:, None] & (order >= 0) & (order <= self.config.reach) & (age <= oldest)
         return seen
 
-    def _state(self, windows: int, length: int) -> CausalState:
-        """Nothing known, of some length."""
+    def nothing(self, windows: int, length: int) -> CausalState:
+        """The state of some windows, each of so many frames, in which nothing is known."""
         zero = self.inputs.weight.new_zeros
         config = self.config
         keys = zero(windows, config.layers, length, config.dim)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.data.clips import Clip
+from sentio.affect.data.features import FeatureStore
 from sentio.affect.protocol import thresholds
 from sentio.affect.protocol.scoring import predict, tally
 from sentio.affect.training.published import AffectData, DataConfig
@@ -17,8 +18,8 @@ from sentio.affect.training.published import AffectData, DataConfig
 class JoinedData(AffectData):
     """As :class:`AffectData`, but a clip that several sets label gives its windows once, with the labels of all."""
 
-    def __init__(self, root: Path, config: DataConfig | None = None) -> None:
-        super().__init__(root, config)
+    def __init__(self, root: Path, config: DataConfig | None = None, *, sound: FeatureStore | None = None) -> None:
+        super().__init__(root, config, sound=sound)
         self.clips = join(self.clips)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from torch.utils.data import Dataset
 
@@ -89,6 +89,7 @@ class AffectData(TrainingData):
         InputError: files are unusable (the message names them), or no clip of the sets has crops.
     """
 
+    Config: ClassVar[type[DataConfig]] = DataConfig
     higher_is_better = True
     sound_suffices = False
 
@@ -203,14 +204,14 @@ def open_published(
 
     Args:
         root: a folder in any published layout.
-        section: see :class:`DataConfig`.
+        section: see the ``Config`` of ``kind``.
         kind: what is made of them.
 
     Raises:
         RecipeError: an unknown key, a wrong value, or stored features of another face network than the method's.
         InputError: see :class:`AffectData`.
     """
-    data = kind(root, from_dict(DataConfig, section, where="data"))
+    data = kind(root, from_dict(kind.Config, section, where="data"))
     if data.faces is not None:
         refuse_other_encoder(method, data.faces)
     return data
