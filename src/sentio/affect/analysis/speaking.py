@@ -24,9 +24,9 @@ LEAST_S = 0.5
 """Seconds that somebody must have been in view before anything is said of her."""
 GAP_S = 0.25
 """Seconds without a sight of the mouth after which its history begins anew; syllables are shorter than what is lost."""
-AGREEMENT, MOVEMENT = 4.0, 1.5
+AGREEMENT, MOVEMENT = 6.0, 1.5
 """Weights of the correlation and of the logarithm of the movement. More of the first names the right one of two who
-both move their lips a little more often, less of it those whose lips are read badly: these, rounded, lose neither."""
+both move their lips a little more often, less of it those whose lips are read badly: these, rounded, lose few."""
 STILL, FLOOR = 0.02, 0.005
 """Movement from which on a mouth speaks for itself, between a rest and the mouths of real speech, and what the
 landmarks tremble by themselves; in distances between the eyes."""
