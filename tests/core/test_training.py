@@ -394,6 +394,15 @@ def test_wrong_values_are_named():
         FitConfig(ema_decay=1.0)
 
 
+def test_all_of_a_method_starts_from_trained_weights(whole):
+    net = Net()
+    start_from(net, {"all": whole / "best.safetensors"})
+    best = load_file(whole / "best.safetensors")
+    assert all(torch.equal(value, best[name]) for name, value in net.state_dict().items())
+    with pytest.raises(WeightsError, match="Cannot read"):
+        start_from(net, {"all": whole / "none.safetensors"})
+
+
 def test_a_part_starts_from_trained_weights(whole):
     class Larger(Net):
         def __init__(self):

@@ -44,3 +44,29 @@ def test_repulsion_is_that_of_a_loop():
     expected = torch.relu(1 - distance / 0.3).mean()
     assert torch.allclose(losses.repulsion(points, 0.3)[0], expected, atol=1e-5)
     assert losses.repulsion(points * 100, 0.3)[0] == 0
+
+
+def test_centred_chamfer_weighs_both_ways_by_the_place_in_the_patch():
+    generator = torch.Generator().manual_seed(1)
+    sparse = torch.nn.functional.normalize(torch.randn(1, 20, 3, generator=generator), dim=-1)
+    sparse = sparse * torch.rand(1, 20, 1, generator=generator)
+    fine = sparse.repeat_interleave(4, 1) + 0.1 * torch.randn(1, 80, 3, generator=generator)
+    dense = torch.randn(1, 90, 3, generator=generator)
+
+    def weight(point):
+        return min(1.0, max(0.1, (1.05 - float(point.norm())) / 0.3))
+
+    def mean(points, others, weights):
+        least = [min(float(((p - q) ** 2).sum()) for q in others) for p in points]
+        return np.average(least, weights=weights)
+
+    there = mean(fine[0], dense[0], [weight(sparse[0, i // 4]) for i in range(80)])
+    back = mean(dense[0], fine[0], [weight(point) for point in dense[0]])
+    assert np.isclose(float(losses.centred_chamfer(sparse, fine, dense)), there + back, rtol=1e-5)
+
+
+def test_nearest_are_found_alike_by_tree_and_by_matrix():
+    a, b = pair()
+    expected = losses.squared_distances(a, b).topk(4, largest=False).indices
+    assert torch.equal(losses.nearest(a, b, 4), expected)
+    assert torch.equal(losses.nearest(a, b, 1), expected[..., :1])

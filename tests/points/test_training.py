@@ -1,15 +1,19 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from sentio.core import registry
-from sentio.core.config import from_dict, read_json
+from sentio.core import checkpoints, registry, runs
+from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError
+from sentio.core.training import start_from
 from sentio.points import geometry
 from sentio.points import training as data
 from sentio.points.batch import PatchBatch, QueryBatch
 from sentio.points.shapes import procedural
 
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 QUERIES = {"procedural_shapes": 0, "clouds": 4, "patches": 2, "patch": 100, "queries": 60, "density": [300, 400]}
 PATCHES = {"procedural_shapes": 0, "clouds": 3, "patches": 2, "patch": 64, "density": [300, 400]}
 
@@ -106,6 +110,58 @@ def test_a_folder_without_meshes_and_an_unknown_key_are_refused(tmp_path, meshes
         method.open_data(meshes, {"patchsize": 3})
 
 
+def patch_clouds(**changes):
+    config = from_dict(data.PatchDataConfig, PATCHES | changes)
+    return data.PatchClouds([procedural(1), procedural(4)], config, seed=0)
+
+
+def test_patches_depend_on_seed_epoch_and_index_alone():
+    one, other = patch_clouds(), patch_clouds()
+    first = [one[i] for i in range(6)]
+    again = [other[i] for i in (4, 1, 5, 0, 3, 2)]
+    for i, (sparse, dense) in zip((4, 1, 5, 0, 3, 2), again, strict=True):
+        assert np.array_equal(sparse, first[i][0]) and np.array_equal(dense, first[i][1])
+    other.set_epoch(1)
+    assert not np.array_equal(other[0][0], first[0][0])
+    other.set_epoch(0)
+    assert np.array_equal(other[0][0], first[0][0])
+
+
+def test_patches_are_the_nearest_points_of_even_clouds_on_their_principal_axes():
+    dataset = patch_clouds(uneven=0, jittered=0, turned=0, scale=[1, 1])
+    sparse, dense = dataset[1]
+    cloud, truth = dataset.clouds[0]
+    centre = cloud[np.random.default_rng([0, 0, 0, 1]).integers(len(cloud))][None]
+    unit = geometry.normalise(cloud[geometry.nearest(cloud, centre, 64)[1][0]])
+    many = (truth[geometry.nearest(truth, centre, 256)[1][0]] - unit.centroid) / unit.radius
+    assert len(truth) == 4 * len(cloud)
+    assert np.allclose(sparse @ sparse.T, unit.points @ unit.points.T, atol=1e-5)
+    assert np.allclose(dense @ dense.T, many @ many.T, atol=1e-5)
+    spread = sparse.T @ sparse
+    assert np.allclose(spread, np.diag(np.diag(spread)), atol=1e-4) and (np.diff(np.diag(spread)) < 0).all()
+
+
+def trained(meshes, out, *, resume=False, **fit):
+    """Weights after some steps on patches; an epoch has 6 items, a step 2."""
+    values = {"system": "pu-mfa", "model": {"channels": 8, "scales": 1, "heads": 2, "neighbours": 6}, "data": PATCHES}
+    plan = from_dict(runs.Recipe, values | {"fit": {"batch_size": 2, "checkpoint_every": 2, "device": "cpu", **fit}})
+    torch.set_num_threads(1)
+    runs.train(plan, meshes, out, resume=resume)
+    return checkpoints.under_prefix("model", checkpoints.load_newest(out / "checkpoints")[0])
+
+
+@pytest.mark.slow
+def test_workers_and_a_stop_in_the_middle_of_an_epoch_change_nothing(meshes, tmp_path, monkeypatch):
+    whole = trained(meshes, tmp_path / "whole", steps=6)
+    shared = trained(meshes, tmp_path / "shared", steps=6, workers=2)
+    monkeypatch.setattr("sentio.core.training._Run.finished", property(lambda run: run.step >= 2))
+    trained(meshes, tmp_path / "stopped", steps=6)
+    monkeypatch.undo()
+    resumed = trained(meshes, tmp_path / "stopped", steps=6, resume=True)
+    for name, value in whole.items():
+        assert torch.equal(value, shared[name]) and torch.equal(value, resumed[name]), name
+
+
 def write_h5(path, count=5):
     h5py = pytest.importorskip("h5py")
     dense = np.random.default_rng(0).normal(size=(count, 1024, 3)).astype(np.float32)
@@ -118,9 +174,10 @@ def test_patch_files_of_the_field(tmp_path):
     dense = write_h5(tmp_path / "train.h5")
     sparse, truth = data.read_patches(tmp_path / "train.h5")
     assert np.array_equal(sparse, dense[:, ::4]) and np.array_equal(truth, dense)
-    opened = registry.build("pu-mfa", {}).open_data(tmp_path / "train.h5", {"patches": 2})
+    opened = registry.build("pu-mfa", {}).open_data(tmp_path / "train.h5", {})
     batch = opened.collate([opened.train_dataset()[0], opened.train_dataset()[1]])
-    assert batch.sparse.shape == (4, 256, 3) and batch.dense.shape == (4, 1024, 3)
+    assert batch.sparse.shape == (2, 256, 3) and batch.dense.shape == (2, 1024, 3)
+    assert len(opened.train_dataset()) == 5
 
 
 def test_other_h5_files_are_refused(tmp_path):
@@ -153,14 +210,25 @@ def test_uneven_patches_are_subsets_and_jitter_is_cut():
     uneven = data.PatchDataConfig(uneven=1, jittered=0)
     a, b = data.augment(sparse, dense, uneven, np.random.default_rng(0))
     assert {tuple(p) for p in a} <= {tuple(p) for p in b} and len(np.unique(a, axis=0)) == 64
-    shaken = data.PatchDataConfig(uneven=1, jittered=1, jitter=0.01)
-    c, _ = data.augment(sparse, dense, shaken, np.random.default_rng(0))
-    assert 0.005 < np.abs(c - a).max() <= 0.0301
+    shaken = data.PatchDataConfig(uneven=1, jittered=1, jitter=0.01, scale=(1, 1))
+    c, d = data.augment(sparse, dense, shaken, np.random.default_rng(0))
+    turn = np.linalg.lstsq(b, d, rcond=None)[0]  # what the dense points went through
+    noise = c - a @ turn
+    assert 0.005 < np.linalg.norm(noise, axis=1).max() <= 0.0301 * 3**0.5
 
 
 def test_shipped_recipes_build():
-    root = pytest.importorskip("pathlib").Path(__file__).resolve().parents[2] / "recipes"
-    for name, config in (("pu_any", data.QueryDataConfig), ("pu_mfa", data.PatchDataConfig)):
-        values = read_json(root / f"{name}.json")
-        registry.build(values["system"], values["model"])
-        from_dict(config, values["data"])
+    kinds = {"pu_any": data.QueryDataConfig} | dict.fromkeys(
+        ("pu_mfa", "pu_mfa_more", "pu_mfa_published"), data.PatchDataConfig
+    )
+    for name, config in kinds.items():
+        plan = runs.read(RECIPES / f"{name}.json")
+        start_from(registry.build(plan.system, plan.model), plan.start)
+        from_dict(config, plan.data)
+
+
+def test_the_published_recipe_sees_24000_patches_a_hundred_times_by_64():
+    plan = runs.read(RECIPES / "pu_mfa_published.json")
+    config = from_dict(data.PatchDataConfig, plan.data)
+    assert (config.clouds * config.patches, plan.fit.epochs, plan.fit.batch_size) == (24_000, 100, 64)
+    assert (plan.fit.optimizer, plan.fit.lr, plan.fit.schedule) == ("adam", 1e-4, "constant")

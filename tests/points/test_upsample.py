@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from sentio.core.errors import InputError
-from sentio.points import geometry, networks
+from sentio.points import geometry, networks, patches
 from sentio.points import upsample as driver
 from sentio.points.shapes import procedural
 from sentio.points.upsample import attention, upsample
@@ -26,7 +27,7 @@ def distinct(points):
 
 
 @pytest.mark.parametrize("model", ["pu-any", "pu-mfa"])
-@pytest.mark.parametrize("ratio", [1.0, 1.5, 4.0, 7.3])
+@pytest.mark.parametrize("ratio", [1.0, 2.7, 4.0, 16.0])
 @pytest.mark.slow
 def test_exact_counts_without_duplicates(cloud, model, ratio):
     dense = upsample(cloud, ratio, model=model)
@@ -101,6 +102,50 @@ def test_result_does_not_depend_on_tiles_chunks_or_threads(cloud, monkeypatch):
         monkeypatch.setattr(networks, "CHUNK", chunk)
         monkeypatch.setattr(networks, "usable_cores", lambda cores=cores: cores)
         assert np.array_equal(upsample(cloud, 5), whole)
+
+
+def children(unit, patch):
+    """What the network makes of a patch (N,) of a cloud: (N, 4, 3)."""
+    own = geometry.normalise(unit[patch])
+    axes = np.linalg.eigh(own.points.T @ own.points)[1][:, ::-1].T  # falling variance
+    axes = axes * np.sign(axes @ -own.points[0])[:, None]  # towards the mean, seen from the seed
+    axes[1] = np.cross(axes[2], axes[0])
+    session = networks.embedded("pu-mfa").sessions["pu-mfa"]
+    fine = session.run(["fine"], {"sparse": (own.points @ axes.T)[None].astype(np.float32)})[0][0]
+    return (fine.reshape(-1, 4, 3) @ axes) * own.radius + own.centroid
+
+
+def test_pu_mfa_takes_the_children_of_each_point_from_the_patch_around_it(cloud):
+    unit = geometry.normalise(cloud)
+    index = patches.overlapping(unit.points, 256, networks.PatchWise.overlap)
+    made, expected = [children(unit.points, patch) for patch in index], []
+    for i in range(400):
+        holding = [number for number, patch in enumerate(index) if i in patch]
+        nearest = min(holding, key=lambda number: np.linalg.norm(unit.points[index[number, 0]] - unit.points[i]))
+        expected.append(made[nearest][np.flatnonzero(index[nearest] == i)[0]] * unit.radius + unit.centroid)
+    assert len(index) > 2
+    assert np.abs(upsample(cloud, 4, model="pu-mfa") - np.concatenate(expected)).max() < 1e-5
+
+
+@pytest.mark.parametrize("ratio", [2, 2.7])
+def test_pu_mfa_thins_the_children_to_other_ratios(cloud, ratio):
+    all_of_them, fewer = upsample(cloud, 4, model="pu-mfa"), upsample(cloud, ratio, model="pu-mfa")
+    assert len(fewer) == round(400 * ratio)
+    assert {tuple(point) for point in fewer} <= {tuple(point) for point in all_of_them}
+    assert cKDTree(fewer).query(fewer, 2)[0][:, 1].min() > 2 * cKDTree(all_of_them).query(all_of_them, 2)[0][:, 1].min()
+
+
+def test_pu_mfa_turns_and_moves_with_the_cloud(cloud):
+    turn = Rotation.from_euler("xyz", [0.5, -1.1, 2.0]).as_matrix()
+    moved = upsample(3 * cloud @ turn + 5, model="pu-mfa")
+    assert np.abs((moved - 5) @ turn.T / 3 - upsample(cloud, model="pu-mfa")).max() < 1e-4
+
+
+def test_pu_mfa_does_not_depend_on_blocks(cloud, monkeypatch):
+    whole = upsample(cloud, 4, model="pu-mfa")
+    monkeypatch.setattr(driver, "BLOCK", 90)
+    parts = upsample(cloud, 4, model="pu-mfa")
+    assert len(parts) == 1600 and cKDTree(parts).query(whole)[0].max() < 1e-9
 
 
 def test_pu_mfa_does_not_depend_on_batches(cloud, monkeypatch):

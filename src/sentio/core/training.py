@@ -70,15 +70,16 @@ def start_from(method: Method, parts: Mapping[str, Path | str]) -> None:
     """Fill parts of a new method from trained ones: the ``start`` section of a recipe.
 
     Args:
-        parts: the name of a member of ``method`` and a weights file: of the member, if it is a Method itself, or else
-            of any system that has a member of that name and kind, e.g. ``encoder``.
+        parts: the name of a member of ``method`` and a weights file (or embedded weights): of the member, if it is a
+            Method itself, or else of any system that has a member of that name and kind, e.g. ``encoder``. The name
+            ``all`` is the whole of ``method``.
 
     Raises:
         RecipeError: there is no such member, here or in the file, or it is of another kind.
         WeightsError: the file is missing, damaged or of another model.
     """
     for name, path in parts.items():
-        part = method.part(name)
+        part = method if name == "all" else method.part(name)
         if isinstance(part, Method):
             weights.load_into(part, path)
             continue

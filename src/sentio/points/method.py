@@ -11,7 +11,7 @@ import torch
 from sentio.core.config import from_dict, to_dict
 from sentio.core.method import Graph, Method
 from sentio.core.progress import Tell, silent
-from sentio.points.evaluate import Evaluation, EvaluationConfig, Floats, evaluate_shapes
+from sentio.points.evaluate import Evaluation, EvaluationConfig, Floats, Upsampler, evaluate_shapes
 from sentio.points.networks import Model
 from sentio.points.upsample import upsample_by
 
@@ -22,13 +22,17 @@ class PointsMethod(Method):
     def evaluate(self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent) -> Evaluation:
         """Up-sample clouds of a folder of meshes; see :class:`~sentio.points.evaluate.EvaluationConfig`."""
         config = from_dict(EvaluationConfig, section, where=f"evaluation of {self.name}")
+        return evaluate_shapes(path, {self.name: self.upsampler()}, config, tell=tell)
+
+    def upsampler(self) -> Upsampler:
+        """This network as what is measured: a function of a cloud, a ratio and a start."""
         sessions = {graph.name: TorchSession(graph, self.device) for graph in self.graphs()}
         model = Model(self.name, sessions, to_dict(self.config))
 
-        def upsampler(points: Floats, ratio: float, start: int) -> Floats:
+        def up(points: Floats, ratio: float, start: int) -> Floats:
             return upsample_by(model, points, ratio, start=start)
 
-        return evaluate_shapes(path, {self.name: upsampler}, config, tell=tell)
+        return up
 
 
 @dataclass(frozen=True)

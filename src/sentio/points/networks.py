@@ -63,7 +63,7 @@ class Network(Protocol):
         """Take the points of the next round."""
 
     def propose(self, core: Indices) -> Floats:
-        """Points (M, 3) near those with the indices ``core``, more than are needed; called in a thread of its own."""
+        """Points (M, 3) near those with the indices ``core``, often more than needed; called in a thread of its own."""
 
     def spread(self, new: Floats, existing: Floats, proposals: Floats) -> Floats:
         """``new`` points, spaced more evenly among themselves and ``existing`` ones, where there are ``proposals``."""
@@ -72,8 +72,8 @@ class Network(Protocol):
 class AnyRatio:
     """``pu-any``: the surface is always that of the input cloud, whose features are computed once."""
 
-    def __init__(self, source: geometry.Sources, model: Model) -> None:
-        self.source = self.current = source
+    def __init__(self, source: geometry.Sources, model: Model, start: int) -> None:
+        self.source = self.current = source  # no patches, so nothing starts here
         self.tree = cKDTree(source.points)
         self.frames, self.spacing = source.frames.astype(np.float32), source.spacing.astype(np.float32)
         self.head = model.sessions["pu-any"]
@@ -153,40 +153,48 @@ class AnyRatio:
 
 
 class PatchWise:
-    """``pu-mfa``: overlapping patches of the current cloud, each to four times its points."""
+    """``pu-mfa``: overlapping patches of the current cloud; of a point's four children, in each patch that holds it,
+    those of the patch count whose middle is nearest."""
 
-    size, overlap, batch = 256, 3.0, 4
+    size, overlap, batch = 256, 2.0, 4
 
-    def __init__(self, source: geometry.Sources, model: Model) -> None:
-        self.model = model
+    def __init__(self, source: geometry.Sources, model: Model, start: int) -> None:
+        self.model, self.start = model, start
         self.follow(source)
 
     def follow(self, source: geometry.Sources) -> None:
         points = source.points
-        index = patches.overlapping(points, max(16, min(self.size, len(points))), self.overlap)
-        fine = np.concatenate([patch_outputs(self.model, points[part], "fine") for part in _batches(index, self.batch)])
-        self.proposals, owner = fine.reshape(-1, 3), np.repeat(index, fine.shape[1] // index.shape[1], 1).ravel()
-        order = np.argsort(owner, kind="stable")
-        self.proposals, self.starts = self.proposals[order], np.searchsorted(owner[order], np.arange(len(points) + 1))
+        size = max(16, min(self.size, len(points)))
+        index = patches.overlapping(points, size, self.overlap, self.start)
+        owner = patches.owners(points, index)
+        self.children: Floats = np.empty((0, 0, 3))
+        for first in range(0, len(index), self.batch):
+            part = index[first : first + self.batch]
+            fine = patch_outputs(self.model, points, part, "fine").reshape(*part.shape, -1, 3)  # (P, N, r, 3)
+            mine = owner[part] == np.arange(first, first + len(part))[:, None]
+            if not len(self.children):
+                self.children = np.empty((len(points), *fine.shape[2:]))
+            self.children[part[mine]] = fine[mine]
 
     def propose(self, core: Indices) -> Floats:
-        rows = [np.arange(self.starts[i], self.starts[i + 1]) for i in np.sort(core)]
-        return np.asarray(self.proposals[np.concatenate(rows)])
+        return self.children[core].reshape(-1, 3)
 
     def spread(self, new: Floats, existing: Floats, proposals: Floats) -> Floats:
         return new
 
 
-def patch_outputs(model: Model, cloud: Floats, output: str) -> Floats:
-    """One output of PU-MFA for patches (P, N, 3): points in the patches' own unit, or attention (P, scales, N, N)."""
+def patch_outputs(model: Model, points: Floats, index: Indices, output: str) -> Floats:
+    """One output of PU-MFA for patches ``index`` (P, N) of ``points``: new points (P, rN, 3), or attention
+    (P, scales, N, N). Each patch stands on its principal axes in the unit sphere."""
+    cloud, frames = points[index], geometry.local_frames(points, index)
     centroid = cloud.mean(1, keepdims=True)
     radius = np.sqrt(((cloud - centroid) ** 2).sum(-1).max(1))[:, None, None]
-    unit = ((cloud - centroid) / radius).astype(np.float32)
+    unit = ((cloud - centroid) / radius @ frames.transpose(0, 2, 1)).astype(np.float32)
     result: npt.NDArray[np.float32] = model.sessions["pu-mfa"].run([output], {"sparse": unit})[0]
-    return np.asarray(result if output == "attention" else result * radius + centroid, np.float64)
+    return np.asarray(result if output == "attention" else result @ frames * radius + centroid, np.float64)
 
 
-NETWORKS: dict[str, Callable[[geometry.Sources, Model], Network]] = {"pu-any": AnyRatio, "pu-mfa": PatchWise}
+NETWORKS: dict[str, Callable[[geometry.Sources, Model, int], Network]] = {"pu-any": AnyRatio, "pu-mfa": PatchWise}
 GRAPHS = {"pu-any": ("pu-any-encoder", "pu-any"), "pu-mfa": ("pu-mfa",)}
 
 
@@ -195,7 +203,3 @@ def embedded(name: str) -> Model:
     """The system of that name with the package's weights, kept open."""
     sessions = {graph: weights.session(graph) for graph in GRAPHS[name]}
     return Model(name, sessions, weights.card(name).config)
-
-
-def _batches(index: Indices, size: int) -> list[Indices]:
-    return [index[i : i + size] for i in range(0, len(index), size)]

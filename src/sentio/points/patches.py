@@ -47,16 +47,34 @@ def shares(sizes: list[int], total: int) -> list[int]:
     return [int(part) for part in np.diff(cuts)]
 
 
-def overlapping(points: Floats, size: int, overlap: float) -> Indices:
+def overlapping(points: Floats, size: int, overlap: float, start: int = 0) -> Indices:
     """Patches (P, size) of nearest points around evenly spread seeds, the seed first.
 
     Each point lies in ``overlap`` patches on average, and in at least one: where the density changes, patches are
-    added around those left out.
+    added around those left out. The first seed is the point of the index ``start``, modulo their number.
     """
+    seeds = geometry.farthest_points(points, int(np.ceil(len(points) / size * overlap)), start=start % len(points))
     index = np.empty((0, size), np.int64)
-    missing, seeds = np.arange(len(points)), int(np.ceil(len(points) / size * overlap))
-    while len(missing):
-        chosen = missing[geometry.farthest_points(points[missing], seeds)]
-        index = np.concatenate([index, geometry.nearest(points, points[chosen], size)[1]])
-        missing, seeds = np.setdiff1d(np.arange(len(points)), index), 1
+    outside = np.ones(len(points), bool)
+    while len(seeds):
+        index = np.concatenate([index, geometry.nearest(points, points[seeds], size)[1]])
+        outside[index] = False
+        missing = np.flatnonzero(outside)
+        seeds = np.array([_middle(points, missing[part]) for part in blocks(points[missing], size // 4) if len(part)])
     return index
+
+
+def _middle(points: Floats, index: Indices) -> int:
+    """Of the points with these indices the one nearest to their mean."""
+    part = points[index]
+    return int(index[((part - part.mean(0)) ** 2).sum(1).argmin()])
+
+
+def owners(points: Floats, index: Indices) -> Indices:
+    """For each point the patch (of ``index``, the seed first) that holds it and whose seed is nearest: (N,)."""
+    patch = np.repeat(np.arange(len(index)), index.shape[1])
+    distance = np.linalg.norm(points[index] - points[index[:, :1]], axis=-1).ravel()
+    order = np.lexsort((patch, distance))[::-1]  # the nearest is written last
+    owner = np.empty(len(points), np.int64)
+    owner[index.ravel()[order]] = patch[order]
+    return owner

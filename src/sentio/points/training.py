@@ -16,7 +16,7 @@ from sentio.core.method import TrainingData
 from sentio.points import candidates, geometry
 from sentio.points.batch import PatchBatch, QueryBatch
 from sentio.points.io.mesh import SUFFIXES, read_mesh
-from sentio.points.losses import chamfer
+from sentio.points.losses import centred_chamfer
 from sentio.points.shapes import procedural
 from sentio.points.surface import Surface
 
@@ -181,69 +181,101 @@ class PatchDataConfig:
 
     Args:
         procedural_shapes: how many are added to the meshes.
-        clouds: fresh clouds in an epoch; with an h5 file, groups of patches.
-        patches: patches cut from a cloud.
+        clouds: fresh clouds in an epoch.
+        patches: patches cut from a cloud; an epoch has ``clouds * patches`` items. An h5 file has its own number.
         patch: points of a sparse patch; the dense one has ``ratio`` times as many.
         density: least and most points of a sparse cloud, drawn log-uniformly.
         uneven: share of patches whose sparse points are drawn unevenly from the dense ones.
         jitter: standard deviation of the noise on sparse points, in patch radii; cut at three times that.
         jittered: share of patches with that noise.
+        turned: share of patches turned at random; the others stand on their principal axes, as all do in use.
         scale: least and most scaling.
+        seed: of the clouds trained on, and of patches and augmentations; another one goes on with fresh clouds.
     """
 
     procedural_shapes: int = 60
-    clouds: int = 2000
-    patches: int = 8
+    clouds: int = 600
+    patches: int = 40
     patch: int = 256
     ratio: int = 4
     density: tuple[int, int] = (1000, 4000)
     uneven: float = 0.1
     jitter: float = 0.01
     jittered: float = 0.3
+    turned: float = 1.0
     scale: tuple[float, float] = (0.8, 1.2)
+    seed: int = 0
 
 
 Pair = tuple[Floats, Floats]
 
+HELD_OUT_SEED = 1
+"""Of the clouds validated on, so that they stay the same with another ``seed``."""
+VALIDATION_PATCHES = 128
+"""Evenly chosen from those of all clouds kept apart."""
 
-class PatchClouds(Dataset[list[Pair]]):
-    """An item is a group of patch pairs, from one fresh cloud of one shape."""
+
+class PatchClouds(Dataset[Pair]):
+    """An item is a patch pair of one of the epoch's clouds, which are sampled when first needed and then kept."""
 
     def __init__(self, surfaces: list[Surface], config: PatchDataConfig, *, seed: int) -> None:
         self.surfaces, self.config, self.seed = surfaces, config, seed
-        self.epoch = 0
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Forget the clouds of another epoch."""
+        self.epoch = epoch
+        self.clouds: dict[int, Pair] = {}
 
     def __len__(self) -> int:
-        return self.config.clouds
+        return self.config.clouds * self.config.patches
 
-    def __getitem__(self, index: int) -> list[Pair]:
-        random = np.random.default_rng([self.seed, self.epoch, index])
+    def __getitem__(self, index: int) -> Pair:
         config = self.config
+        number, patch = divmod(index, config.patches)
+        if number not in self.clouds:
+            self.clouds[number] = self._cloud(number)
+        sparse, dense = self.clouds[number]
+        random = np.random.default_rng([self.seed, self.epoch, number, patch])
+        centre = sparse[random.integers(len(sparse))]
+        few = _nearest(sparse, centre, config.patch)
+        many = _nearest(dense, centre, config.ratio * config.patch)
+        return augment(few, many, config, random)
+
+    def _cloud(self, number: int) -> Pair:
+        random = np.random.default_rng([self.seed, self.epoch, number])
         surface = self.surfaces[random.integers(len(self.surfaces))]
-        count = int(np.exp(random.uniform(*np.log(config.density))))
+        count = int(np.exp(random.uniform(*np.log(self.config.density))))
         sparse = surface.sample_evenly(count, seed=int(random.integers(2**31))).points
-        dense = surface.sample_evenly(config.ratio * count, seed=int(random.integers(2**31))).points
-        centres = sparse[random.integers(len(sparse), size=config.patches)]
-        few = sparse[geometry.nearest(sparse, centres, config.patch)[1]]
-        many = dense[geometry.nearest(dense, centres, config.ratio * config.patch)[1]]
-        return [augment(a, b, config, random) for a, b in zip(few, many, strict=True)]
+        dense = surface.sample_evenly(self.config.ratio * count, seed=int(random.integers(2**31))).points
+        return sparse, dense
 
 
-class PatchFile(Dataset[list[Pair]]):
-    """An item is a group of pairs of a PU-GAN or PU1K h5 file."""
+def _nearest(points: Floats, centre: Floats, k: int) -> Floats:
+    """The ``k`` points nearest to ``centre``, nearest first; for one centre quicker than a k-d tree."""
+    squared = ((points - centre) ** 2).sum(1)
+    index = np.argpartition(squared, min(k, len(points)) - 1)[:k]
+    return points[index[np.argsort(squared[index], kind="stable")]]
+
+
+class PatchFile(Dataset[Pair]):
+    """An item is a pair of a PU-GAN or PU1K h5 file."""
 
     def __init__(self, path: Path, config: PatchDataConfig, *, seed: int) -> None:
         self.sparse, self.dense = read_patches(path)
         self.config, self.seed = config, seed
         self.epoch = 0
 
-    def __len__(self) -> int:
-        return max(1, len(self.sparse) // self.config.patches)
+    def set_epoch(self, epoch: int) -> None:
+        """Other augmentations in each epoch."""
+        self.epoch = epoch
 
-    def __getitem__(self, index: int) -> list[Pair]:
+    def __len__(self) -> int:
+        return len(self.sparse)
+
+    def __getitem__(self, index: int) -> Pair:
         random = np.random.default_rng([self.seed, self.epoch, index])
-        rows = (index * self.config.patches + np.arange(self.config.patches)) % len(self.sparse)
-        return [augment(self.sparse[row], self.dense[row], self.config, random) for row in rows]
+        return augment(self.sparse[index], self.dense[index], self.config, random)
 
 
 def read_patches(path: Path) -> Pair:
@@ -261,16 +293,18 @@ def read_patches(path: Path) -> Pair:
 
 
 def augment(sparse: Floats, dense: Floats, config: PatchDataConfig, random: Random) -> Pair:
-    """Normalise a pair by its sparse patch, then turn, scale and disturb it as the field does."""
+    """Normalise a pair by its sparse patch, then disturb, turn and scale it as the field does."""
     unit = geometry.normalise(sparse)
     dense = (dense - unit.centroid) / unit.radius
     sparse = _uneven(dense, len(sparse), random) if random.random() < config.uneven else unit.points
-    turn = Rotation.random(random_state=random).as_matrix() * random.uniform(*config.scale)
-    sparse, dense = sparse @ turn, dense @ turn
     if random.random() < config.jittered:
         noise = config.jitter * random.normal(size=sparse.shape)
         sparse = sparse + np.clip(noise, -3 * config.jitter, 3 * config.jitter)
-    return sparse.astype(np.float32), dense.astype(np.float32)
+    turn = geometry.local_frames(sparse, np.arange(len(sparse))[None])[0].T
+    if random.random() < config.turned:
+        turn = Rotation.random(random_state=random).as_matrix()
+    turn = turn * random.uniform(*config.scale)
+    return (sparse @ turn).astype(np.float32), (dense @ turn).astype(np.float32)
 
 
 def _uneven(dense: Floats, count: int, random: Random) -> Floats:
@@ -290,22 +324,22 @@ class PatchData(TrainingData):
     def __init__(self, train: "PatchClouds | PatchFile", held_out: "PatchClouds | PatchFile") -> None:
         self.train, self.held_out = train, held_out
 
-    def train_dataset(self) -> Dataset[list[Pair]]:
+    def train_dataset(self) -> Dataset[Pair]:
         return self.train
 
     def set_epoch(self, epoch: int) -> None:
-        self.train.epoch = epoch
+        self.train.set_epoch(epoch)
 
-    def collate(self, items: list[list[Pair]]) -> PatchBatch:
-        pairs = [pair for item in items for pair in item]
-        sparse, dense = (torch.from_numpy(np.stack(column)) for column in zip(*pairs, strict=True))
+    def collate(self, items: list[Pair]) -> PatchBatch:
+        sparse, dense = (torch.from_numpy(np.stack(column)) for column in zip(*items, strict=True))
         return PatchBatch(sparse, dense)
 
     def validate(self, method: Any) -> dict[str, float]:
+        chosen = np.linspace(0, len(self.held_out) - 1, min(VALIDATION_PATCHES, len(self.held_out))).astype(int)
         values: list[float] = []
-        for index in range(8):
+        for index in chosen:
             batch = self.collate([self.held_out[index]]).to(method.device)
-            values += chamfer(method(batch).fine, batch.dense).tolist()
+            values += centred_chamfer(batch.sparse, method(batch).fine, batch.dense).tolist()
         return {"chamfer": 1e3 * float(np.mean(values))}
 
 
@@ -327,13 +361,13 @@ def open_queries(path: Path, values: dict[str, Any], *, neighbours: int, near: i
     return QueryData(QueryClouds(train, config, seed=seed, **sizes), QueryClouds(kept, config, seed=seed + 1, **sizes))
 
 
-def open_patches(path: Path, values: dict[str, Any], *, seed: int = 0) -> PatchData:
+def open_patches(path: Path, values: dict[str, Any]) -> PatchData:
     """The training data of ``pu-mfa`` from a folder of meshes or an h5 file of patches; see :func:`open_queries`."""
     config = from_dict(PatchDataConfig, values, where="data")
     if path.is_file():
-        return PatchData(PatchFile(path, config, seed=seed), PatchFile(path, config, seed=seed + 1))
-    train, kept = _split(read_surfaces(path), config.procedural_shapes, seed)
-    return PatchData(PatchClouds(train, config, seed=seed), PatchClouds(kept, config, seed=seed + 1))
+        return PatchData(PatchFile(path, config, seed=config.seed), PatchFile(path, config, seed=HELD_OUT_SEED))
+    train, kept = _split(read_surfaces(path), config.procedural_shapes, 0)
+    return PatchData(PatchClouds(train, config, seed=config.seed), PatchClouds(kept, config, seed=HELD_OUT_SEED))
 
 
 def _split(surfaces: list[Surface], procedural_shapes: int, seed: int) -> tuple[list[Surface], list[Surface]]:

@@ -1,8 +1,8 @@
 """Up-sampling a cloud to any number of points, through ONNX Runtime; no torch.
 
-A network proposes points near the surface, more than are needed; farthest point sampling thins them to the exact
-count; then they are spread evenly. The blocks in which points are chosen follow from the cloud alone, so that the
-result is the same whatever memory or cores there are.
+A network proposes points near the surface; where they are more than are needed, farthest point sampling thins them to
+the exact count; then they are spread evenly. The blocks in which points are chosen follow from the cloud alone, so that
+the result is the same whatever memory or cores there are.
 """
 
 from collections.abc import Callable
@@ -70,8 +70,9 @@ def upsample_by(
 ) -> npt.NDArray[np.float64]:
     """Up-sample a cloud by any weights; see :func:`upsample`.
 
-    Farthest point sampling begins with the candidate of the index ``start`` (any number: it is taken modulo their
-    count). No start is better than another; the spread over several says what differences mean.
+    Farthest point sampling, of candidates and of the middles of patches, begins with that of the index ``start`` (any
+    number: it is taken modulo their count). No start is better than another; the spread over several says what
+    differences mean.
     """
     cloud = _checked(points)
     wanted = _wanted(len(cloud), ratio, count, keep_input)
@@ -99,7 +100,7 @@ def attention(points: npt.ArrayLike, near: int = 0) -> tuple[npt.NDArray[np.int6
         raise InputError(f"There is no point {near} in a cloud of {len(cloud)}.")
     unit = geometry.normalise(cloud).points
     index = geometry.nearest(unit, unit[near : near + 1], max(16, min(PatchWise.size, len(unit))))[1]
-    return index[0], patch_outputs(embedded("pu-mfa"), unit[index], "attention")[0]
+    return index[0], patch_outputs(embedded("pu-mfa"), unit, index, "attention")[0]
 
 
 def _checked(points: npt.ArrayLike) -> Floats:
@@ -134,7 +135,7 @@ def _grow(points: Floats, target: int, kept: int, model: Model, start: int, prog
     rounds = max(1, int(np.ceil(np.log(target / len(points)) / np.log(ROUND) - 1e-9)))
     step = (target / len(points)) ** (1 / rounds)
     source = geometry.measure(points)
-    network = NETWORKS[model.system](source, model)
+    network = NETWORKS[model.system](source, model, start)
     while True:
         rounds -= 1
         goal = target if rounds <= 0 else round(len(source.points) * step)
@@ -159,15 +160,20 @@ def _densify(
     proposed = ahead(map(network.propose, cores), depth=1)  # the network works while points are chosen
     for number, (core, budget, proposals) in enumerate(zip(cores, budgets, proposed, strict=True)):
         around = _around(proposals, chosen, 3 * float(source.spacing[core].mean()))
-        first = start % len(proposals)
-        picks = geometry.farthest_points(proposals, budget - len(chosen[number]), start=first, existing=around)
-        new = proposals[picks]
+        new = _thinned(proposals, budget - len(chosen[number]), around, start)
         if len(new):
             chosen[number] = np.concatenate([chosen[number], network.spread(new, around, proposals)])
         done += budget
         progress(done)
     new_points = [part[int((core < kept).sum()) :] for core, part in zip(cores, chosen, strict=True)]
     return np.concatenate([points[:kept], *new_points])
+
+
+def _thinned(points: Floats, count: int, existing: Floats, start: int) -> Floats:
+    """``count`` of the points by farthest point sampling; all of them where there are just so many, no two alike."""
+    if len(points) == count and len(np.unique(np.concatenate([points, existing]), axis=0)) == count + len(existing):
+        return points
+    return points[geometry.farthest_points(points, count, start=start % len(points), existing=existing)]
 
 
 def _around(points: Floats, parts: list[Floats], margin: float) -> Floats:
