@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from sentio.affect import evaluate
+from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.frozen import describe_snapshots, without_weights
-from sentio.affect.training.published import AffectData, open_published
+from sentio.affect.backbones.published import PUBLISHED
+from sentio.affect.batch import AffectBatch
+from sentio.affect.training.published import AffectData, DataConfig, open_published
+from sentio.affect.training.sizes import batch_of, hour_of
 from sentio.core.config import from_dict
-from sentio.core.method import Method
+from sentio.core.method import Method, Work
 from sentio.core.progress import Tell, silent
 
 
@@ -21,10 +25,24 @@ class AffectMethod(Method):
         with without_weights(description["snapshots"]):
             return cls(config)
 
+    @classmethod
+    def blueprint(cls) -> dict[str, Any]:
+        """The small files of the published encoders."""
+        return {"snapshots": PUBLISHED}
+
     def description(self) -> dict[str, Any]:
         """The small files of the snapshots that its published encoders are from."""
         found = describe_snapshots(self)
         return {"snapshots": found} if found else {}
+
+    def training_batch(self, section: dict[str, Any], items: int) -> AffectBatch:
+        """Windows as the data section cuts them, with every frame and label there."""
+        config = from_dict(DataConfig, section, where="data")
+        return batch_of(config, cast(Encoder, self.part("encoder")).info.dim, items)
+
+    def hourly(self, section: dict[str, Any]) -> list[Work]:
+        """Features of faces and sound, and the rest of the system, at 30 frames a second."""
+        return hour_of(self, from_dict(DataConfig, section, where="data"))
 
     def open_data(self, path: Path, section: dict[str, Any]) -> AffectData:
         """A folder in any published layout; see :class:`~sentio.affect.training.published.DataConfig`."""

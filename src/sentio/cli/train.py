@@ -4,20 +4,21 @@ from pathlib import Path
 from typing import Annotated
 
 from sentio.cli.parsing import FOLDER, SETTINGS, SNAPSHOT
-from sentio.core.errors import require
+from sentio.core.errors import InputError, require
 
 
 def train(
     recipe: Path,
     /,
     *,
-    data: Annotated[Path, FOLDER],
-    out: Annotated[Path, FOLDER],
+    data: Annotated[Path | None, FOLDER] = None,
+    out: Annotated[Path | None, FOLDER] = None,
     visual: Annotated[str | None, SNAPSHOT] = None,
     audio: Annotated[str | None, SNAPSHOT] = None,
     fetch: bool = False,
     settings: Annotated[tuple[str, ...], SETTINGS] = (),
     resume: bool = False,
+    dry_run: bool = False,
 ) -> int:
     """Train the system that a recipe names.
 
@@ -34,19 +35,28 @@ def train(
         fetch: allow the download of their published weights.
         settings: one value of the recipe to replace, e.g. fit.lr=0.001; may be repeated.
         resume: go on with the run in OUT.
+        dry_run: tell the memory, storage and time that the training and an hour of video take, and do nothing; needs
+            neither data nor the weights of published encoders.
 
     Examples:
         sentio train recipes/capnet.json --data AFFWILD2 --out runs/capnet
         sentio train recipes/face.json --data FACES --out runs/face --set fit.lr=0.001 --set model.width=16
         sentio train recipes/crossattn.json --data AFFWILD2 --out runs/crossattn --visual openai/clip-vit-base-patch32
+        sentio train recipes/crossattn.json --dry-run
     """
     require("torch", "train")
-    from sentio.core import runs
+    from sentio.core import needs, runs
 
+    if not dry_run and (data is None or out is None):
+        raise InputError("Training needs --data and --out.", "Without them --dry-run tells what it takes.")
     plan = runs.read(recipe)
     if visual or audio:
-        from sentio.affect.training.choice import choose
+        from sentio.affect.training.choice import choose, choose_unread
 
-        plan = choose(plan, visual, audio, fetch=fetch)
-    print(runs.train(runs.change(plan, settings), data, out, resume=resume))
+        plan = choose_unread(plan, visual, audio) if dry_run else choose(plan, visual, audio, fetch=fetch)
+    plan = runs.change(plan, settings)
+    if data is None or out is None or dry_run:
+        print(needs.text(plan, needs.needs(plan)))
+    else:
+        print(runs.train(plan, data, out, resume=resume))
     return 0

@@ -41,6 +41,20 @@ class Graph:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Work:
+    """A part of what an hour of video takes.
+
+    Attributes:
+        flops: additions and multiplications.
+        stored: bytes on disk.
+    """
+
+    name: str
+    flops: int
+    stored: int = 0
+
+
 class TrainingData(ABC):
     """What a Method is trained and validated on."""
 
@@ -83,6 +97,11 @@ class Method(nn.Module, ABC):
     def rebuild(cls, config: Any, description: Mapping[str, Any]) -> Self:
         """Build anew what gave this :meth:`description`; its weights are put in by who calls."""
         return cls(config)
+
+    @classmethod
+    def blueprint(cls) -> dict[str, Any]:
+        """A :meth:`description` to measure it by where none of its weights are."""
+        return {}
 
     def description(self) -> dict[str, Any]:
         """What building it takes besides its Config, as JSON values; it is kept with the weights."""
@@ -171,6 +190,14 @@ class Method(nn.Module, ABC):
             InputError: the system takes part in none.
         """
         raise InputError(f"There is no challenge that {self.name} could write a submission for.")
+
+    def training_batch(self, section: dict[str, Any], items: int) -> Any:
+        """A batch as the ``data`` section makes it, of any content, to measure by; None: :meth:`example_batch`."""
+        return None
+
+    def hourly(self, section: dict[str, Any]) -> list[Work]:
+        """What an hour of video takes in use, with features as the ``data`` section has them."""
+        return []
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """torch's parameter groups: all that require gradients."""

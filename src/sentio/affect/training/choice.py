@@ -4,6 +4,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from sentio.affect.backbones.encoders import is_trained, open_encoder, parse, refuse_faces, refuse_sound
+from sentio.affect.backbones.frozen import without_weights
+from sentio.affect.backbones.published import PUBLISHED
 from sentio.affect.data.features import SoundSteps
 from sentio.core import registry, weights
 from sentio.core.errors import RecipeError
@@ -36,6 +38,12 @@ def choose(plan: Recipe, visual: str | None = None, audio: str | None = None, *,
             raise RecipeError(f"This recipe of {plan.system} has no encoder of sound to be chosen.")
         plan = _hear(plan, audio, known, fetch)
     return plan
+
+
+def choose_unread(plan: Recipe, visual: str | None = None, audio: str | None = None) -> Recipe:
+    """The same, with no weights read: of published encoders the small files suffice, known or in a snapshot."""
+    with without_weights(PUBLISHED):
+        return choose(plan, visual, audio)
 
 
 def _see(plan: Recipe, spec: str, fetch: bool) -> Recipe:
