@@ -325,6 +325,7 @@ def test_who_speaks_is_a_lane_of_its_own(browser, tmp_path) -> None:
         assert (lane[:8] == lane[0, 0]).all() and (lane[10, :, :3] != lane[0, 0, :3]).any(-1).all(), "a quarter high"
         click_at(page, 0.25)
         assert page.locator("#heard").inner_text() == "person 0 speaks: Fear, valence −0.50, arousal +0.25"
+        assert "person 0 speaks: Fear" in page.locator("#tracks").get_attribute("aria-valuetext")
         click_at(page, 0.75)
         assert page.locator("#heard").inner_text().startswith("Ada speaks: Fear")
         assert "speaks" in page.locator("#legend").inner_text()

@@ -72,7 +72,8 @@ function showNow() {
   const [first, rest] = inWords(person, frame, time), strong = document.createElement("b");
   strong.textContent = first;
   byId("reading").replaceChildren(strong, rest);
-  byId("heard").textContent = isRead(time) ? heard(frame) : "";
+  const voiced = isRead(time) ? heard(frame) : "";
+  byId("heard").textContent = voiced;
   const label = there ? person.label("expression", frame) : null;
   for (const each of DATA.expressions)
     setBar(each, there ? person.value(`p_${each.toLowerCase()}`, frame) : null, each === label);
@@ -81,7 +82,7 @@ function showNow() {
   drawCircumplex(person, frame, time);
   placeCursor();
   if (!isPlaying() || Math.abs(time - now.told) >= 1)
-    tell(`${clockText(time)}, ${person && there ? `${person.name}: ` : ""}${first} ${rest}`);
+    tell(`${clockText(time)}, ${person && there ? `${person.name}: ` : ""}${first} ${rest}${voiced && `. ${voiced}`}`);
 }
 
 // To a screen reader, which would be flooded by every frame while the file plays.
