@@ -6,8 +6,8 @@
 `make` films a person of each rig with each of six expressions and each of six voices of EMO-DB's last quarter of
 actors, FACE-VOICE-N.mp4, three seconds each: under each face the same person says the same sentence, and the lips
 follow the voice that is heard. `read` analyzes them with each model and counts the frames from the second second on in
-which speech is heard: the share whose expression is that of the face, that of the voice, or another, and the mean
-valence of pleasant and unpleasant ones. What the voice model alone makes of the sound stands last.
+which speech is heard: the share whose expression is that of the face, that of the voice, or another, and the means of
+valence and arousal. What the voice model alone makes of the sound stands last.
 """
 
 import argparse
@@ -28,6 +28,17 @@ SECONDS, BEGUN_S = 3.0, 1.0
 """Of a clip, and until the expression has come."""
 SCALE = 6.0
 """Pixels a centimetre."""
+KINDS = {"valence": ("Happiness",), "arousal": ("Anger", "Fear", "Happiness")}
+"""The expressions that are high in either."""
+ASKED = {
+    ("valence", True, False): "valence, only the face happy",
+    ("valence", False, True): "only the voice",
+    ("arousal", True, True): "arousal, face and voice stirred",
+    ("arousal", True, False): "only the face",
+    ("arousal", False, True): "only the voice",
+    ("arousal", False, False): "neither",
+}
+"""Columns, and whether face and voice are of their kinds."""
 Row = dict[str, Any]
 
 
@@ -70,13 +81,13 @@ def film(path: Path, rig: Rig, shown: str, track: voice.Track, seed: tuple[int, 
 def read(clips: Path, models: list[str]) -> None:
     """Print a line a model, and one of the voice alone."""
     paths = sorted(clips.glob("*-*-*.mp4"))
-    print(f"{len(paths)} clips; shares of frames with speech, and the mean valence\n")
-    print("| model | both the same: that | differ: the face's | the voice's | another | " + " | ".join(CELLS) + " |")
-    print("|---" * (5 + len(CELLS)) + "|")
+    print(f"{len(paths)} clips; shares of frames with speech, and means\n")
+    columns = ("model", "the same: that", "differ: the face's", "the voice's", "another", *ASKED.values())
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for model in models:
-        rows = {path: spoken(path, model) for path in paths}
-        print(line(f"`{model}`", rows, "expression", "valence"))
-    print(line("the voice alone", rows, "voice_expression", "voice_valence"))
+        rows = {path: found for path in paths if (found := spoken(path, model))}
+        print(line(f"`{model}`", rows), flush=True)
+    print(line("the voice alone", rows, "voice_"))
 
 
 def spoken(path: Path, model: str) -> list[Row]:
@@ -85,27 +96,28 @@ def spoken(path: Path, model: str) -> list[Row]:
     return [row for row in rows if row["time_s"] >= BEGUN_S and row["voice_expression"] and row["expression"]]
 
 
-CELLS = tuple(f"valence, {face} face, {voice} voice" for face in ("happy", "other") for voice in ("happy", "other"))
+def line(name: str, tables: dict[Path, list[Row]], before: str = "") -> str:
+    """A row of the table; each clip counts as much as any other.
 
-
-def line(name: str, tables: dict[Path, list[Row]], expression: str, valence: str) -> str:
-    """A row of the table; each clip counts as much as any other."""
+    Args:
+        before: what the names of the columns begin with.
+    """
     same: list[float] = []
     differ: list[list[float]] = []
-    cells: dict[str, list[float]] = {cell: [] for cell in CELLS}
+    means: dict[tuple[str, bool, bool], list[float]] = {}
     for path, rows in tables.items():
-        if not rows:
-            continue
         face, heard, _ = path.stem.split("-")
-        shares = [np.mean([row[expression] == emotion for row in rows]) for emotion in (face, heard)]
+        shares = [np.mean([row[f"{before}expression"] == emotion for row in rows]) for emotion in (face, heard)]
         if face == heard:
             same.append(shares[0])
         else:
             differ.append([*shares, 1 - sum(shares)])
-        sides = ["happy" if emotion == "Happiness" else "other" for emotion in (face, heard)]
-        cells[f"valence, {sides[0]} face, {sides[1]} voice"].append(np.mean([row[valence] for row in rows]))
+        for column, kind in KINDS.items():
+            mean = np.mean([row[before + column] for row in rows])
+            means.setdefault((column, face in kind, heard in kind), []).append(mean)
     numbers = [f"{np.mean(same):.2f}", *(f"{share:.2f}" for share in np.mean(differ, axis=0))]
-    return f"| {name} | " + " | ".join([*numbers, *(f"{np.mean(found):+.2f}" for found in cells.values())]) + " |"
+    numbers += [f"{np.mean(means[column, face, heard]):+.2f}" for column, face, heard in ASKED]
+    return f"| {name} | {' | '.join(numbers)} |"
 
 
 def main() -> None:
