@@ -28,7 +28,7 @@ from sentio.affect.models.voice import RECENT
 from sentio.affect.synth import voice as voices
 from sentio.affect.synth.noise import chords, coloured
 from sentio.affect.training import speech as emodb
-from sentio.core import runs, runtime, weights
+from sentio.core import runs, weights
 from sentio.core.bench import report
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "voice.json"
@@ -42,6 +42,8 @@ TRIALS = 300
 
 class Torch:
     """A trained Method with the interface of the embedded model, so that the same stream can be scored."""
+
+    detector = None
 
     def __init__(self, method):
         self.method, self.threshold = method, method.config.threshold
@@ -153,16 +155,16 @@ def detection(trials):
 def sounds(files: list[Path], silero: Path | None) -> None:
     """A line for each file, and for sounds made here: share of speech, mean answers where there is speech."""
     model = voice.VoiceModel()
-    detector = Silero(silero) if silero else None
+    gated = model.gated(f"silero:{silero}") if silero else None
     print("| sound | seconds | speech | Silero | agree | valence | arousal | expression |")
     print("|---" * 8 + "|")
     totals = []
     for name, sound in [*((path.name, waveform(path)) for path in files), *made()]:
         rows = voice.VoiceTrack(model).push(AudioBlock(0.0, sound))
         mine = np.array([row.valence is not None for row in rows])
-        theirs = detector.recent(sound, len(rows)) if detector else None
         cells = ["-", "-"]
-        if theirs is not None:
+        if gated:
+            theirs = np.array([row.valence is not None for row in voice.VoiceTrack(gated).push(AudioBlock(0.0, sound))])
             totals.append((mine, theirs))
             cells = [f"{theirs.mean():.2f}", f"{np.mean(mine == theirs):.2f}"]
         print(f"| {name} | {len(sound) / voice.RATE:.1f} | {mine.mean():.2f} | {' | '.join(cells)} | {summary(rows)} |")
@@ -197,29 +199,6 @@ def summary(rows) -> str:
     best = ", ".join(f"{EXPRESSIONS[k]} {chances[k]:.2f}" for k in np.argsort(-chances)[:3])
     valence, arousal = (np.mean([getattr(row, name) for row in spoken]) for name in ("valence", "arousal"))
     return f"{valence:+.2f} | {arousal:+.2f} | {best}"
-
-
-class Silero:
-    """Silero VAD (MIT) through its ONNX file: a probability for every 512 samples, with its own state and context."""
-
-    STEP, CONTEXT = 512, 64
-
-    def __init__(self, path: Path) -> None:
-        self.session = runtime.onnx_session(path)
-
-    def recent(self, sound, moments: int):
-        """(moments,) whether any step that ends in the half second before each quarter second is speech."""
-        state, context, chances = np.zeros((2, 1, 128), np.float32), np.zeros(self.CONTEXT, np.float32), []
-        for start in range(0, len(sound) - self.STEP + 1, self.STEP):
-            piece = np.concatenate([context, sound[start : start + self.STEP]]).astype(np.float32)
-            feed = {"input": piece[None], "state": state, "sr": np.array(voice.RATE, np.int64)}
-            chance, state = self.session.run(None, feed)
-            chances.append(chance.item())
-            context = piece[-self.CONTEXT :]
-        ends = (np.arange(len(chances)) + 1) * self.STEP / voice.RATE
-        times = voice.HOP_S * (np.arange(moments) + 1)
-        spoken = np.array(chances) >= 0.5
-        return np.array([spoken[(ends > t - 0.5) & (ends <= t)].any() for t in times])
 
 
 # --- speed

@@ -27,6 +27,7 @@ def analyze(
     start: Annotated[float | None, SECONDS] = None,
     end: Annotated[float | None, SECONDS] = None,
     model: str = "auto",
+    speech: str = "builtin",
     causal: bool = False,
     report: Annotated[bool, Parameter(negative="--no-report")] = True,
     embed_video: bool = False,
@@ -60,6 +61,8 @@ def analyze(
         model: what scores the faces: offline, causal and capnet read them over time, face each by itself; a path is
             that of an exported card, or of the folder of a run whose windows answer for every frame, which takes
             sentio[train]; none finds faces only. auto takes offline for videos, face for pictures.
+        speech: what tells whether somebody speaks: builtin, the voice model itself, or silero:PATH, the published file
+            silero_vad.onnx of Silero VAD.
         causal: no row rests on what comes after it, and every frame is decided at once; auto takes causal.
         report: write report.html: the video beside its timeline, a summary of each person, and how it was made; it
             needs no network, and plays the file where it lies.
@@ -98,14 +101,15 @@ def analyze(
         start=start,
         end=end,
         model=model,
+        speech=speech,
         landmarks=landmarks,
         crops=crops,
         causal=causal,
         embed_video=embed_video,
     )
-    models = _open_run(Path(model), causal) if Path(model).is_dir() else None
-    if models is None:
-        open_models(model, landmarks=landmarks, causal=causal)  # refused before work begins, not for each file
+    models = _open_run(Path(model), causal).gated(speech) if Path(model).is_dir() else None
+    if models is None:  # refused before work begins, not for each file
+        open_models(model, landmarks=landmarks, causal=causal, speech=speech)
     if overlay:
         check_encoder()
     pictures = [name for name, wanted in (("report", report), ("plot", plot), ("overlay", overlay)) if wanted]

@@ -17,7 +17,7 @@ WINDOW, HOP = 48_000, 4_000
 class Recorder:
     """Keeps the windows it is asked about; 'speech' is how loud the window ends."""
 
-    threshold = 0.5
+    threshold, detector = 0.5, None
 
     def __init__(self):
         self.windows = []

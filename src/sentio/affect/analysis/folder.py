@@ -211,7 +211,8 @@ class Analysis:
         return here and now == made and all((folder / output.file).exists() for output in outputs)
 
     def _models(self, *, timed: bool) -> Models:
-        return self.models or open_models(self.options.model, causal=self.options.causal, timed=timed)
+        chosen = self.options
+        return self.models or open_models(chosen.model, causal=chosen.causal, timed=timed, speech=chosen.speech)
 
 
 def _counts(reading: Reading, seconds: float) -> dict[str, Any]:

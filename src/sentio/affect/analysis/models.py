@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.affect.analysis.speech import BUILTIN
 from sentio.affect.analysis.temporal import OverTime, TemporalModel, is_temporal
 from sentio.affect.analysis.voice import VoiceModel, VoiceScore
 from sentio.affect.faces.alignment import Matrix, to_crop
@@ -197,6 +198,10 @@ class Models:
         """The same for one file."""
         return replace(self, temporal=self.temporal and self.temporal.of_file(path))
 
+    def gated(self, speech: str) -> "Models":
+        """The same with another detector of speech, see :meth:`VoiceModel.gated`."""
+        return replace(self, voice=self.voice and self.voice.gated(speech))
+
     def describe(self) -> dict[str, Any]:
         """For the header."""
         return {
@@ -218,7 +223,9 @@ def choose(name: str, *, causal: bool = False, timed: bool = True) -> str:
     return (CAUSAL if causal else OVER_TIME) if timed else FACE
 
 
-def open_models(name: str, *, landmarks: bool = False, causal: bool = False, timed: bool = True) -> Models:
+def open_models(
+    name: str, *, landmarks: bool = False, causal: bool = False, timed: bool = True, speech: str = BUILTIN
+) -> Models:
     """The models of a run: those that a name stands for (see `choose`), and the voice's; none at all for ``none``.
 
     Args:
@@ -227,6 +234,7 @@ def open_models(name: str, *, landmarks: bool = False, causal: bool = False, tim
         landmarks: refuse a network that does not find them.
         causal: refuse a model that is not.
         timed: whether pictures follow each other in time.
+        speech: what tells speech, see :meth:`VoiceModel.gated`.
 
     Raises:
         WeightsError: missing, damaged, another kind of model, without landmarks, or not causal.
@@ -238,7 +246,7 @@ def open_models(name: str, *, landmarks: bool = False, causal: bool = False, tim
         raise WeightsError(what, "Leave the landmarks out, or choose another model.")
     if causal and models.temporal and not models.temporal.is_causal:
         raise WeightsError(f"The weights {name!r} are not causal.", f"Choose others, such as {CAUSAL!r}.")
-    return models
+    return models.gated(speech)
 
 
 @cache

@@ -142,7 +142,11 @@ class Stream:
         self.options = options or Options()
         causal = self.options.causal
         self.models = models or open_models(
-            self.options.model, landmarks=self.options.landmarks, causal=causal, timed=timed
+            self.options.model,
+            landmarks=self.options.landmarks,
+            causal=causal,
+            timed=timed,
+            speech=self.options.speech,
         )
         tracking = TrackingConfig(search_interval_s=self.options.search_interval, lookahead=not causal)
         self.pictures = pictures

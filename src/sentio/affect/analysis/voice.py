@@ -1,12 +1,15 @@
 """What a voice sounds like, four times a second: the embedded voice model on a stream of sound, without torch."""
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.affect.analysis.speech import BUILTIN, SILERO, THRESHOLD, Silero, SpeechTrack
 from sentio.affect.heard import answers
 from sentio.affect.media import SAMPLE_RATE, AudioBlock
 from sentio.core import weights
@@ -56,6 +59,7 @@ class VoiceScore:
         expression: (8,) probabilities in the order of ``labels.EXPRESSIONS``.
         loudness: (C,) of the sound in the `CELLS` cells of `CELL_S` before its time, the square root of the root mean
             square: about as loud as it seems; empty if unknown.
+        own_speech: the voice model's own ``speech``, where that is another detector's.
     """
 
     time_s: float
@@ -64,13 +68,15 @@ class VoiceScore:
     arousal: float | None
     expression: Floats | None
     loudness: tuple[float, ...] = ()
+    own_speech: float | None = None
 
     @property
     def answers(self) -> Floats | None:
         """(V,) what a model over time is told of it; None without speech. See :func:`sentio.affect.heard.answers`."""
         if self.expression is None or self.valence is None or self.arousal is None:
             return None
-        return answers([self.speech], [[self.valence, self.arousal]], self.expression[None]).ravel()
+        speech = self.speech if self.own_speech is None else self.own_speech
+        return answers([speech], [[self.valence, self.arousal]], self.expression[None]).ravel()
 
 
 class VoiceModel:
@@ -78,10 +84,13 @@ class VoiceModel:
 
     Attributes:
         threshold: probability of speech below which there is none.
+        detector: what tells speech in its place, if anything does.
 
     Raises:
         WeightsError: its weights are missing or damaged.
     """
+
+    detector: Silero | None = None
 
     def __init__(self, *, threads: int = 1) -> None:
         self._session = weights.session("voice", threads=threads)
@@ -89,9 +98,22 @@ class VoiceModel:
         self.name = self.card.name
         self.threshold = float(self.card.details["threshold"])
 
+    def gated(self, speech: str) -> "VoiceModel":
+        """The same with another detector of speech, ``builtin`` or ``silero:PATH``.
+
+        Raises:
+            WeightsError: its file is missing or not known.
+        """
+        if speech == BUILTIN:
+            return self
+        gated = copy(self)
+        gated.detector, gated.threshold = Silero(Path(speech.removeprefix(SILERO))), THRESHOLD
+        return gated
+
     def describe(self) -> dict[str, Any]:
         """Provenance for the header of a table."""
-        return {
+        speech = {"speech": self.detector.describe()} if self.detector else {}
+        return speech | {
             "name": self.name,
             "sha256": self.card.files["onnx"].sha256,
             "causal": True,
@@ -130,6 +152,7 @@ class VoiceTrack:
         self.model = model
         self._held = np.zeros(_WINDOW, np.float32)  # the sound before ...
         self._end: int | None = None  # ... this sample of the clock
+        self._speech = SpeechTrack(model.detector) if model.detector else None
 
     def push(self, block: AudioBlock) -> list[VoiceScore]:
         """Take in a block of any length, and give the scores of the times that it reaches."""
@@ -158,17 +181,26 @@ class VoiceTrack:
         ahead = range(_HOP - self._end % _HOP, len(samples) + 1, _HOP)  # samples from the old end to each time
         times = [(self._end + step) / RATE for step in ahead]
         self._held, self._end = sound[-_WINDOW:], self._end + len(samples)
+        done = 0
         for step, time_s in zip(ahead, times, strict=True):
-            yield self._score(time_s, sound[step : step + _WINDOW])
+            told, done = self._tell(samples[done:step]), step
+            yield self._score(time_s, sound[step : step + _WINDOW], told)
+        self._tell(samples[done:])
 
-    def _score(self, time_s: float, window: Floats) -> VoiceScore:
+    def _tell(self, samples: Floats) -> float | None:
+        """Probability of speech by another detector than the voice model, if there is one."""
+        return self._speech.push(samples) if self._speech else None
+
+    def _score(self, time_s: float, window: Floats, told: float | None) -> VoiceScore:
         found = self.model.score(window[None])  # (1, S)
-        speech = float(found.speech[0])
+        own = float(found.speech[0])
+        speech = own if told is None else told
         loudness = loudness_of(window[-_HOP:])
         if speech < self.model.threshold:
             return VoiceScore(time_s, speech, None, None, None, loudness)
         valence, arousal = found.valence_arousal[0].tolist()
-        return VoiceScore(time_s, speech, valence, arousal, found.expression[0], loudness)
+        other = None if told is None else own
+        return VoiceScore(time_s, speech, valence, arousal, found.expression[0], loudness, other)
 
 
 def loudness_of(sound: Floats) -> tuple[float, ...]:
