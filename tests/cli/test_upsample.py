@@ -261,6 +261,27 @@ def test_each_bad_file_of_a_folder_is_listed_with_its_reason(scans, capsys) -> N
     assert [name for name, (_, reason) in BAD.items() if reason not in listed[name]] == []
 
 
+def test_formats_that_are_only_read_give_others(scans, capsys) -> None:
+    pye57, copclib = pytest.importorskip("pye57"), pytest.importorskip("copclib")
+    points = np.random.default_rng(0).random((200, 3)) * [5, 5, 0.1]
+    with pye57.E57("hall.e57", mode="w") as file:
+        file.write_scan_raw(dict(zip(("cartesianX", "cartesianY", "cartesianZ"), points.T, strict=True)))
+    config = copclib.CopcConfigWriter(6, copclib.Vector3(0.001, 0.001, 0.001), copclib.Vector3(0, 0, 0), "")
+    writer, records = copclib.FileWriter("town.copc.laz", config), copclib.Points(config.las_header)
+    for row in points:
+        record = records.CreatePoint()
+        record.x, record.y, record.z = row
+        records.AddPoint(record)
+    writer.AddNode(copclib.VoxelKey(0, 0, 0, 0), records)
+    writer.Close()
+    code, summary = run(capsys, "hall.e57", "town.copc.laz", "--ratio", "2")
+    assert code == 0
+    assert [entry["target"] for entry in summary["done"]] == ["hall.dense.ply", "town.dense.laz"]
+    for entry in summary["done"]:
+        assert entry["input_kept"] and len(read_cloud(entry["target"]).points) == 400
+        np.testing.assert_allclose(read_cloud(entry["target"]).points[:200], points, atol=0.0006)
+
+
 def test_a_finer_scale_is_told(scans, capsys) -> None:
     laspy = pytest.importorskip("laspy")
     header = laspy.LasHeader(version="1.2", point_format=0)

@@ -58,6 +58,22 @@ def test_kept_input_comes_first_bit_for_bit(cloud, model):
     assert distinct(dense) == len(dense) - 3
 
 
+def test_fewer_points_hang_between_walls_that_a_sensor_sees_behind_each_other():
+    random = np.random.default_rng(0)
+    ways = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 40), np.linspace(-0.3, 0.3, 24)), -1).reshape(-1, 2)
+    near = np.sin(20 * ways[:, 0]) > 0.3  # slats before a wall
+    depth = np.where(near, 4.0, 4.25) + random.normal(size=len(ways)) * 0.005
+    seen = np.column_stack([depth, ways * depth[:, None]])
+
+    def astray(doubt):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(networks, "KEPT_DOUBT", doubt)
+            new = upsample(seen, 4, keep_input=True)[len(seen) :, 0]
+        return float((np.minimum(abs(new - 4.0), abs(new - 4.25)) > 0.05).mean())
+
+    assert astray(networks.KEPT_DOUBT) < 0.5 * astray(networks.DOUBT)
+
+
 def test_new_points_lie_nearer_to_a_sphere_than_midpoints():
     points = procedural_sphere()
     dense = upsample(points)

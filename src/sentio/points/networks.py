@@ -27,6 +27,10 @@ CHUNK = 1024
 DOUBT = 0.25
 """Candidates with a larger expected error, in units of the spacing, are moved once more and dropped if it stays so:
 they lie between sheets. On noisy clouds the limit is 3 times the usual error."""
+KEPT_DOUBT, ENOUGH = 0.12, 3.5
+"""The limit where the input is kept, as that of laser scanners is: what is added to measured points must not hang
+between near and far things or among leaves. The surest, this many for each point, stay in any case: a round asks for 3,
+and fewer would be mostly copies of the input. Chosen by bench/sweeps.py; even clouds come out less even with it."""
 STEP = 0.2
 """Step of the relaxation, in units of the new spacing; more or longer steps drive points off edges."""
 SUPPORT = 0.3
@@ -72,8 +76,9 @@ class Network(Protocol):
 class AnyRatio:
     """``pu-any``: the surface is always that of the input cloud, whose features are computed once."""
 
-    def __init__(self, source: geometry.Sources, model: Model, start: int) -> None:
+    def __init__(self, source: geometry.Sources, model: Model, start: int, kept: bool) -> None:
         self.source = self.current = source  # no patches, so nothing starts here
+        self.kept = kept
         self.tree = cKDTree(source.points)
         self.frames, self.spacing = source.frames.astype(np.float32), source.spacing.astype(np.float32)
         self.head = model.sessions["pu-any"]
@@ -104,11 +109,18 @@ class AnyRatio:
 
     def propose(self, core: Indices) -> Floats:
         moved, error = self.project(candidates.thin(*candidates.generate(self.current, core)))
-        limit = max(DOUBT, 3 * float(np.median(error)))
+        limit = self._limit(error, int(ENOUGH * len(core)))
         doubtful = error > limit
         if doubtful.any():
             moved[doubtful], error[doubtful] = self.project(moved[doubtful])
         return moved[error <= limit]
+
+    def _limit(self, error: Floats, enough: int) -> float:
+        """The expected error beyond which candidates are dropped."""
+        if self.kept:
+            last = min(enough, len(error)) - 1
+            return max(KEPT_DOUBT, float(np.partition(error, last)[last]))
+        return max(DOUBT, 3 * float(np.median(error)))
 
     def spread(self, new: Floats, existing: Floats, proposals: Floats) -> Floats:
         """One step away from the 6 nearest, within the surface, and back onto it."""
@@ -158,8 +170,8 @@ class PatchWise:
 
     size, overlap, batch = 256, 2.0, 4
 
-    def __init__(self, source: geometry.Sources, model: Model, start: int) -> None:
-        self.model, self.start = model, start
+    def __init__(self, source: geometry.Sources, model: Model, start: int, kept: bool) -> None:
+        self.model, self.start = model, start  # its points are as they are, kept or not
         self.follow(source)
 
     def follow(self, source: geometry.Sources) -> None:
@@ -194,7 +206,7 @@ def patch_outputs(model: Model, points: Floats, index: Indices, output: str) -> 
     return np.asarray(result if output == "attention" else result @ frames * radius + centroid, np.float64)
 
 
-NETWORKS: dict[str, Callable[[geometry.Sources, Model, int], Network]] = {"pu-any": AnyRatio, "pu-mfa": PatchWise}
+NETWORKS: dict[str, Callable[[geometry.Sources, Model, int, bool], Network]] = {"pu-any": AnyRatio, "pu-mfa": PatchWise}
 GRAPHS = {"pu-any": ("pu-any-encoder", "pu-any"), "pu-mfa": ("pu-mfa",)}
 
 

@@ -135,7 +135,7 @@ def _grow(points: Floats, target: int, kept: int, model: Model, start: int, prog
     rounds = max(1, int(np.ceil(np.log(target / len(points)) / np.log(ROUND) - 1e-9)))
     step = (target / len(points)) ** (1 / rounds)
     source = geometry.measure(points)
-    network = NETWORKS[model.system](source, model, start)
+    network = NETWORKS[model.system](source, model, start, kept > 0)
     while True:
         rounds -= 1
         goal = target if rounds <= 0 else round(len(source.points) * step)
