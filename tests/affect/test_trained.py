@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from sentio.affect.analysis.stream import Stream
 from sentio.affect.data.windows import Windows
+from sentio.affect.media import open_media
 from sentio.affect.trained import FrameTrack, open_run
 from sentio.cli import main
 from sentio.core import registry, weights
 from sentio.core.config import to_dict
-from sentio.core.errors import RecipeError
+from sentio.core.errors import InputError, RecipeError
 from sentio.core.runs import RECIPE, Recipe
 from sentio.core.writers import write_json
 
@@ -80,9 +82,21 @@ def test_what_cannot_read_files_is_refused(tmp_path, clips, capsys):
     assert "is not causal" in capsys.readouterr().err
 
 
+def run_of(folder, data):
+    plan = Recipe("crossattn", {"encoder": "small", "dim": 16, "heads": 2, "hidden": 8, "head": 8}, data)
+    write_json(folder / RECIPE, to_dict(plan))
+    weights.save(folder / "best.safetensors", registry.build(plan.system, plan.model))
+    return folder
+
+
 def test_a_run_that_answers_for_single_frames_is_refused(tmp_path):
-    plan = Recipe("crossattn", {"encoder": "small", "dim": 16, "heads": 2, "hidden": 8, "head": 8, "inputs": "face"})
-    write_json(tmp_path / RECIPE, to_dict(plan))
-    weights.save(tmp_path / "best.safetensors", registry.build(plan.system, plan.model))
     with pytest.raises(RecipeError, match="answers for single frames"):
-        open_run(tmp_path)
+        open_run(run_of(tmp_path, {}))
+
+
+def test_a_run_hears_no_stream(tmp_path, clips):
+    run = open_run(run_of(tmp_path, {"windows": {"length": 9, "answers": "all"}, "sound_encoder": "voice"}))
+    with open_media(clips / "talking.mp4") as media, pytest.raises(InputError, match="hears the sound of a file"):
+        stream = Stream(models=run)
+        for frame in media:
+            stream.push(frame)

@@ -31,7 +31,7 @@ from sentio.affect.protocol.scoring import probabilities
 from sentio.affect.training.published import DataConfig
 from sentio.core import runs, weights
 from sentio.core.config import from_dict
-from sentio.core.errors import RecipeError
+from sentio.core.errors import InputError, RecipeError
 
 Vector = NDArray[np.float32]
 
@@ -71,7 +71,7 @@ class RunModel:
         method: the trained system.
         length, hop: frames of a window, and from one to the next.
         bridge_s: longest gap without a face that is answered for.
-        sound: of the file.
+        sound: of the file; None before one is given.
     """
 
     is_causal, hears = False, False  # the sound that it hears is that of the file, whoever speaks
@@ -88,7 +88,7 @@ class RunModel:
         self.run, self.length, self.hop = run, windows.length, windows.hop
         self.bridge_s = BRIDGED_S
         self.encoder = open_encoder(self.data.sound_encoder) if self.data.sound_encoder else None
-        self.sound = silent(self.encoder.info.dim if self.encoder else 0)
+        self.sound: Features | None = None if self.encoder else silent(0)
 
     def describe(self) -> dict[str, Any]:
         """For the header: system, run, hash of the weights, encoders, by how many frames a row may be late."""
@@ -96,8 +96,8 @@ class RunModel:
             "name": self.method.name,
             "run": str(self.run),
             "sha256": weights.sha256(self.run / runs.BEST),
-            "faces": self.method.encoder.info.provenance,
-            "sound": self.encoder.info.provenance if self.encoder else None,
+            "faces": self.method.encoder.info.name,
+            "sound": f"{self.encoder.info.name} {self.encoder.info.provenance}" if self.encoder else None,
             "causal": False,
             "delay_frames": self.length + self.hop,
             "bridge_s": self.bridge_s,
@@ -114,7 +114,13 @@ class RunModel:
         return found
 
     def track(self, start_s: float) -> "FrameTrack":
-        """A track for a person whose face is seen from this time on."""
+        """A track for a person whose face is seen from this time on.
+
+        Raises:
+            InputError: the run hears, and no file was given.
+        """
+        if self.sound is None:
+            raise InputError(f"The run {self.run} hears the sound of a file.", "Give sentio.analyze the file's path.")
         return FrameTrack(self, start_s)
 
     @torch.inference_mode()
@@ -133,7 +139,7 @@ class RunModel:
         item = {
             "face_feature": features, "face_valid": valid, "time_s": time_s.astype(np.float32), "source": np.array(0)
         }  # fmt: skip
-        if self.encoder is not None:
+        if self.encoder is not None and self.sound is not None:
             hop_s = self.encoder.info.hop_s or self.data.sound_steps.hop_s
             values, there, at_s = self.sound.before(time_s[-1], self.data.sound_s, hop_s)
             item |= {"audio_feature": values, "audio_valid": there, "audio_time_s": at_s.astype(np.float32)}
