@@ -5,7 +5,6 @@ on any machine and no weights are needed. One step is then led through it, and w
 multiplications, are counted.
 """
 
-import contextlib
 import logging
 import math
 import time
@@ -21,13 +20,14 @@ from sentio.core.errors import SentioError
 from sentio.core.method import Work
 from sentio.core.nowhere import Nowhere, count, somewhere
 from sentio.core.optimization import FitConfig
+from sentio.core.precision import BRAIN, FULL, autocast
 from sentio.core.progress import duration
 from sentio.core.runs import Recipe
 
 log = logging.getLogger(__name__)
 STATE = {"adamw": 2, "adam": 2, "sgd": 1, "lars": 0}
 """Numbers that an optimizer keeps for each trained parameter."""
-GPUS = {"A100": {"32-true": 19.5, "bf16-mixed": 312.0}, "H200": {"32-true": 67.0, "bf16-mixed": 989.0}}
+GPUS = {"A100": {FULL: 19.5, BRAIN: 312.0}, "H200": {FULL: 67.0, BRAIN: 989.0}}
 """Published peaks in TFLOP a second, dense, by precision (NVIDIA's data sheets; 16 bits are as quick as bfloat16)."""
 UTILISATION = 0.4
 """Share of its peak that a GPU is taken to reach. [CHOSEN]"""
@@ -126,7 +126,7 @@ def step(method: Any, batch: Any, config: FitConfig) -> tuple[int, int]:
         kept.append(value)
         return value
 
-    with Nowhere.filled(), count() as counter, autocast(config):
+    with Nowhere.filled(), count() as counter, autocast(config.precision):
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
             loss = torch.stack([term.float() for term in method.loss(batch, 0.5).values()]).sum()
         held = size([value for value in kept if value.untyped_storage()._cdata not in own])
@@ -134,14 +134,9 @@ def step(method: Any, batch: Any, config: FitConfig) -> tuple[int, int]:
     return held, counter.get_total_flops()
 
 
-def autocast(config: FitConfig) -> Any:
-    """As Fabric sets it for the precision of a training."""
-    return torch.autocast("cpu", torch.bfloat16) if config.precision != "32-true" else contextlib.nullcontext()
-
-
 def pace(precision: str, seconds: float = 0.5) -> float:
     """Arithmetic of a second on this CPU: the quickest product of two matrices, in the precision of a training."""
-    kind = torch.float32 if precision == "32-true" else torch.bfloat16
+    kind = torch.float32 if precision == FULL else torch.bfloat16
     left, right = torch.rand(2, SIDE, SIDE).to(kind)
     shortest, end = math.inf, time.perf_counter() + seconds
     while (began := time.perf_counter()) < end:
@@ -171,7 +166,7 @@ def text(plan: Recipe, found: Needs) -> str:
 def _hour(plan: Recipe, found: Needs) -> Iterator[str]:
     if not found.hour:
         return
-    precision = "32-true" if plan.fit.precision == "32-true" else "bf16-mixed"
+    precision = FULL if plan.fit.precision == FULL else BRAIN
     rates = {"this CPU": pace(precision)}
     rates |= {name: UTILISATION * 1e12 * peaks[precision] for name, peaks in GPUS.items()}
     yield ""

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from sentio.core.precision import FULL, Precision
+
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -43,7 +45,7 @@ class FitConfig:
     warmup_steps: int = 0
     ema_decay: float = 0.0
     clip_norm: float | None = None
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Precision = FULL
     device: Literal["auto", "cpu", "cuda"] = "auto"
     patience: int | None = None
     validate_every: int | None = None

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from sentio.affect.backbones import Encoder
+from sentio.affect.backbones.precision import Choice, InPrecision
 from sentio.affect.data.clips import image_numbers
 from sentio.affect.data.features import CROP_SIZE, Absent, FeatureStore, SoundSteps, describe_source
 from sentio.affect.data.images import read_image
@@ -16,21 +17,27 @@ from sentio.affect.data.problems import Problem
 from sentio.affect.data.tree import scan
 from sentio.affect.media import open_media
 from sentio.core.errors import InputError
+from sentio.core.precision import FULL
 from sentio.core.progress import track
 
 BATCH = 64
 """Crops that an encoder gets at once."""
 
 
-def extract(root: Path, store: FeatureStore) -> list[Problem]:
+def extract(root: Path, store: FeatureStore, precision: Choice = FULL) -> list[Problem]:
     """Encode all crops of a data folder, or the sound of all its videos, as the store's encoder wants.
+
+    Args:
+        precision: of the encoder, see :class:`InPrecision`; each file tells its own.
 
     Raises:
         InputError: the folder holds no crops, or no videos.
+        RecipeError: the encoder says something else in that precision.
         WeightsError: the store is of an encoder that is not on this machine.
     """
     if isinstance(store.encoder, Absent):
         raise store.encoder.why
+    store.encoder = InPrecision(store.encoder, precision)
     tree = scan(root)
     wants_sound = store.encoder.info.rate is not None
     if not (tree.media if wants_sound else tree.crops):

@@ -21,9 +21,11 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from sentio.affect.backbones import Encoder, EncoderInfo, fingerprint
+from sentio.affect.backbones.precision import InPrecision
 from sentio.affect.labels import FRAME_RATE
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, SentioError
+from sentio.core.precision import FULL
 from sentio.core.writers import atomic_path
 
 FORMAT = "sentio.features.1"
@@ -180,7 +182,8 @@ class FeatureStore:
         if len(pictures):
             tensors["pictures"] = np.asarray(pictures, np.float64)
         made_by = {"encoder": json.dumps(asdict(self.encoder.info)), "fingerprint": self.fingerprint}
-        header = {"format": FORMAT, "key": self.key, **made_by, **meta}
+        precision = self.encoder.precision if isinstance(self.encoder, InPrecision) else None
+        header = {"format": FORMAT, "key": self.key, "precision": precision or FULL, **made_by, **meta}
         with atomic_path(self.path(name)) as temporary:
             save_file(tensors, temporary, header)
 
