@@ -24,7 +24,7 @@ _kept: ContextVar[dict[str, Path] | None] = ContextVar("kept", default=None)
 
 
 class Frozen(nn.Module):
-    """A module that stays in eval mode and asks for no gradients to its weights.
+    """A module that stays in eval mode and asks for no gradients to its weights, adapters excepted.
 
     Attributes:
         snapshot: name or folder that its weights were asked for by.
@@ -41,6 +41,16 @@ class Frozen(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         return super().train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        super().requires_grad_(requires_grad)
+        for value in self.adapters():
+            value.requires_grad_(True)
+        return self
+
+    def adapters(self) -> list[nn.Parameter]:
+        """What is learnt in it, see ``lora``; nothing, mostly."""
+        return [value for name, value in self.named_parameters() if ".lora_" in name]
 
 
 def describe_snapshots(module: nn.Module) -> dict[str, Files]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentio.affect.backbones.encoders import open_face_network, open_text_encoder
+from sentio.affect.backbones.lora import Lora, adapted
 from sentio.affect.backbones.networks import face_features
 from sentio.affect.backbones.transformer import CrossAttention, sinusoid
 from sentio.affect.batch import AffectBatch, AffectOutput
@@ -68,6 +69,7 @@ class CrossAttentionConfig:
     Args:
         encoder: frozen face network: ``clip``, ``clip:NAME`` or ``clip:FOLDER`` for a CLIP snapshot (``vit`` likewise),
             or one of the package's own by name.
+        lora: adapters that are learnt in a snapshot's network, from pictures, not from stored features; None: none.
         sound_features: length of the stored sound vectors.
         inputs: faces, sound, or both; what is not used counts as missing.
         answers: one for every frame; or one for the window, which is that of the frame in its middle.
@@ -84,6 +86,7 @@ class CrossAttentionConfig:
     """
 
     encoder: str = "aligned"
+    lora: Lora | None = None
     sound_features: int = 768
     inputs: Literal["both", "face", "sound"] = "both"
     answers: Literal["all", "middle"] = "all"
@@ -154,7 +157,7 @@ class CrossAttentionModel(AffectMethod):
 
     def __init__(self, config: CrossAttentionConfig) -> None:
         super().__init__(config)
-        self.encoder = open_face_network(config.encoder)
+        self.encoder = adapted(open_face_network(config.encoder), config.lora)
         self.face = nn.Linear(self.encoder.info.dim, config.dim)
         self.sound = nn.Linear(config.sound_features, config.dim)
         self.temporal = nn.Sequential(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sentio.affect.backbones.encoders import open_face_network
+from sentio.affect.backbones.lora import Lora, adapted
 from sentio.affect.backbones.networks import face_features
 from sentio.affect.backbones.transformer import Layer, sinusoid
 from sentio.affect.batch import AffectBatch, AffectOutput
@@ -128,6 +129,7 @@ class MaskedConfig:
     Args:
         encoder: frozen face network: ``vit``, ``vit:NAME`` or ``vit:FOLDER`` for a ViT snapshot (``clip`` likewise),
             or one of the package's own by name.
+        lora: adapters that are learnt in a snapshot's network, from pictures, not from stored features; None: none.
         tasks: one network for each task, or one for several.
         answers: one answer, for the newest of ``length`` frames, or one for every frame.
         length: T, frames of a window; of every window, where one answer is read off all of them.
@@ -137,6 +139,7 @@ class MaskedConfig:
     """
 
     encoder: str = "aligned"
+    lora: Lora | None = None
     tasks: tuple[Task, ...] = ("expression",)
     answers: Literal["newest", "all"] = "newest"
     length: int = 100
@@ -165,7 +168,7 @@ class Masked(AffectMethod):
 
     def __init__(self, config: MaskedConfig) -> None:
         super().__init__(config)
-        self.encoder = open_face_network(config.encoder)
+        self.encoder = adapted(open_face_network(config.encoder), config.lora)
         inputs = self.encoder.info.dim
         dim = config.dim or inputs
         if dim % (2 * config.heads):

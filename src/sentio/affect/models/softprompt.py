@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sentio.affect.backbones.encoders import open_face_network, open_text_encoder
+from sentio.affect.backbones.lora import Lora, adapted
 from sentio.affect.backbones.networks import face_features
 from sentio.affect.backbones.text import ClipTextEncoder, with_context
 from sentio.affect.backbones.transformer import CrossAttention
@@ -52,6 +53,7 @@ class SoftPromptConfig:
     Args:
         encoder: frozen face network: ``clip``, ``clip:NAME`` or ``clip:FOLDER`` for a CLIP snapshot (``vit`` likewise),
             or one of the package's own by name.
+        lora: adapters that are learnt in a snapshot's network, from pictures, not from stored features; None: none.
         sound_features: length of the stored sound vectors.
         inputs: both, or one of them alone.
         causal: each frame knows of itself and those before it, and no others.
@@ -69,6 +71,7 @@ class SoftPromptConfig:
     """
 
     encoder: str = "aligned"
+    lora: Lora | None = None
     sound_features: int = 256
     inputs: Literal["both", "face", "sound"] = "both"
     causal: bool = False
@@ -102,7 +105,7 @@ class SoftPrompt(AffectMethod):
 
     def __init__(self, config: SoftPromptConfig) -> None:
         super().__init__(config)
-        self.encoder = open_face_network(config.encoder)
+        self.encoder = adapted(open_face_network(config.encoder), config.lora)
         dim = 2 * config.units
         self.face = Recurrent(self.encoder.info.dim, config)
         self.sound = Recurrent(config.sound_features, config)

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from sentio.affect.backbones import Encoder, fingerprint
 from sentio.affect.backbones.encoders import called, open_encoder
+from sentio.affect.backbones.frozen import Frozen
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.clips import Clip, Split
 from sentio.affect.data.features import CROP_SIZE, FeatureStore, SoundSteps, find_store
@@ -223,7 +224,13 @@ def refuse_other_encoder(method: Method, store: FeatureStore) -> None:
     Raises:
         RecipeError: they are of another, or of other weights.
     """
-    if fingerprint(cast(Encoder, method.part("encoder"))) != store.fingerprint:
+    encoder = method.part("encoder")
+    if isinstance(encoder, Frozen) and encoder.adapters():
+        raise RecipeError(
+            f"The adapters of this {method.name} change what its face network sees: stored features are without them.",
+            "Leave out data.face_encoder, so that pictures are encoded in training, or leave out model.lora.",
+        )
+    if fingerprint(cast(Encoder, encoder)) != store.fingerprint:
         raise RecipeError(
             f"The stored features are of another face network than that of this {method.name}.",
             "Start the model from the weights that data.face_encoder names.",
