@@ -89,6 +89,12 @@ def run_of(folder, data):
     return folder
 
 
+def test_a_folder_does_not_hide_weights_of_its_name(tmp_path, clips, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none").mkdir()
+    assert main(["analyze", str(clips / "portrait0.jpg"), "--model", "none", "--out", "out", "--no-report"]) == 0
+
+
 def test_a_run_that_answers_for_single_frames_is_refused(tmp_path):
     with pytest.raises(RecipeError, match="answers for single frames"):
         open_run(run_of(tmp_path, {}))

@@ -6,7 +6,7 @@ from typing import Any, Self, cast
 
 from sentio.affect import evaluate
 from sentio.affect.backbones import Encoder
-from sentio.affect.backbones.frozen import describe_snapshots, without_weights
+from sentio.affect.backbones.frozen import describe_snapshots, snapshots_of, without_weights
 from sentio.affect.backbones.published import PUBLISHED
 from sentio.affect.batch import AffectBatch
 from sentio.affect.training.published import AffectData, DataConfig, open_published
@@ -22,7 +22,7 @@ class AffectMethod(Method):
     @classmethod
     def rebuild(cls, config: Any, description: Mapping[str, Any]) -> Self:
         """Build it without the snapshots of published encoders, which need not be here any more."""
-        with without_weights(description["snapshots"]):
+        with without_weights(snapshots_of(description)):
             return cls(config)
 
     @classmethod

@@ -107,7 +107,7 @@ def analyze(
         causal=causal,
         embed_video=embed_video,
     )
-    models = _open_run(Path(model), causal).gated(speech) if Path(model).is_dir() else None
+    models = _open_run(Path(model), causal).gated(speech) if _is_run(model) else None
     if models is None:  # refused before work begins, not for each file
         open_models(model, landmarks=landmarks, causal=causal, speech=speech)
     if overlay:
@@ -122,6 +122,14 @@ def analyze(
     elif not quiet:
         print(summary.text(folder.line))
     return 0 if summary.whole else 1
+
+
+def _is_run(model: str) -> bool:
+    """Whether a model is a folder; one that has the name of weights does not hide these."""
+    from sentio.affect.analysis.models import AUTO
+    from sentio.core import weights
+
+    return model not in (AUTO, "none", *weights.cards()) and Path(model).is_dir()
 
 
 def _open_run(run: Path, causal: bool) -> "Models":

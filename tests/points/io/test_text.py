@@ -41,6 +41,9 @@ BAD = {
     "grid": ("ncols 3\nnrows 2\nxllcorner 0\nyllcorner 0\ncellsize 1\n1 2 3\n4 5 6\n", "Esri grid"),
     "text": ("a label 1 2 3\na label 4 5 6\n", "No line begins with three numbers"),
     "short": ("4\n1 2 3\n4 5 6\n", "4 points announced, 2 present"),
+    "longer": ("1 2 3\n4 5 6 7\n", "columns changed from 3 to 4 at row 2.$"),
+    "endless count": ("9" * 5000 + "\n1 2 3\n", "no table of numbers"),
+    "endless field": ("a" * 200_000 + ",b\n", "cannot be taken apart"),
 }
 
 
@@ -56,6 +59,7 @@ ASC = {
     "CloudCompare": "//X Y Z R G B\n2\n1 2 3 9 8 7\n4 5 6 6 5 4\n",
     "scanner": "# Cyclone\n# 2024-05-01 points\n1 2 3 9 8 7\n4 5 6 6 5 4\n",
     "free text": "Survey of 3 May 2024\nfor the town hall\n\n1 2 3 9 8 7\n4 5 6 6 5 4\n",
+    "a digit that is none": "\u00b2\n1 2 3 9 8 7\n4 5 6 6 5 4\n",
     "units": "X[m],Y[m],Z[m],Red,Green,Blue\n1,2,3,9,8,7\n4,5,6,6,5,4\n",
     "surveyor": "Northing\tEasting\tElevation\tR\tG\tB\n2\t1\t3\t9\t8\t7\n5\t4\t6\t6\t5\t4\n",
 }
@@ -63,7 +67,7 @@ ASC = {
 
 @pytest.mark.parametrize("name", ASC)
 def test_headers_of_asc(name: str, tmp_path: Path) -> None:
-    (tmp_path / "a.asc").write_text(ASC[name])
+    (tmp_path / "a.asc").write_text(ASC[name], encoding="utf-8")
     cloud = read_cloud(tmp_path / "a.asc")
     np.testing.assert_array_equal(cloud.points, [[1, 2, 3], [4, 5, 6]])
     np.testing.assert_array_equal(cloud.attributes["colour"], [[9, 8, 7], [6, 5, 4]])
@@ -104,6 +108,8 @@ def test_pts(name: str, tmp_path: Path) -> None:
         ("0\n", "no points"),
         ("2\n1 2 3\n4 5\n", "no table"),
         ("9" * 20 + "\n1 2 3\n", "points announced, 1 present"),
+        ("9" * 5000 + "\n1 2 3\n", "points announced, 1 present"),
+        ("2\n1 2\n3 4\n", "A line holds 2 values"),
     ],
 )
 def test_a_pts_that_is_none(text: str, reason: str, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from torch import nn
 
 from sentio.affect.backbones import EncoderInfo
+from sentio.core.errors import WeightsError
 
 CONFIG, PREPROCESSOR, TOKENS = "config.json", "preprocessor_config.json", "tokens.json"
 """Small files of a snapshot; the last, the tokens of sentences, is no published one."""
@@ -60,6 +61,19 @@ def describe_snapshots(module: nn.Module) -> dict[str, Files]:
         if isinstance(part, Frozen):
             found[part.snapshot] = found.get(part.snapshot, {}) | part.files
     return found
+
+
+def snapshots_of(description: Any) -> Mapping[str, Files]:
+    """The small files that the description of a trained system holds; it may come from anybody.
+
+    Raises:
+        WeightsError: it holds none, or files of other names, which could be written anywhere.
+    """
+    found = description.get("snapshots") if isinstance(description, dict) else None
+    parts = list(found.values()) if isinstance(found, dict) else [None]
+    if not all(isinstance(files, dict) and files.keys() <= {CONFIG, PREPROCESSOR, TOKENS} for files in parts):
+        raise WeightsError("The description of the encoders that is kept with the weights is damaged.")
+    return cast(Mapping[str, Files], found)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Special: both stand on a finished model over time, `offline` or `causal`, that stays as it is. Face and voice are told
 as answers, not as inner features; they meet by attention both ways and by a gate, as in the published systems
-((crossattn.py, softprompt.py). Whether a face shows an emotion, how pleasant it is and how it moves, the face alone
+(crossattn.py, softprompt.py). Whether a face shows an emotion, how pleasant it is and how it moves, the face alone
 says; the voice helps to tell which emotion it is, and how aroused. Where nobody is heard nothing is added, so that the
 answer is, to the last bit, that of the model below. See docs/face-and-voice.md.
 """

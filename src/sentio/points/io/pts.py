@@ -6,11 +6,9 @@ or what another program has put there; they are kept as they are.
 
 from pathlib import Path
 
-import numpy as np
-
 from sentio.core.errors import InputError, OutputError
 from sentio.points.io.cloud import AXES, COLOURS, Cloud, Source, from_columns
-from sentio.points.io.text import guess_names, narrow
+from sentio.points.io.text import COUNT, guess_names, narrow, read_table
 
 COLOUR = COLOURS[0][:3]
 NAMES = {4: (*AXES, "intensity"), 6: (*AXES, *COLOUR), 7: (*AXES, "intensity", *COLOUR)}
@@ -24,15 +22,12 @@ def read_pts(data: bytes) -> Cloud:
         raise InputError("The first line is not the number of points.", "If the points begin there, name it .xyz.")
     for start, end in zip(counts, [*counts[1:], len(lines)], strict=True):
         announced, present = lines[start].strip(), end - start - 1
-        if not announced.isdigit() or int(announced) != present:
+        if not COUNT.fullmatch(announced) or int(announced) != present:
             raise InputError(f"The file is damaged: {announced[:20]} points announced, {present} present.")
     rows = [line for line in lines if len(line.split()) > 1]
     if not rows:
         raise InputError("There are no points.")
-    try:
-        table = np.loadtxt(rows, dtype=np.float64, ndmin=2, comments=None)
-    except ValueError as error:
-        raise InputError(f"The points are no table of numbers: {error}.") from error
+    table = read_table(rows)
     names = NAMES.get(table.shape[1]) or guess_names(table)
     sample = zip(names, table.T, rows[0].split(), strict=True)
     return from_columns({name: narrow(values, word) for name, values, word in sample}, Source("pts"))

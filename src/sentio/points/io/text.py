@@ -12,6 +12,8 @@ from sentio.core.errors import InputError
 from sentio.points.io.cloud import AXES, Array, Cloud, Source, from_columns, word
 
 COMMENTS = ("#", "//")
+COUNT = re.compile(r"\d{1,18}", re.ASCII)
+"""A line that announces the number of points."""
 LARGEST_WHOLE = 2**53  # beyond it a float64 cannot hold every integer
 WITH_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?")
 SURVEYING = {"easting": "x", "northing": "y", "elevation": "z", "height": "z", "altitude": "z"}
@@ -89,7 +91,7 @@ def _parts(lines: list[str]) -> tuple[tuple[str, ...], list[str], list[str]]:
 
 def _counts(line: str) -> bool:
     """Whether a line is a single whole number, which announces the points."""
-    return line.isdigit()
+    return COUNT.fullmatch(line) is not None
 
 
 def _is_row(line: str) -> bool:
@@ -112,7 +114,10 @@ def _dialect(line: str) -> Dialect:
 
 def _split(line: str, dialect: Dialect) -> list[str]:
     """The fields of a line."""
-    fields = next(csv.reader([line], delimiter=dialect.delimiter)) if dialect.delimiter else line.split()
+    try:
+        fields = next(csv.reader([line], delimiter=dialect.delimiter)) if dialect.delimiter else line.split()
+    except csv.Error as error:
+        raise InputError(f"The line {line[:40]!r} cannot be taken apart: {error}.") from error
     return [field.strip().strip('"') for field in fields]
 
 
@@ -130,10 +135,19 @@ def _parse(lines: list[str], dialect: Dialect) -> Array:
             fix = "Write numbers with a decimal point and without thousands separators."
             raise InputError("The numbers have both points and commas.", fix)
         lines = [line.replace(",", ".") for line in lines]
+    return read_table(lines, dialect.delimiter, COMMENTS)
+
+
+def read_table(lines: list[str], delimiter: str | None = None, comments: tuple[str, ...] | None = None) -> Array:
+    """Lines of at least three numbers each as float64 (N, C).
+
+    Raises:
+        InputError: they are none, or not all of the same length.
+    """
     try:
-        table = np.loadtxt(lines, dtype=np.float64, delimiter=dialect.delimiter, comments=COMMENTS, ndmin=2)
-    except ValueError as error:
-        raise InputError(f"The points are no table of numbers: {error}.") from error
+        table = np.loadtxt(lines, dtype=np.float64, delimiter=delimiter, comments=comments, ndmin=2)
+    except ValueError as error:  # what follows the semicolon is advice for callers of numpy
+        raise InputError(f"The points are no table of numbers: {str(error).partition(';')[0].rstrip('.')}.") from error
     if table.shape[1] < 3:
         raise InputError(f"A line holds {table.shape[1]} values; at least x, y and z are needed.")
     return table
@@ -202,10 +216,7 @@ def parse_rows(lines: list[str], fields: list[tuple[str, str]]) -> dict[str, Arr
     """
     if not lines:
         raise InputError("There are no points.")
-    try:
-        table = np.loadtxt(lines, dtype=np.float64, ndmin=2, comments=None)
-    except ValueError as error:
-        raise InputError(f"The points are no table of numbers: {error}.") from error
+    table = read_table(lines)
     if table.shape[1] != len(fields):
         raise InputError(f"The header announces {len(fields)} values a point, {table.shape[1]} are present.")
     with np.errstate(invalid="ignore", over="ignore"):
