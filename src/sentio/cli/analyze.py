@@ -58,12 +58,13 @@ def analyze(
         fps: reduce the rate to this many frames a second, by time; every frame if not given.
         start: leave out frames before this time, in seconds.
         end: leave out frames at and after this time, in seconds.
-        model: what scores the faces: offline, causal and capnet read them over time, face each by itself; a path is
-            that of an exported card, or of the folder of a run whose windows answer for every frame, which takes
-            sentio[train]; none finds faces only. auto takes offline for videos, face for pictures.
+        model: what scores the faces: offline, causal and capnet read them over time, offline-av and causal-av hear the
+            voice of whoever speaks, too, and face reads each by itself; a path is that of an exported card, or of the
+            folder of a run whose windows answer for every frame, which takes sentio[train]; none finds faces only. auto
+            takes offline-av for videos with sound, offline for those without, face for pictures.
         speech: what tells whether somebody speaks: builtin, the voice model itself, or silero:PATH, the published file
             silero_vad.onnx of Silero VAD.
-        causal: no row rests on what comes after it, and every frame is decided at once; auto takes causal.
+        causal: no row rests on what comes after it, and every frame is decided at once; auto takes causal-av or causal.
         report: write report.html: the video beside its timeline, a summary of each person, and how it was made; it
             needs no network, and plays the file where it lies.
         embed_video: put the file into report.html, up to 100 MB, so that the page can be moved alone.
@@ -109,7 +110,7 @@ def analyze(
     )
     models = _open_run(Path(model), causal).gated(speech) if _is_run(model) else None
     if models is None:  # refused before work begins, not for each file
-        open_models(model, landmarks=landmarks, causal=causal, speech=speech)
+        open_models(model, landmarks=landmarks, causal=causal, sound=True, speech=speech)
     if overlay:
         check_encoder()
     pictures = [name for name, wanted in (("report", report), ("plot", plot), ("overlay", overlay)) if wanted]

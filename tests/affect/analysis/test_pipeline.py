@@ -223,7 +223,11 @@ def test_a_list_of_files_is_one_table(tmp_path) -> None:
     one, two = (write_media(tmp_path / name / "x.mp4", times=steady(3)) for name in _folders(tmp_path, "one", "two"))
     table = analyze([one, two, DEMO_CLIP], options=Options(detector="haar", end=0.1))
     assert sorted(set(table["file"])) == ["demo.mp4", "one/x.mp4", "two/x.mp4"] and len(table) == 9
-    assert [source["source"] for source in table.header["sources"]] == ["one/x.mp4", "two/x.mp4", "demo.mp4"]
+    assert [(source["source"], source["temporal"]["name"]) for source in table.header["sources"]] == [
+        ("one/x.mp4", "offline"),
+        ("two/x.mp4", "offline"),
+        ("demo.mp4", "offline-av"),
+    ]
     with pytest.raises(MediaError, match="missing"):
         analyze([one, tmp_path / "missing.mp4"], options=HAAR)
     with pytest.raises(InputError, match="list"):
@@ -259,9 +263,10 @@ def test_a_start_within_a_file_that_does_not_declare_its_length(tmp_path) -> Non
 
 
 def test_pictures_in_memory_are_rows_like_those_of_a_file(tmp_path) -> None:
-    frames = np.stack(demo_frames(20))
-    table = analyze(frames, times=np.arange(20) / 25, options=HAAR)
-    expected = analyze(DEMO_CLIP, options=Options(detector="haar", end=0.79))
+    """With a model that does not hear, for they have no sound."""
+    frames, options = np.stack(demo_frames(20)), Options(detector="haar", model="offline")
+    table = analyze(frames, times=np.arange(20) / 25, options=options)
+    expected = analyze(DEMO_CLIP, options=replace(options, end=0.79))
     own = {column.name for column in AFFECT.columns} - {"file"} - {column.name for column in (*VOICE, *FACE_AND_VOICE)}
     assert all(table.arrow[name].equals(expected.arrow[name]) for name in own)
     assert set(table["file"]) == {"array"} and table.header["media"]["size"] == [480, 360]

@@ -203,16 +203,18 @@ class Analysis:
             made = [record[key] for key in ("schema_version", "detector", "model", "temporal", "voice", "input")]
             made += [_that_matter(record["options"], outputs)]
             here = {output.file for output in outputs} <= set(record["outputs"])
-            models = self._models(timed=record["media"]["format"] != IMAGES)
+            models = self._models(record["media"])
             now = [AFFECT.version, detectors.describe(self.options.detector), *models.describe().values()]
             now += [_fingerprint(source), _that_matter(to_dict(self.options), outputs)]
         except (OSError, ValueError, KeyError, TypeError, WeightsError):
             return False
         return here and now == made and all((folder / output.file).exists() for output in outputs)
 
-    def _models(self, *, timed: bool) -> Models:
-        chosen = self.options
-        return self.models or open_models(chosen.model, causal=chosen.causal, timed=timed, speech=chosen.speech)
+    def _models(self, media: dict[str, Any]) -> Models:
+        chosen, timed, sound = self.options, media["format"] != IMAGES, media["has_audio"]
+        return self.models or open_models(
+            chosen.model, causal=chosen.causal, timed=timed, sound=sound, speech=chosen.speech
+        )
 
 
 def _counts(reading: Reading, seconds: float) -> dict[str, Any]:

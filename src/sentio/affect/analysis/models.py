@@ -26,6 +26,8 @@ FACE = "face"
 """The weights for single pictures, whose features models over time read."""
 OVER_TIME, CAUSAL = "offline", "causal"
 """The weights that are chosen for pictures that follow each other, and where none may know the future; docs/time.md."""
+HEARING = {OVER_TIME: "offline-av", CAUSAL: "causal-av"}
+"""The weights that take their places where there is sound; docs/time.md."""
 BATCH_FACES = 8
 """Faces in one call of the network: more are no quicker, and a crowd would fill the memory."""
 OUTPUTS = {
@@ -211,20 +213,31 @@ class Models:
         }
 
 
-def choose(name: str, *, causal: bool = False, timed: bool = True) -> str:
+def choose(name: str, *, causal: bool = False, timed: bool = True, sound: bool = False) -> str:
     """The weights that a name stands for: with ``auto``, those for pictures that follow each other in time or not.
 
     Args:
+        name: of weights, or ``auto``.
         causal: nothing may rest on what comes later.
         timed: the pictures follow each other in time.
+        sound: there is sound with them.
     """
     if name != AUTO:
         return name
-    return (CAUSAL if causal else OVER_TIME) if timed else FACE
+    if not timed:
+        return FACE
+    chosen = CAUSAL if causal else OVER_TIME
+    return HEARING[chosen] if sound else chosen
 
 
 def open_models(
-    name: str, *, landmarks: bool = False, causal: bool = False, timed: bool = True, speech: str = BUILTIN
+    name: str,
+    *,
+    landmarks: bool = False,
+    causal: bool = False,
+    timed: bool = True,
+    sound: bool = False,
+    speech: str = BUILTIN,
 ) -> Models:
     """The models of a run: those that a name stands for (see `choose`), and the voice's; none at all for ``none``.
 
@@ -234,12 +247,13 @@ def open_models(
         landmarks: refuse a network that does not find them.
         causal: refuse a model that is not.
         timed: whether pictures follow each other in time.
+        sound: whether there is sound with them.
         speech: what tells speech, see :meth:`VoiceModel.gated`.
 
     Raises:
         WeightsError: missing, damaged, another kind of model, without landmarks, or not causal.
     """
-    name = choose(name, causal=causal, timed=timed)
+    name = choose(name, causal=causal, timed=timed, sound=sound)
     models = Models() if name == "none" else _open(name, _sha256(name), _sha256(FACE), _sha256("voice"))
     if landmarks and not (isinstance(models.face, FaceModel) and models.face.has_landmarks):
         what = "No model, no landmarks." if name == "none" else f"The weights {name!r} do not find landmarks."

@@ -245,9 +245,9 @@ def analyze(
     Returns:
         One row per decoded frame and person; a frame without a face has one row that says why. A file of sound has a
         row for every score of the voice. With ``options.landmarks`` the columns ``table.POINTS`` stand behind the
-        others. ``header["media"]`` tells what was lost on the way; for a list it stands in ``header["sources"]``. The
-        column ``file`` is the file's name; files of a list that share one have as many of the folders above in front as
-        tell them apart.
+        others. ``header["media"]`` tells what was lost on the way; for a list it stands in ``header["sources"]``, with
+        the model over time of each file, which may be another where there is no sound. The column ``file`` is the
+        file's name; files of a list that share one have as many of the folders above in front as tell them apart.
 
     Raises:
         InputError: a file is missing, empty, damaged beyond reading, or no media; pictures or times of a wrong kind;
@@ -281,10 +281,10 @@ def _analyze_list(paths: list[Path], options: Options, models: Models | None, sc
     tables = [_collect(reading.read(), schema) for reading in readings]
     made = [reading.stream.describe() for reading in readings]
     sources = [
-        {"source": reading.name, "temporal": bool(how["temporal"]), "media": reading.describe_media()}
+        {"source": reading.name, "temporal": how["temporal"], "media": reading.describe_media()}
         for reading, how in zip(readings, made, strict=True)
     ]
-    header = next((how for how in made if how["temporal"]), made[0])  # pictures among them have no model over time
+    header = next((how for how in made if how["temporal"]), made[0])  # one of those that there are
     return Table(pa.concat_tables(tables), schema.describe({**header, "sources": sources}))
 
 

@@ -146,6 +146,7 @@ class Stream:
             landmarks=self.options.landmarks,
             causal=causal,
             timed=timed,
+            sound=sound,
             speech=self.options.speech,
         )
         tracking = TrackingConfig(search_interval_s=self.options.search_interval, lookahead=not causal)

@@ -20,5 +20,5 @@ def choose(asked: str = "auto") -> tuple[str, dict[str, str]]:
         asked: what `models.choose` takes: a name of weights, the path of an exported card, ``none``, or ``auto``.
     """
     titles = {name: title for name, title in TITLES.items() if name == "none" or name in weights.cards()}
-    name = models.choose(asked, causal=True)
+    name = models.choose(asked, causal=True, sound=True)
     return name, titles if name in titles else {name: name, **titles}
