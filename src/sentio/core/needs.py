@@ -100,7 +100,7 @@ def _build(plan: Recipe) -> Any:
     except Exception as error:  # networks that ask for content while they are made
         log.debug("%s is made with content: %s", plan.system, error)
         with somewhere():
-            return registry.build(plan.system, plan.model)
+            return registry.build(plan.system, plan.model, kind.blueprint())
 
 
 def _step(method: Any, batch: Any, config: FitConfig) -> tuple[int | None, int | None]:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file  # noqa: E402
 import snapshots  # noqa: E402
 from sentio.affect.backbones.encoders import open_face_network  # noqa: E402
 from sentio.affect.backbones.lora import Lora, adapted  # noqa: E402
+from sentio.affect.backbones.published import PUBLISHED  # noqa: E402
 from sentio.affect.batch import AffectBatch  # noqa: E402
 from sentio.cli import main  # noqa: E402
 from sentio.core import needs, registry, runs, weights  # noqa: E402
@@ -101,6 +102,17 @@ def test_a_dry_run_counts_what_the_trunk_keeps(clip):
     added = build("crossattn", clip, {"rank": 2}).encoder.adapters()
     assert with_lora.trained - without.trained == sum(value.numel() for value in added)
     assert with_lora.activations > 2 * without.activations
+
+
+def test_a_dry_run_needs_no_snapshot_for_it(clip, monkeypatch, tmp_path, capsys):
+    files = build("crossattn", clip).encoder.files
+    monkeypatch.setitem(PUBLISHED, "some/clip", files)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    changes = ["model.encoder=clip:some/clip", "model.lora.rank=2", "data.face_encoder=null", "fit.batch_size=1",
+               "model.guidance.text=learnt", "data.windows.length=2"]  # fmt: skip
+    words = [word for change in changes for word in ("--set", change)]
+    assert main(["train", str(RECIPES / "crossattn.json"), "--dry-run", *words]) == 0
+    assert "activations, batch of 1" in capsys.readouterr().out
 
 
 def test_what_cannot_be_adapted_is_refused(clip, drawn, tmp_path):
