@@ -110,3 +110,12 @@ def test_interpolation_is_exact_on_points_and_linear_between_two():
     assert index[0, 0] == 1 and weights[0].tolist() == [1, 0]
     values = geometry.interpolate(np.array([[0.0, 8], [4, 0], [9, 9]]), source, target, k=2)
     assert np.allclose(values, [[4, 0], [1, 6]])
+
+
+def test_frames_made_in_pieces_are_those_of_one_piece(monkeypatch):
+    points = np.random.default_rng(4).normal(size=(500, 3))
+    neighbours = geometry.nearest(points, points, 24)[1]
+    whole = geometry.local_frames(points, neighbours)
+    monkeypatch.setattr(geometry, "_FRAMES_AT_ONCE", 77)
+    assert np.array_equal(geometry.local_frames(points, neighbours), whole)
+    assert geometry.local_frames(points, neighbours[:0]).shape == (0, 3, 3)

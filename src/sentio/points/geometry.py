@@ -20,6 +20,7 @@ STEPS = 1e4
 """Least extent, in steps between neighbouring float64 numbers of the size of the coordinates."""
 
 _DENSE_PICKS = 64  # the first samples change every point, so that plain array passes are quickest
+_FRAMES_AT_ONCE = 1 << 16  # bounds memory: about 1.2 kB a frame
 _STAGE = 0.75  # a stage of farthest point sampling ends when the largest distance has shrunk to this part
 
 
@@ -75,7 +76,7 @@ def nearest(points: Floats, queries: Floats, k: int) -> tuple[Floats, Indices]:
     if found < k:
         last = np.minimum(np.arange(k), found - 1)
         distance, index = distance[:, last], index[:, last]
-    return distance, index.astype(np.int64)
+    return distance, index.astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ def local_frames(points: Floats, neighbours: Indices) -> Floats:
     Returns:
         (M, 3, 3).
     """
+    parts = [neighbours[i : i + _FRAMES_AT_ONCE] for i in range(0, max(len(neighbours), 1), _FRAMES_AT_ONCE)]
+    return np.concatenate([_frames(points, part) for part in parts])
+
+
+def _frames(points: Floats, neighbours: Indices) -> Floats:
     near = points[neighbours]
     mean = near.mean(1)
     spread = near - mean[:, None]
