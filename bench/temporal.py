@@ -13,7 +13,8 @@ cross-correlation is greatest (valence, arousal and action units; differences ov
 gap: scores of the 30 frames from the 91st on, when their faces are taken away.
 
 `clips`: FOLDER holds real clips; each is analyzed as it is. flicker as above; calm: share of Neutral among the rows of
-the six GRID clips, whose speakers read calmly; smile: height and time of the largest p_happiness in single_face.mp4.
+the six GRID clips, whose speakers read calmly, and mean valence and arousal of these; smile: height and time of the
+largest p_happiness in single_face.mp4.
 
 `stills`: FOLDER is as in bench/labelled_faces.py; every picture is held for a second at 30 frames a second, and the
 last frame counts. The figures are those of that bench.
@@ -35,7 +36,7 @@ from sentio.affect.analysis.models import FaceModel, face_pixels
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.temporal import TemporalModel
 from sentio.affect.data.clips import Clip
-from sentio.affect.labels import EXPRESSIONS, FRAME_RATE, TASKS
+from sentio.affect.labels import EXPRESSIONS, FRAME_RATE, TASKS, VALENCE_AROUSAL
 from sentio.affect.media.info import probe
 from sentio.affect.protocol.predictions import Prediction
 from sentio.affect.protocol.scoring import tally
@@ -203,8 +204,10 @@ def clips(folder: Path, names: list[str], detector: str) -> dict[str, Any]:
     for name in names:
         tables = {path.name: analyze(path, options=Options(detector=detector, model=name)) for path in paths}  # type: ignore[arg-type]
         every = [flicker(person) for table in tables.values() for person in persons(table)]
-        grid = {path: neutral(table) for path, table in tables.items() if path.startswith("grid_")}
-        figures[name] = {"flicker": mean(every), "calm": float(np.mean(list(grid.values()))), "neutral": grid}
+        calm = {path: table for path, table in tables.items() if path.startswith("grid_")}
+        grid = {path: neutral(table) for path, table in calm.items()}
+        affect = {key: float(np.mean([np.nanmean(table[key]) for table in calm.values()])) for key in VALENCE_AROUSAL}
+        figures[name] = {"flicker": mean(every), "calm": float(np.mean(list(grid.values()))), **affect, "neutral": grid}
         if "single_face.mp4" in tables:
             table = tables["single_face.mp4"]
             k = int(np.nanargmax(table["p_happiness"]))
