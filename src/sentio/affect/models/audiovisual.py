@@ -41,6 +41,7 @@ SAID = sum(SIZES)
 """22 numbers that a model of faces says of a frame: what tanh is taken of, and logits."""
 ADDED = [1, len(EXPRESSIONS) - 1]
 """What the voice has a say in: arousal, and which of the expressions it is if it is not Neutral, the first of them."""
+HEARD = "voice is what sentio.affect.heard makes of the voice model; heard is false, voice 0, where nobody is heard."
 
 
 @dataclass(frozen=True)
@@ -273,9 +274,6 @@ class OfflineAV(Audiovisual):
                 self.details(causal=False),
             )
         ]
-
-
-HEARD = "voice is what sentio.affect.heard makes of the voice model; heard is false, voice 0, where nobody is heard."
 
 
 @dataclass(frozen=True)
