@@ -202,7 +202,8 @@ class PUMFA(PointsMethod):
             {"sparse": patch},
             ("coarse", "fine", "attention"),
             free,
-            "Patches of 256 points (16 at least), each with its centroid at 0 and its farthest point at 1.",
+            "Patches of 256 points (16 at least), each with its centroid at 0, its farthest point at 1 and "
+            "its principal axes along x, y, z.",
         )
         return [graph]
 
