@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from sentio.points import geometry
@@ -119,3 +120,35 @@ def test_frames_made_in_pieces_are_those_of_one_piece(monkeypatch):
     monkeypatch.setattr(geometry, "_FRAMES_AT_ONCE", 77)
     assert np.array_equal(geometry.local_frames(points, neighbours), whole)
     assert geometry.local_frames(points, neighbours[:0]).shape == (0, 3, 3)
+
+
+def test_repelled_points_are_those_of_a_loop(monkeypatch):
+    monkeypatch.setattr(geometry, "_ROWS", 37)
+    points = np.random.default_rng(5).random((100, 3)) * [1, 1, 0.05]
+    found = geometry.repelled(points, 0.3)
+    stayed = 0
+    for i, point in enumerate(points):
+        order = np.argsort(np.linalg.norm(points - point, axis=1))
+        near, around = points[order[1:7]], points[order[:12]]
+        normal = np.linalg.svd(around - around.mean(0))[2][2]
+        spacing, way = np.linalg.norm(near - point, axis=1).mean(), np.zeros(3)
+        for other in near:
+            distance = np.linalg.norm(point - other)
+            way += max(0, 1 - distance / (2 * spacing)) * (point - other) / distance
+        one_sided = np.linalg.norm(near.mean(0) - point) >= 0.4 * spacing
+        stayed += one_sided
+        expected = point if one_sided else point + 0.3 * spacing * (way - way @ normal * normal)
+        assert np.allclose(found[i], expected, atol=1e-9)
+    assert 5 < stayed < 95
+
+
+def test_repelled_points_of_a_plane_are_more_even_and_stay_in_it():
+    points = np.random.default_rng(6).random((2000, 3)) * [1, 1, 0]
+    found = geometry.repelled(points, 0.2)
+
+    def gaps(cloud):
+        return cKDTree(cloud).query(cloud, 2)[0][:, 1]
+
+    assert np.abs(found[:, 2]).max() < 1e-12
+    assert gaps(found).std() / gaps(found).mean() < gaps(points).std() / gaps(points).mean()
+    assert np.array_equal(geometry.repelled(points[:5], 0.2), points[:5])

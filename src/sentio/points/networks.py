@@ -166,9 +166,11 @@ class AnyRatio:
 
 class PatchWise:
     """``pu-mfa``: overlapping patches of the current cloud; of a point's four children, in each patch that holds it,
-    those of the patch count whose middle is nearest."""
+    those of the patch count whose middle is nearest. Then they are spread by one step of repulsion."""
 
     size, overlap, batch = 256, 2.0, 4
+    step = 0.2
+    """Of the repulsion, in units of the new spacing."""
 
     def __init__(self, source: geometry.Sources, model: Model, start: int, kept: bool) -> None:
         self.model, self.start = model, start  # its points are as they are, kept or not
@@ -187,6 +189,8 @@ class PatchWise:
             if not len(self.children):
                 self.children = np.empty((len(points), *fine.shape[2:]))
             self.children[part[mine]] = fine[mine]
+        even = geometry.repelled(self.children.reshape(-1, 3), self.step)
+        self.children = even.reshape(self.children.shape)
 
     def propose(self, core: Indices) -> Floats:
         return self.children[core].reshape(-1, 3)
