@@ -9,12 +9,12 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 import transformers  # noqa: E402
 
 import snapshots  # noqa: E402
-from sentio.affect.backbones.encoders import open_encoder  # noqa: E402
+from sentio.affect.backbones.encoders import open_encoder, open_text_encoder  # noqa: E402
 from sentio.affect.backbones.frozen import without_weights  # noqa: E402
 from sentio.affect.backbones.published import PUBLISHED  # noqa: E402
 from sentio.cli import main  # noqa: E402
 from sentio.core import needs, registry, runs  # noqa: E402
-from sentio.core.nowhere import count  # noqa: E402
+from sentio.core.nowhere import Nowhere, count  # noqa: E402
 from sentio.core.optimization import make_optimizer  # noqa: E402
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -97,6 +97,14 @@ def test_published_sizes(name, kind, millions):
     assert sum(value.numel() for value in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
 
 
+def test_features_of_published_encoders_are_as_long_as_their_publishers_have_them():
+    sizes = {"clip": 512, "clip:openai/clip-vit-large-patch14": 768, "vit": 768, "wav2vec2": 768, "ast": 768}
+    with Nowhere(), without_weights(PUBLISHED):
+        found = {spec: open_encoder(spec).info.dim for spec in sizes}
+        texts = {spec: open_text_encoder(spec).info.dim for spec in list(sizes)[:2]}
+    assert found == sizes and texts == {spec: sizes[spec] for spec in texts}
+
+
 def test_small_files_of_the_real_whisper_are_known_rightly(shared):
     """The encoder that is built without weights is the published one in size and input."""
     folder = shared / "data/affect/models/whisper-tiny-en"
@@ -146,6 +154,14 @@ def test_a_system_that_asks_for_content_says_what_it_can(capsys):
     assert main(["train", str(RECIPES / "byel.json"), "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "cannot be told" in told and "the rest in memory" in told
+
+
+def test_a_data_section_with_keys_of_its_own_is_measured(capsys):
+    plan = runs.read(RECIPES / "offline_av.json")
+    found, method = needs.needs(plan), registry.build(plan.system, plan.model)
+    learnt = sum(value.numel() for value in method.parameters() if value.requires_grad)
+    assert found.trained == learnt and found.step > 0
+    assert f"trained {learnt:,}\n" in needs.text(plan, found)
 
 
 def test_a_training_needs_data(tmp_path, capsys):

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from sentio.affect import evaluate
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.frozen import describe_snapshots, snapshots_of, without_weights
 from sentio.affect.backbones.published import PUBLISHED
 from sentio.affect.batch import AffectBatch
-from sentio.affect.training.published import AffectData, DataConfig, open_published
+from sentio.affect.training.published import AffectData, open_published
 from sentio.affect.training.sizes import batch_of, hour_of
 from sentio.core.config import from_dict
 from sentio.core.method import Method, Work
@@ -18,6 +18,9 @@ from sentio.core.progress import Tell, silent
 
 class AffectMethod(Method):
     """A Method from ``AffectBatch`` to ``AffectOutput`` that has a face network, its ``encoder``."""
+
+    Data: ClassVar[type[AffectData]] = AffectData
+    """What its data are read as; the ``Config`` of that is the ``data`` section."""
 
     @classmethod
     def rebuild(cls, config: Any, description: Mapping[str, Any]) -> Self:
@@ -37,16 +40,16 @@ class AffectMethod(Method):
 
     def training_batch(self, section: dict[str, Any], items: int) -> AffectBatch:
         """Windows as the data section cuts them, with every frame and label there."""
-        config = from_dict(DataConfig, section, where="data")
+        config = from_dict(self.Data.Config, section, where="data")
         return batch_of(config, cast(Encoder, self.part("encoder")).info.dim, items)
 
     def hourly(self, section: dict[str, Any]) -> list[Work]:
         """Features of faces and sound, and the rest of the system, at 30 frames a second."""
-        return hour_of(self, from_dict(DataConfig, section, where="data"))
+        return hour_of(self, from_dict(self.Data.Config, section, where="data"))
 
     def open_data(self, path: Path, section: dict[str, Any]) -> AffectData:
         """A folder in any published layout; see :class:`~sentio.affect.training.published.DataConfig`."""
-        return open_published(self, path, section)
+        return open_published(self, path, section, self.Data)
 
     def evaluate(
         self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent

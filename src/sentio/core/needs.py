@@ -150,7 +150,7 @@ def text(plan: Recipe, found: Needs) -> str:
     whole = "its example" if found.batch is None else f"{found.batch:,}"
     untold = "cannot be told"
     rows = [
-        ("parameters", f"{found.parameters / 1e6:,.1f} M, trained {found.trained / 1e6:,.1f} M"),
+        ("parameters", f"{millions(found.parameters)}, trained {millions(found.trained)}"),
         ("weights", megabytes(found.weights)),
         ("gradients", megabytes(found.gradients)),
         (f"state of {plan.fit.optimizer}", megabytes(found.optimizer)),
@@ -178,6 +178,11 @@ def _hour(plan: Recipe, found: Needs) -> Iterator[str]:
     here = f"{rates['this CPU'] / 1e9:,.0f} GFLOP/s"
     yield f"Times are estimates: this CPU at the pace of a product of matrices, measured now ({here}),"
     yield f"a GPU at {UTILISATION:.0%} of its published peak. Decoding the video and finding faces are not in them."
+
+
+def millions(count: int) -> str:
+    """Numbers of parameters for people."""
+    return f"{count / 1e6:,.1f} M" if count >= 1e5 else f"{count:,}"
 
 
 def megabytes(count: float) -> str:

@@ -11,8 +11,10 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from safetensors.torch import load_file  # noqa: E402
 
 import snapshots  # noqa: E402
+from sentio.affect.backbones.frozen import CONFIG, PREPROCESSOR  # noqa: E402
 from sentio.affect.data.extraction import extract  # noqa: E402
 from sentio.affect.data.features import SoundSteps  # noqa: E402
+from sentio.affect.training import choice  # noqa: E402
 from sentio.affect.training.choice import choose  # noqa: E402
 from sentio.affect.training.published import DataConfig, open_store  # noqa: E402
 from sentio.cli import main  # noqa: E402
@@ -57,6 +59,17 @@ def test_the_packages_own_by_name():
     assert (plan.model["encoder"], plan.start["encoder"], plan.data["face_encoder"]) == ("aligned", "face", "face")
     assert (plan.data["sound_encoder"], plan.model["sound_features"], plan.model["reach_s"]) == ("voice", 256, 0.55)
     assert plan.model["guidance"] == {"text": "clip"}
+
+
+def test_a_size_that_fits_no_machine_is_chosen_without_weights(hub, monkeypatch):
+    """The texts follow from one CLIP to the other."""
+    small = {file: json.loads((hub / "clip" / file).read_text()) for file in (CONFIG, PREPROCESSOR)}
+    wide = {"hidden_size": 10**6, "intermediate_size": 10**7, "num_attention_heads": 2, "projection_dim": 10**6}
+    large = {**small, CONFIG: small[CONFIG] | {"vision_config": small[CONFIG]["vision_config"] | wide}}
+    monkeypatch.setattr(choice, "PUBLISHED", {"some/large": large, "openai/clip-vit-base-patch32": small})
+    plan = choice.choose_unread(recipe("crossattn"), "clip:some/large", "voice")
+    assert plan.model["guidance"] == {"text": "clip:some/large", "features": 10**6}
+    assert choice.choose_unread(plan, "clip").model["guidance"] == {"text": "clip", "features": 12}
 
 
 def test_a_snapshot_takes_the_place_of_what_was_trained(hub):

@@ -26,8 +26,9 @@ def _files(architecture: str, preprocessor: Mapping[str, Any], **config: Any) ->
 
 
 def _clip(patch: int, projection: int = 512, text: int = 512, **vision: Any) -> Files:
-    words = {"hidden_size": text, "intermediate_size": 4 * text, "num_attention_heads": text // 64}
-    config = {"vision_config": vision | {"patch_size": patch}, "text_config": words, "projection_dim": projection}
+    size = {"projection_dim": projection}
+    words = {"hidden_size": text, "intermediate_size": 4 * text, "num_attention_heads": text // 64, **size}
+    config = {"vision_config": {"patch_size": patch, **vision, **size}, "text_config": words, **size}
     return _files("clip", _FACES, **config)
 
 

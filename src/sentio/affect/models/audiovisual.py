@@ -31,7 +31,7 @@ from sentio.affect.models.softprompt import Gate, at_frames
 from sentio.affect.models.temporal import SIZES, Causal, CausalState, Offline, Smoother, Temporal, TemporalConfig
 from sentio.affect.training.dropping import Dropping
 from sentio.affect.training.hearing import HearingData
-from sentio.affect.training.published import AffectData, open_published
+from sentio.affect.training.published import AffectData
 from sentio.core import weights
 from sentio.core.method import Graph
 from sentio.core.progress import Tell, silent
@@ -117,6 +117,7 @@ class Audiovisual(AffectMethod):
     """A frozen model of faces over time, and what a voice adds to it."""
 
     Config = AudiovisualConfig
+    Data = HearingData
     base: Temporal
 
     def __init__(self, config: AudiovisualConfig, base: Temporal) -> None:
@@ -144,7 +145,7 @@ class Audiovisual(AffectMethod):
 
         The classes' shares are noted as by the model below, for the loss alone.
         """
-        data = open_published(self, path, section, HearingData)
+        data = super().open_data(path, section)
         self.base.note_shares(data)
         return data
 

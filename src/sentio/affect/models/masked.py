@@ -8,7 +8,6 @@ docs/papers/masked.md.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import nan
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -23,7 +22,6 @@ from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FRAME_RATE, TASKS
 from sentio.affect.losses import binary_focal_loss, ccc_loss, class_weights, focal_loss, labels
 from sentio.affect.method import AffectMethod
 from sentio.affect.training.joined import JoinedData
-from sentio.affect.training.published import AffectData, open_published
 from sentio.core.errors import InputError
 from sentio.core.registry import register
 
@@ -165,6 +163,7 @@ class Masked(AffectMethod):
     """Frozen face network -> masked frames -> transformer -> an answer for the newest frame, or for every frame."""
 
     Config = MaskedConfig
+    Data = JoinedData
 
     def __init__(self, config: MaskedConfig) -> None:
         super().__init__(config)
@@ -187,10 +186,6 @@ class Masked(AffectMethod):
     @property
     def frozen(self) -> tuple[str, ...]:
         return ("encoder",)
-
-    def open_data(self, path: Path, section: dict[str, Any]) -> AffectData:
-        """As of all systems, with the label sets of a clip joined."""
-        return open_published(self, path, section, JoinedData)
 
     def example_batch(self) -> AffectBatch:
         steps = self.config.length

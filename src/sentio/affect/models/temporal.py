@@ -28,7 +28,7 @@ from sentio.affect.models.face import Face, FaceConfig
 from sentio.affect.models.masked import Focus, FrameTransformer, Masking, hide, positions, task_heads, task_losses
 from sentio.affect.protocol import thresholds
 from sentio.affect.training.joined import CalibratedData
-from sentio.affect.training.published import AffectData, open_published
+from sentio.affect.training.published import AffectData
 from sentio.core.errors import InputError
 from sentio.core.method import Graph
 from sentio.core.progress import Tell, silent
@@ -106,6 +106,7 @@ class Temporal(AffectMethod):
     """A frozen face model, its logits smoothed, and the correction of heads that begin at zero."""
 
     Config = TemporalConfig
+    Data = CalibratedData
     thresholds: Tensor
     log_share: Tensor
 
@@ -135,7 +136,7 @@ class Temporal(AffectMethod):
         The classes' shares of the training clips are noted: their logarithms are added to the logits in the loss alone
         (logit adjustment, Menon et al., 2021), for how often a class is met in use is the face model's to say.
         """
-        data = open_published(self, path, section, CalibratedData)
+        data = super().open_data(path, section)
         self.note_shares(data)
         return data
 

@@ -1,14 +1,17 @@
 """The encoders that a recipe stands on, chosen together: each is named in several places, which have to agree."""
 
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from typing import Any
 
+from sentio.affect.backbones import EncoderInfo
 from sentio.affect.backbones.encoders import is_trained, open_encoder, parse, refuse_faces, refuse_sound
 from sentio.affect.backbones.frozen import without_weights
 from sentio.affect.backbones.published import PUBLISHED
 from sentio.affect.data.features import SoundSteps
 from sentio.core import registry, weights
 from sentio.core.errors import RecipeError
+from sentio.core.nowhere import Nowhere, somewhere
 from sentio.core.runs import Recipe
 
 REACH_S = (0.1, 0.05)
@@ -42,29 +45,36 @@ def choose(plan: Recipe, visual: str | None = None, audio: str | None = None, *,
 
 def choose_unread(plan: Recipe, visual: str | None = None, audio: str | None = None) -> Recipe:
     """The same, with no weights read: of published encoders the small files suffice, known or in a snapshot."""
-    with without_weights(PUBLISHED):
+    with Nowhere(), without_weights(PUBLISHED):
         return choose(plan, visual, audio)
 
 
+def _info(spec: str, fetch: bool) -> EncoderInfo:
+    """Of an encoder; those of trained systems have their weights."""
+    with somewhere() if is_trained(spec) else nullcontext():
+        return open_encoder(spec, fetch=fetch).info
+
+
 def _see(plan: Recipe, spec: str, fetch: bool) -> Recipe:
-    info = open_encoder(spec, fetch=fetch).info
+    info = _info(spec, fetch)
     refuse_sound(spec, info)
     start = {part: path for part, path in plan.start.items() if part != "encoder"}
     model: dict[str, Any] = {}
     if is_trained(spec):
         start["encoder"] = spec
-        model["encoder"] = weights.load(spec).config.encoder
+        with somewhere():
+            model["encoder"] = weights.load(spec).config.encoder
     else:
         spec = model["encoder"] = _whole(spec, fetch)
     data = {"face_encoder": spec} if plan.data.get("face_encoder") else {}
     guidance = plan.model.get("guidance", {})
-    if spec.startswith("clip:") and guidance.get("text") not in (None, "learnt"):
+    if spec.partition(":")[0] == "clip" and guidance.get("text") not in (None, "learnt"):
         model["guidance"] = guidance | {"text": spec, "features": info.dim}
     return replace(plan, model=plan.model | model, data=plan.data | data, start=start)
 
 
 def _hear(plan: Recipe, spec: str, known: set[str], fetch: bool) -> Recipe:
-    info = open_encoder(spec, fetch=fetch).info
+    info = _info(spec, fetch)
     refuse_faces(spec, info)
     hop_s = info.hop_s or plan.data.get("sound_steps", {}).get("hop_s", SoundSteps().hop_s)
     facts = {"sound_features": info.dim, "reach_s": round(max(REACH_S[0], hop_s + REACH_S[1]), 3)}
