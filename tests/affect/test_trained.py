@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from sentio.affect.analysis.options import Options
+from sentio.affect.analysis.pipeline import analyze
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.data.windows import Windows
 from sentio.affect.media import open_media
@@ -10,7 +12,7 @@ from sentio.affect.trained import FrameTrack, open_run
 from sentio.cli import main
 from sentio.core import registry, weights
 from sentio.core.config import to_dict
-from sentio.core.errors import InputError, RecipeError
+from sentio.core.errors import InputError, RecipeError, WeightsError
 from sentio.core.runs import RECIPE, Recipe
 from sentio.core.writers import write_json
 
@@ -80,6 +82,13 @@ def test_what_cannot_read_files_is_refused(tmp_path, clips, capsys):
     command = ["analyze", str(clips / "talking.mp4"), "--model", str(tmp_path), "--causal"]
     assert main([*command, "--out", str(tmp_path / "o")]) == 1
     assert "is not causal" in capsys.readouterr().err
+
+
+def test_a_run_is_no_weights_by_name(tmp_path, clips, capsys):
+    with pytest.raises(WeightsError, match=r"is a folder(?s:.*)open_run"):
+        analyze(clips / "portrait0.jpg", options=Options(model=str(tmp_path)))
+    assert main(["live", "--model", str(tmp_path)]) == 1
+    assert "is a folder" in capsys.readouterr().err
 
 
 def run_of(folder, data):

@@ -281,5 +281,13 @@ def _open(name: str, sha256: str, face_sha256: str, voice_sha256: str) -> Models
 
 
 def _sha256(name: str) -> str:
+    """That of the graph, as the card tells; nothing for weights without one.
+
+    Raises:
+        WeightsError: there are no such weights.
+    """
+    if name not in weights.cards() and Path(name).is_dir():
+        fix = "The folder of a run is for sentio analyze --model alone; in Python: sentio.affect.trained.open_run."
+        raise WeightsError(f"{name} is a folder, not weights by name or their card.", fix)
     file = weights.card(name).files.get("onnx")
     return file.sha256 if file else ""
