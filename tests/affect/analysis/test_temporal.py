@@ -1,6 +1,7 @@
 """Tracks over time: held to rules that are written out, for frames of any rate, with gaps, one by one."""
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import pytest
@@ -208,6 +209,8 @@ def test_answers_are_columns_and_the_expression_the_most_probable(tiny) -> None:
         ({"outputs": ()}, "outputs"),
         ({"details": {}}, "length"),
         ({"details": {"length": 100, "hop": 101}}, "hop"),
+        ({"details": {"length": "100", "hop": 50}}, "detail length is '100'"),
+        ({"details": {"length": 100, "hop": 50, "bridge_s": nan}}, "detail bridge_s is nan"),
         ({"kinds": {}}, "kinds"),
         ({"inputs": ["features"]}, "over time"),
     ],

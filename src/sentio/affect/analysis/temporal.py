@@ -11,7 +11,7 @@ Each call of a graph is of one person and of one size, so that an answer rests o
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil, floor, inf
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -295,9 +295,9 @@ class TemporalModel:
             raise self._refusal("its outputs are none of those, or its state does not come out as it went in")
         self.is_causal = bool(states)
         self.dim = int(self.card.inputs["features"][-1])
-        self.length = 0 if self.is_causal else int(self.card.details.get("length", 0))
-        self.hop = int(self.card.details.get("hop", 0))
-        self.bridge_s = float(self.card.details.get("bridge_s", BRIDGED_S))
+        self.length = 0 if self.is_causal else int(self._detail("length", 0))
+        self.hop = int(self._detail("hop", 0))
+        self.bridge_s = self._detail("bridge_s", BRIDGED_S)
         if not self.is_causal and not 0 < self.hop <= self.length:
             raise self._refusal("the details name no length and hop of its windows")
         self._session = weights.session(name)
@@ -337,6 +337,13 @@ class TemporalModel:
     def run(self, inputs: Arrays) -> Arrays:
         names = [node.name for node in self._session.get_outputs()]
         return dict(zip(names, self._session.run(names, inputs), strict=True))
+
+    def _detail(self, name: str, usual: float) -> float:
+        """A number that the card tells."""
+        found = self.card.details.get(name, usual)
+        if not isinstance(found, int | float) or not 0 <= found < inf:
+            raise self._refusal(f"the detail {name} is {found!r}")
+        return float(found)
 
     def _refusal(self, what: str) -> WeightsError:
         return WeightsError(
