@@ -66,7 +66,7 @@ def test_a_switch_of_three_states() -> None:
         (["upsample", "a", "--model", "pu-man"], '"pu-any", "pu-mfa". Did you mean'),
         (["analyze", "a", "--formats", "csv,exl"], '"jsonl", "vtt", "eaf", "textgrid"'),
         (["analyze", "a", "--formats", "[csv]"], '"parquet", "csv", "jsonl"'),
-        (["train", "r.json", "--out", "o"], "--data is missing: folder of"),
+        (["evaluate", "r", "--out", "o"], "--data is missing: the data"),
         (["synth", "--rigs", "r"], "OUT is missing: folder to fill."),
         (["train", "r", "s", "--data", "d", "--out", "o"], "'s' is one argument too many; sentio train --help"),
         (["synt"], "Did you mean synth? There are: analyze, live, upsample"),

@@ -40,7 +40,7 @@ def open_run(run: Path) -> Models:
     """What a run leaves, as the models of :func:`sentio.analyze`; it reads files, and no streams.
 
     Args:
-        run: the folder that ``sentio train --out`` made.
+        run: the folder that ``sentio train`` made.
 
     Raises:
         RecipeError: it is none, or its windows answer for one frame each.
