@@ -79,3 +79,18 @@ def test_a_header_of_another_form_is_refused(folder, tmp_path, text):
     save_file(load_file(path), path, told | {"shared": text})
     with pytest.raises(WeightsError):
         weights.load(path)
+
+
+def test_the_mean_with_other_weights_is_exported(folder, tmp_path):
+    other = weights.load("face")
+    with torch.no_grad():
+        for value in other.parameters():
+            value.add_(torch.randn_like(value))
+    weights.save(tmp_path / "other.safetensors", other)
+    start = {name: value.clone() for name, value in weights.load("face").state_dict().items()}
+    export.export(tmp_path / "other.safetensors", folder, average="face")
+    weights.cards.cache_clear()
+    found, moved = weights.load("face").state_dict(), other.state_dict()
+    names = [name for name, _ in other.named_parameters()]
+    assert all(torch.allclose(found[name], (start[name] + moved[name]) / 2) for name in names)
+    assert not any(found[name].equal(moved[name]) for name in names)

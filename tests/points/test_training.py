@@ -12,6 +12,7 @@ from sentio.points import geometry
 from sentio.points import training as data
 from sentio.points.batch import PatchBatch, QueryBatch
 from sentio.points.shapes import procedural
+from sentio.points.surface import Surface
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 QUERIES = {"procedural_shapes": 0, "clouds": 4, "patches": 2, "patch": 100, "queries": 60, "density": [300, 400]}
@@ -65,6 +66,30 @@ def _shift(surface, points, _):
     draw = surface.sample if random.random() < 0.2 else surface.sample_evenly
     cloud = draw(count, seed=int(random.integers(2**31))).points
     return next(p for p in cloud if surface.closest(points + p).distance.max() < 1e-9)
+
+
+def test_a_share_of_the_queries_lies_on_the_surface_and_has_nowhere_to_go():
+    for share in (0.0, 0.25, 1.0):
+        patch = clouds(clean=1.0, surface=share)[2][0]
+        way = np.linalg.norm(patch["target"] - patch["queries"], axis=1)
+        assert (way[: round(60 * share)] < 1e-9).all()
+        assert len(np.unique(patch["queries"], axis=0)) == 60
+        assert share == 1 or np.median(way[round(60 * share) :]) > 1e-3
+
+
+def test_patches_and_queries_gather_where_the_surface_bends():
+    """On a roof of two planes, patches drawn at the ridge see both."""
+    roof = Surface(
+        np.array([[-1, -1, 0], [-1, 1, 0], [0, -1, 1], [0, 1, 1], [1, -1, 0], [1, 1, 0]], float),
+        np.array([[0, 2, 1], [1, 2, 3], [2, 4, 3], [3, 4, 5]]),
+    )
+    shares = []
+    for bent in (0.0, 1.0):
+        dataset = clouds(bent=bent, clean=1.0, scattered=0.0, patches=1)
+        dataset.surfaces = [roof]
+        sides = [dataset[index][0]["normal"][:, 0] > 0 for index in range(4)]
+        shares.append(np.mean([side.any() and not side.all() for side in sides]))
+    assert shares[1] == 1.0 > shares[0]
 
 
 def test_noise_lowers_the_weight():

@@ -50,6 +50,7 @@ def export(
     scores: Sequence[str] = (),
     prose: Path | None = None,
     shared: Mapping[str, str] | None = None,
+    average: str | None = None,
 ) -> list[Path]:
     """Write ONNX files, safetensors and cards of trained weights.
 
@@ -60,15 +61,18 @@ def export(
         scores: lines for the card, each with its protocol.
         prose: JSON file with the texts of the cards; those of the cards that are replaced if not given.
         shared: parts that embedded weights have, which are not written again; see :func:`sentio.core.weights.save`.
+        average: weights to take the mean with, tensor by tensor: a file, or the name of a card.
 
     Returns:
         The cards.
 
     Raises:
         RecipeError: the system has no graphs, or the file of texts has other keys.
-        WeightsError: a shared part that is another one.
+        WeightsError: a shared part that is another one, or weights of another model to take the mean with.
     """
     method = weights.load(source).eval()
+    if average is not None:
+        _average(method, average)
     graphs = method.graphs()
     if not graphs:
         raise RecipeError(f"There is nothing to export of {method.name}: it has no graphs.")
@@ -101,6 +105,19 @@ def export(
         cards.append(folder / f"{graph.name}.json")
         write_json(cards[-1], asdict(card))
     return cards
+
+
+def _average(method: Any, other: Path | str) -> None:
+    """Take the mean with trained weights of the same shapes: what lies between a start and its fine-tuning is often
+    better than both (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    """
+    own = {name: value.clone() for name, value in method.state_dict().items()}
+    weights.load_into(method, other)
+    mean = {
+        name: (own[name] + value) / 2 if value.is_floating_point() else own[name]
+        for name, value in method.state_dict().items()
+    }
+    method.load_state_dict(mean)
 
 
 def _with_parts(details: Mapping[str, Any], parts: dict[str, str]) -> dict[str, Any]:
@@ -143,10 +160,11 @@ def main() -> None:
     parser.add_argument("--command", default="")
     parser.add_argument("--score", action="append", default=[])
     parser.add_argument("--prose", type=Path, help="JSON file with licence, source, training_data, use")
+    parser.add_argument("--average", metavar="WEIGHTS", help="take the mean with these: a file, or the name of a card")
     parser.add_argument("--shared", action="append", default=[], metavar="PART=NAME", help="what NAME has already")
     given = parser.parse_args()
     shared = dict(pair.split("=", 1) for pair in given.shared)
-    told = {"command": given.command, "scores": given.score, "prose": given.prose}
+    told = {"command": given.command, "scores": given.score, "prose": given.prose, "average": given.average}
     for card in export(given.weights, given.folder, **told, shared=shared):
         print(card, json.loads(card.read_text())["files"]["onnx"]["bytes"], "bytes")
 

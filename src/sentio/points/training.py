@@ -21,6 +21,7 @@ from sentio.points.shapes import procedural
 from sentio.points.surface import Surface
 
 Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 Random = np.random.Generator
 
 
@@ -59,6 +60,8 @@ class QueryDataConfig:
         clean: share of clouds without noise.
         scattered: share of clouds sampled at random instead of evenly.
         jitter: largest displacement of queries, in units of the spacing.
+        surface: share of queries that lie on the true surface, where they are to stay.
+        bent: share of patches, and of queries in a patch, drawn where the surface bends: at creases, tips, thin sheets.
     """
 
     procedural_shapes: int = 60
@@ -71,6 +74,8 @@ class QueryDataConfig:
     clean: float = 0.5
     scattered: float = 0.2
     jitter: float = 0.25
+    surface: float = 0.0
+    bent: float = 0.0
 
 
 class QueryClouds(Dataset[list[dict[str, Floats]]]):
@@ -92,19 +97,20 @@ class QueryClouds(Dataset[list[dict[str, Floats]]]):
         surface = self.surfaces[random.integers(len(self.surfaces))]
         count = int(np.exp(random.uniform(*np.log(config.density))))
         draw = surface.sample if random.random() < config.scattered else surface.sample_evenly
-        points = draw(count, seed=int(random.integers(2**31))).points
+        samples = draw(count, seed=int(random.integers(2**31)))
         level = 0.0 if random.random() < config.clean else random.uniform(0, config.noise)
         spacing = np.sqrt(surface.area / count)
-        noisy = points + random.normal(size=points.shape) * level * spacing
-        return [self._patch(surface, noisy, level, random) for _ in range(config.patches)]
+        noisy = samples.points + random.normal(size=samples.points.shape) * level * spacing
+        bend = _bend(samples.points, surface.normals[samples.face])
+        return [self._patch(surface, noisy, bend, level, random) for _ in range(config.patches)]
 
-    def _patch(self, surface: Surface, points: Floats, level: float, random: Random) -> dict[str, Floats]:
+    def _patch(self, surface: Surface, points: Floats, bend: Floats, level: float, random: Random) -> dict[str, Floats]:
         config = self.config
-        centre = points[random.integers(len(points))]
+        centre = points[self._choose(bend, 1, random)[0]]
         _, index = geometry.nearest(points, centre[None], min(config.patch, len(points)))
         source = geometry.measure(points[index[0]], self.neighbours)
-        inner = source.points[: int(0.6 * config.patch)]  # farther out the patch's border would be seen
-        queries = self._queries(source, len(inner), random)
+        inner = index[0][: int(0.6 * config.patch)]  # farther out the patch's border would be seen
+        queries = self._queries(surface, source, bend[inner], random)
         _, near = geometry.nearest(source.points, queries, self.near)
         closest = surface.closest(queries)
         reached = closest.distance < 2 * source.spacing[near[:, 0]]
@@ -120,13 +126,28 @@ class QueryClouds(Dataset[list[dict[str, Floats]]]):
             "weight": reached / (1 + 8 * level),
         }
 
-    def _queries(self, source: geometry.Sources, inner: int, random: Random) -> Floats:
-        """Candidates around the first ``inner`` points, half of them shaken."""
-        count, jitter = self.config.queries, self.config.jitter
-        found, _ = candidates.generate(source, np.arange(inner))
-        chosen = random.choice(len(found), count, replace=len(found) < count)
-        amount = random.uniform(0, jitter, (count, 1)) * (random.random((count, 1)) < 0.5)
-        return np.asarray(found[chosen] + random.normal(size=(count, 3)) * amount * source.spacing.mean())
+    def _queries(self, surface: Surface, source: geometry.Sources, bend: Floats, random: Random) -> Floats:
+        """Points of the surface and candidates around the first points, half of the candidates shaken."""
+        config, centres = self.config, source.points[: len(bend)]
+        found, _ = candidates.generate(source, np.arange(len(bend)))
+        count = round(config.surface * config.queries)
+        found = found[self._choose(bend[geometry.nearest(centres, found, 1)[1][:, 0]], config.queries - count, random)]
+        amount = random.uniform(0, config.jitter, (len(found), 1)) * (random.random((len(found), 1)) < 0.5)
+        shaken = found + random.normal(size=found.shape) * amount * source.spacing.mean()
+        around = centres[self._choose(bend, count, random)]
+        around = around + random.normal(size=around.shape) * 0.5 * source.spacing.mean()
+        return np.concatenate([surface.closest(around).points, shaken])
+
+    def _choose(self, bend: Floats, count: int, random: Random) -> Indices:
+        """``count`` indices, a share of them in proportion to the bend; distinct where there are enough."""
+        chance = (1 - self.config.bent) / len(bend) + self.config.bent * bend / bend.sum()
+        return random.choice(len(bend), count, replace=len(bend) < count, p=chance)
+
+
+def _bend(points: Floats, normals: Floats, k: int = 12) -> Floats:
+    """How far the true normals (N, 3) around each point disagree: near 0 on a plane, near 1 on a sheet of two sides."""
+    around = normals[geometry.nearest(points, points, k)[1]]
+    return np.asarray(1.001 - np.linalg.norm(around.mean(1), axis=1))
 
 
 def join(items: list[list[dict[str, Floats]]]) -> QueryBatch:

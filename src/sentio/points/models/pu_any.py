@@ -30,7 +30,13 @@ from sentio.points.training import QueryData, open_queries
 
 @dataclass(frozen=True)
 class PUAnyConfig:
-    """All values are this project's choice; docs/papers/pu-mfa.md has the reasons."""
+    """All values are this project's choice; docs/papers/pu-mfa.md has the reasons.
+
+    Args:
+        tangential: weight of the distance to the closest point.
+        resting: the same for queries that lie on the surface already.
+        error: weight of the error's own estimate.
+    """
 
     channels: int = 64
     heads: int = 4
@@ -39,6 +45,8 @@ class PUAnyConfig:
     query_neighbours: int = 12
     reach: float = 1.0
     tangential: float = 0.3
+    resting: float = 0.3
+    error: float = 0.1
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -229,16 +237,21 @@ class PUAny(PointsMethod):
         return result
 
     def loss(self, batch: QueryBatch, progress: float) -> dict[str, Tensor]:
-        """Distance to the surface along its normal, distance to the closest point, and the error's own estimate."""
+        """Distance to the surface along its normal, distance to the closest point, and the error's own estimate.
+
+        Queries within a tenth of the spacing of the surface are those that are to stay.
+        """
         displacement, expected = self(batch)
         unit = batch.spacing[batch.near[:, 0]]
+        on_surface = (batch.queries - batch.target).norm(dim=-1) < 0.1 * unit
+        closest = torch.where(on_surface, self.config.resting, self.config.tangential)
         miss = (batch.queries + displacement - batch.target) / unit[:, None]
         distance = torch.sqrt((miss**2).sum(-1) + 1e-8)
         plane = (miss * batch.normal).sum(-1).abs()
         return {
             "plane": (batch.weight * plane).mean(),
-            "closest": self.config.tangential * (batch.weight * distance).mean(),
-            "error": 0.1 * functional.smooth_l1_loss(expected, distance.detach().clamp(max=2.0)),
+            "closest": (closest * batch.weight * distance).mean(),
+            "error": self.config.error * functional.smooth_l1_loss(expected, distance.detach().clamp(max=2.0)),
         }
 
     def graphs(self) -> list[Graph]:
