@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class RunModel:
         method: the trained system.
         length, hop: frames of a window, and from one to the next.
         bridge_s: longest gap without a face that is answered for.
-        sound: of the file; None before one is given.
+        path: of the file whose sound is heard; None before one is given.
     """
 
     is_causal, hears = False, False  # the sound that it hears is that of the file, whoever speaks
@@ -88,7 +89,7 @@ class RunModel:
         self.run, self.length, self.hop = run, windows.length, windows.hop
         self.bridge_s = BRIDGED_S
         self.encoder = open_encoder(self.data.sound_encoder) if self.data.sound_encoder else None
-        self.sound: Features | None = None if self.encoder else silent(0)
+        self.path: Path | None = None
 
     def describe(self) -> dict[str, Any]:
         """For the header: system, run, hash of the weights, encoders, by how many frames a row may be late."""
@@ -104,14 +105,20 @@ class RunModel:
         }
 
     def of_file(self, path: Path) -> "RunModel":
-        """The same with the sound of a file, which is encoded as a whole."""
+        """The same with the sound of a file."""
         found = copy(self)
-        if self.encoder is not None:
-            with open_media(path) as media:
-                samples, start_s = media.waveform()
-            values, times = encode_sound(self.encoder, self.data.sound_steps, samples)
-            found.sound = Features(values, times + start_s, 0.0, 0.0, np.empty(0))
+        found.path = path
         return found
+
+    @cached_property
+    def sound(self) -> Features:
+        """Of the file, encoded as a whole when it is first asked for: of several files that wait, none."""
+        if self.encoder is None or self.path is None:
+            return silent(0)
+        with open_media(self.path) as media:
+            samples, start_s = media.waveform()
+        values, times = encode_sound(self.encoder, self.data.sound_steps, samples)
+        return Features(values, times + start_s, 0.0, 0.0, np.empty(0))
 
     def track(self, start_s: float) -> "FrameTrack":
         """A track for a person whose face is seen from this time on.
@@ -119,7 +126,7 @@ class RunModel:
         Raises:
             InputError: the run hears, and no file was given.
         """
-        if self.sound is None:
+        if self.encoder is not None and self.path is None:
             raise InputError(f"The run {self.run} hears the sound of a file.", "Give sentio.analyze the file's path.")
         return FrameTrack(self, start_s)
 
@@ -139,7 +146,7 @@ class RunModel:
         item = {
             "face_feature": features, "face_valid": valid, "time_s": time_s.astype(np.float32), "source": np.array(0)
         }  # fmt: skip
-        if self.encoder is not None and self.sound is not None:
+        if self.encoder is not None:
             hop_s = self.encoder.info.hop_s or self.data.sound_steps.hop_s
             values, there, at_s = self.sound.before(time_s[-1], self.data.sound_s, hop_s)
             item |= {"audio_feature": values, "audio_valid": there, "audio_time_s": at_s.astype(np.float32)}

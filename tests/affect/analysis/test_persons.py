@@ -223,6 +223,10 @@ def test_a_model_that_stands_on_other_weights_is_refused(tmp_path) -> None:
         card.write_text(json.dumps(told))
         with pytest.raises(WeightsError, match=what):
             open_models(str(card))
+    told["details"]["stands_on"] = ["face"]
+    card.write_text(json.dumps(told))
+    with pytest.raises(WeightsError, match="stands_on is"):
+        open_models(str(card))
 
 
 def test_own_models_are_not_followed_over_time(clips) -> None:

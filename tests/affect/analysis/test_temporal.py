@@ -210,6 +210,7 @@ def test_answers_are_columns_and_the_expression_the_most_probable(tiny) -> None:
         ({"details": {}}, "length"),
         ({"details": {"length": 100, "hop": 101}}, "hop"),
         ({"details": {"length": "100", "hop": 50}}, "detail length is '100'"),
+        ({"details": {"length": 10**9, "hop": 50}}, "length"),
         ({"details": {"length": 100, "hop": 50, "bridge_s": nan}}, "detail bridge_s is nan"),
         ({"kinds": {}}, "kinds"),
         ({"inputs": ["features"]}, "over time"),

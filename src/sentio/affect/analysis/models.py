@@ -274,7 +274,10 @@ def _open(name: str, sha256: str, face_sha256: str, voice_sha256: str) -> Models
     if found != temporal.dim:
         what = f"The weights {name!r} read {temporal.dim} features of a face, those of {FACE!r} give {found}."
         raise WeightsError(what, again)
-    for place, sha256 in temporal.card.details.get("stands_on", {}).items():
+    stands_on = temporal.card.details.get("stands_on", {})
+    if not isinstance(stands_on, dict):
+        raise WeightsError(f"The card of the weights {name!r} is damaged: stands_on is {stands_on!r}.", again)
+    for place, sha256 in stands_on.items():
         if weights.promised(place) != sha256:
             raise WeightsError(f"The weights {name!r} stand on other weights {place!r} than there are here.", again)
     return Models(face, VoiceModel(), temporal)

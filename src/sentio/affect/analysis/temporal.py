@@ -30,6 +30,8 @@ BRIDGED_S = 2.0
 """Seconds without a face that are bridged where the card does not tell; a longer gap begins a new track."""
 OUTPUTS = {"valence_arousal": ("valence", "arousal"), "expression": P_COLUMNS, "action_units": AU_COLUMNS}
 """The columns that each output of a temporal model stands for."""
+LONGEST = 100_000
+"""Most slots of a window, an hour of them: a card that asks for more would fill the memory."""
 INPUTS = ("features", "valid", "time_s")
 HEARD = ("voice", "heard")
 """Further inputs of one that hears: `answers` of the voice, zeros where it is not the person's, and where it is."""
@@ -298,7 +300,7 @@ class TemporalModel:
         self.length = 0 if self.is_causal else int(self._detail("length", 0))
         self.hop = int(self._detail("hop", 0))
         self.bridge_s = self._detail("bridge_s", BRIDGED_S)
-        if not self.is_causal and not 0 < self.hop <= self.length:
+        if not self.is_causal and not 0 < self.hop <= self.length <= LONGEST:
             raise self._refusal("the details name no length and hop of its windows")
         self._session = weights.session(name)
         kinds = {node.name: KINDS.get(node.type) for node in self._session.get_inputs()}
