@@ -10,10 +10,8 @@ both), or over all rows with a face if there is none; and how far apart the two 
 import argparse
 import tempfile
 from collections import Counter
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
 from sentio.affect.analysis.options import Options
@@ -21,6 +19,7 @@ from sentio.affect.analysis.pipeline import analyze
 from sentio.affect.media import SAMPLE_RATE, open_media
 from sentio.core.bench import report
 from sentio.core.results import Table
+from speaking import write_film
 
 BEGIN_S = 0.5
 MOST = 3
@@ -70,18 +69,7 @@ def write_under(film: Path, voice: Path, out: Path) -> None:
     sound = np.zeros(round((frames[-1][0] - start_s) * SAMPLE_RATE), np.float32)
     first = round(BEGIN_S * SAMPLE_RATE)
     sound[first : first + len(spoken)] = spoken[: max(0, len(sound) - first)]
-    with av.open(str(out), "w") as file:
-        video = file.add_stream("libx264", rate=25, options={"crf": "12"})
-        audio = file.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout="mono")
-        video.height, video.width = frames[0][1].shape[:2]
-        video.pix_fmt, video.codec_context.time_base = "yuv420p", Fraction(1, 1000)
-        for time_s, image in frames:
-            picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-            picture.pts, picture.time_base = round((time_s - start_s) * 1000), Fraction(1, 1000)
-            file.mux(video.encode(picture))
-        block = av.AudioFrame.from_ndarray((np.clip(sound, -1, 1)[None] * 32_767).astype(np.int16), layout="mono")
-        block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
-        file.mux([*video.encode(None), *audio.encode(block), *audio.encode(None)])
+    write_film(out, [(time_s - start_s, image) for time_s, image in frames], sound, 0.0, crf=12)
 
 
 def main() -> None:

@@ -197,8 +197,15 @@ def write_pair(left: Path, right: Path, out: Path) -> None:
     with open_media(left) as a, open_media(right) as b:
         frames = [(x.time_s, np.concatenate([x.image, y.image], 1)) for x, y in zip(a, b, strict=False)]
         sound, origin_s = a.waveform()
+    write_film(out, frames, sound, origin_s, crf=18)
+
+
+def write_film(
+    out: Path, frames: list[tuple[float, np.ndarray]], sound: np.ndarray, origin_s: float, *, crf: int
+) -> None:
+    """RGB pictures at their times in seconds, with sound of which the first sample is at ``origin_s``."""
     with av.open(str(out), "w") as file:
-        video = file.add_stream("libx264", rate=25, options={"crf": "18"})
+        video = file.add_stream("libx264", rate=25, options={"crf": str(crf)})
         audio = file.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout="mono")
         video.height, video.width = frames[0][1].shape[:2]
         video.pix_fmt, video.codec_context.time_base = "yuv420p", Fraction(1, 1000)

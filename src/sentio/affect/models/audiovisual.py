@@ -17,24 +17,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sentio.affect import evaluate
-from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.networks import face_features
 from sentio.affect.backbones.transformer import CrossAttention, sinusoid
 from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.heard import ANSWERS, STALE_S
 from sentio.affect.labels import EXPRESSIONS, TASKS
-from sentio.affect.method import AffectMethod
 from sentio.affect.models.face import Face
 from sentio.affect.models.masked import Focus, Masking, hide, positions, task_losses
 from sentio.affect.models.softprompt import Gate, at_frames
-from sentio.affect.models.temporal import SIZES, Causal, CausalState, Offline, Smoother, Temporal, TemporalConfig
+from sentio.affect.models.temporal import (
+    SIZES,
+    Causal,
+    CausalState,
+    Offline,
+    OnFace,
+    Smoother,
+    Temporal,
+    TemporalConfig,
+)
 from sentio.affect.training.dropping import Dropping
 from sentio.affect.training.hearing import HearingData
 from sentio.affect.training.published import AffectData
 from sentio.core import weights
 from sentio.core.method import Graph
-from sentio.core.progress import Tell, silent
 from sentio.core.registry import register
 
 SAID = sum(SIZES)
@@ -113,7 +118,7 @@ class Fusion(nn.Module):
         return found
 
 
-class Audiovisual(AffectMethod):
+class Audiovisual(OnFace):
     """A frozen model of faces over time, and what a voice adds to it."""
 
     Config = AudiovisualConfig
@@ -127,14 +132,9 @@ class Audiovisual(AffectMethod):
         self.carry = Smoother(config.carry_s, ADDED)
 
     @property
-    def face(self) -> Face:
+    def face(self) -> Face:  # type: ignore[override]
         """The face model."""
         return self.base.face
-
-    @property
-    def encoder(self) -> Encoder:
-        """The face network."""
-        return self.base.encoder
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -148,12 +148,6 @@ class Audiovisual(AffectMethod):
         data = super().open_data(path, section)
         self.base.note_shares(data)
         return data
-
-    def evaluate(
-        self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent
-    ) -> evaluate.Evaluation:
-        """The official scores, by the face model's thresholds unless the section has others."""
-        return super().evaluate(path, {"thresholds": self.face.thresholds.tolist()} | section, data=data, tell=tell)
 
     def example_batch(self) -> AffectBatch:
         T = self.config.base.length

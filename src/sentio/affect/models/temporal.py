@@ -102,7 +102,27 @@ class Smoother(nn.Module):
         return torch.cat(parts, -1)
 
 
-class Temporal(AffectMethod):
+class OnFace(AffectMethod):
+    """A method that stands on a face model, reads its features, and goes by its thresholds of action units.
+
+    Those that validations choose rest on fewer people.
+    """
+
+    face: Face
+
+    @property
+    def encoder(self) -> Encoder:
+        """The face network."""
+        return self.face.encoder
+
+    def evaluate(
+        self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent
+    ) -> evaluate.Evaluation:
+        """The official scores, by the face model's thresholds unless the section has others."""
+        return super().evaluate(path, {"thresholds": self.face.thresholds.tolist()} | section, data=data, tell=tell)
+
+
+class Temporal(OnFace):
     """A frozen face model, its logits smoothed, and the correction of heads that begin at zero."""
 
     Config = TemporalConfig
@@ -120,11 +140,6 @@ class Temporal(AffectMethod):
             nn.init.zeros_(cast(nn.Linear, head).bias)
         self.register_buffer("thresholds", torch.tensor(thresholds.DEFAULT))
         self.register_buffer("log_share", torch.zeros(len(EXPRESSIONS)), persistent=False)
-
-    @property
-    def encoder(self) -> Encoder:
-        """The face network."""
-        return self.face.encoder
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -146,12 +161,6 @@ class Temporal(AffectMethod):
         labels = np.concatenate([*clips, np.zeros(0, np.int8)])
         counts = 1 + np.bincount(labels[labels >= 0], minlength=len(EXPRESSIONS))  # none is impossible
         self.log_share.copy_(torch.from_numpy(np.log(counts / counts.sum())))
-
-    def evaluate(
-        self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent
-    ) -> evaluate.Evaluation:
-        """The official scores, by the face model's thresholds unless the section has others."""
-        return super().evaluate(path, {"thresholds": self.face.thresholds.tolist()} | section, data=data, tell=tell)
 
     def example_batch(self) -> AffectBatch:
         return AffectBatch.example(2, self.config.length, L=self.config.length)
