@@ -16,7 +16,7 @@ from sentio.cli.parsing import FLAGS, complaint
 from sentio.core.errors import SentioError
 
 VERBS = {
-    "Use": ("analyze", "live", "upsample"),
+    "Use": ("analyze", "live", "convert", "upsample"),
     "Data": ("data", "features", "synth"),
     "Train": ("train", "evaluate"),
     "This installation": ("models", "doctor"),

@@ -1,0 +1,96 @@
+"""JSON of Hume's Expression Measurement, as its batch API gave it (``GET /v0/batch/jobs/ID/predictions``).
+
+A list of sources, each with predictions by file; of these the model ``face`` is read. Its 48 emotions are scores from 0
+to 1 that do not exclude one another: six of them have a class of ours, none is Neutral, so that no expression is named.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+from sentio.affect.foreign.study import JSON, Row, Study, Tool, in_order
+from sentio.affect.labels import ALL_UNITS
+from sentio.core.errors import InputError
+
+EMOTIONS = {
+    "Anger": "p_anger",
+    "Disgust": "p_disgust",
+    "Fear": "p_fear",
+    "Joy": "p_happiness",
+    "Sadness": "p_sadness",
+    "Surprise (positive)": "p_surprise",
+    "Surprise (negative)": "p_surprise",
+}
+"""Theirs and ours; of the two surprises the larger."""
+BOX = {"face_x": "x", "face_y": "y", "face_w": "w", "face_h": "h"}
+
+
+def _knows(header: list[str]) -> bool:
+    return header == JSON
+
+
+def _read(path: Path) -> list[Study]:
+    try:
+        sources = json.loads(path.read_bytes())
+        found = [entry for source in _listed(sources) for entry in source["results"]["predictions"]]
+        return [_study(entry) for entry in found]
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON that can be read: {error}.") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        what = f"{path} is JSON, but no predictions of Hume: {error!r} is missing or of another kind."
+        raise InputError(what, "Give the predictions of a batch job, as the API or the site gave them.") from error
+
+
+def _listed(sources: Any) -> list[Any]:
+    """A single source may come without its list."""
+    return sources if isinstance(sources, list) else [sources]
+
+
+def _study(entry: Mapping[str, Any]) -> Study:
+    models = entry["models"]
+    groups = (models.get("face") or {}).get("grouped_predictions") or []
+    people = {str(group["id"]): group["predictions"] for group in groups}
+    rows = in_order(row for number, faces in enumerate(people.values()) for row in _rows(number, faces, len(people)))
+    left_out = {name for faces in people.values() for face in faces for name in _unplaced(face)}
+    others = {f"model {name}" for name, found in models.items() if name != "face" and found}
+    name = PurePath(str(entry["file"]).replace("\\", "/")).name or None
+    return Study(TOOL.name, name, rows, tuple(sorted(left_out | others)))
+
+
+def _rows(group: int, faces: list[Mapping[str, Any]], groups: int) -> Iterator[Row]:
+    """Of one id; where ids were not asked for, there is one, and the faces of a frame are counted."""
+    seen: dict[int, int] = {}
+    for face in faces:
+        frame = int(face["frame"])
+        person = group if groups > 1 else seen.get(frame, 0)
+        seen[frame] = seen.get(frame, 0) + 1
+        yield _row(frame, person, face)
+
+
+def _row(frame: int, person: int, face: Mapping[str, Any]) -> Row:
+    row: Row = {"frame": frame, "time_s": float(face["time"]), "person": person, "face_score": float(face["prob"])}
+    row |= {name: float(face["box"][theirs]) for name, theirs in BOX.items()}
+    for emotion in face["emotions"]:
+        if name := EMOTIONS.get(emotion["name"]):
+            row[name] = max(row.get(name, 0.0), float(emotion["score"]))
+    for action in face.get("facs") or []:
+        if name := _unit(action["name"]):
+            row[name] = float(action["score"])
+    return row
+
+
+def _unit(name: str) -> str | None:
+    """``AU1 Inner Brow Raise`` and the like."""
+    found = re.match(r"AU(\d+)\b", name)
+    return f"au_{found[1]}" if found and f"AU{found[1]}" in ALL_UNITS else None
+
+
+def _unplaced(face: Mapping[str, Any]) -> Iterator[str]:
+    yield from (emotion["name"] for emotion in face["emotions"] if emotion["name"] not in EMOTIONS)
+    yield from (action["name"] for action in face.get("facs") or [] if _unit(action["name"]) is None)
+    yield from (item["name"] for item in face.get("descriptions") or [])
+
+
+TOOL = Tool("Hume", _knows, _read)

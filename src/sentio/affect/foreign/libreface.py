@@ -1,0 +1,49 @@
+"""CSV of LibreFace: what ``libreface --input_path`` and ``get_facial_attributes`` write for a video or a picture.
+
+Frames are counted from 0, times in milliseconds. ``au_1`` is whether it is seen, 0 or 1; ``au_1_intensity`` a strength
+from 0 to 5; ``facial_expression`` the most probable of eight classes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sentio.affect.foreign.openface import STRONGEST
+from sentio.affect.foreign.study import NO_FACE, Row, Study, Tool, header_of, in_order, number, table_rows, told, whole
+from sentio.affect.labels import ALL_UNITS, EXPRESSIONS
+
+UNITS = tuple(f"au_{unit.removeprefix('AU')}" for unit in ALL_UNITS)
+"""The names are the same."""
+EXPRESSION = {name: name for name in EXPRESSIONS} | {"Contempt": "Other"}
+USED = {
+    *UNITS,
+    *(f"{unit}_intensity" for unit in UNITS),
+    *("frame_idx", "frame_time_in_ms", "facial_expression", "face_detection_score", ""),
+}
+
+
+def _knows(header: list[str]) -> bool:
+    return "facial_expression" in header or {"frame_idx", "frame_time_in_ms"} <= set(header)
+
+
+def _read(path: Path) -> list[Study]:
+    rows = in_order(_row(fields, path) for fields in table_rows(path))
+    return [Study(TOOL.name, None, rows, tuple(name for name in header_of(path) if name not in USED))]
+
+
+def _row(fields: Mapping[str, str], path: Path) -> Row:
+    """Without a frame it is of a single picture."""
+    row: Row = {"frame": whole(fields, "frame_idx", path) if "frame_idx" in fields else 0}
+    time_ms = number(fields, "frame_time_in_ms") if "frame_idx" in fields else 0.0
+    row |= {} if time_ms is None else {"time_s": time_ms / 1000}
+    scores = told({unit: number(fields, unit) for unit in UNITS})
+    for unit in UNITS:
+        if (strength := number(fields, f"{unit}_intensity")) is not None:
+            scores[f"{unit}_intensity"] = min(max(strength / STRONGEST, 0.0), 1.0)
+    if expression := EXPRESSION.get(fields.get("facial_expression", "").capitalize()):
+        scores["expression"] = expression
+    if not scores:
+        return row | {"reason": NO_FACE}
+    return row | {"person": 0} | told({"face_score": number(fields, "face_detection_score")}) | scores
+
+
+TOOL = Tool("LibreFace", _knows, _read)

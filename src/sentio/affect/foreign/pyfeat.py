@@ -1,0 +1,69 @@
+"""CSV of Py-Feat: what ``Fex.to_csv`` writes for the detectors of versions 0.4 to 2.
+
+Frames are counted from 0; of time it keeps whole seconds only. ``AU01`` is a probability; the emotions are
+probabilities of seven classes, or of eight with contempt. The angles of the head are left out: they are degrees in some
+versions and radians in others, and the file does not tell.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+
+from sentio.affect.foreign.openface import UNITS
+from sentio.affect.foreign.study import NO_FACE, Row, Study, Tool, header_of, in_order, number, table_rows, told, whole
+from sentio.affect.labels import EXPRESSIONS
+
+BOX = {"face_x": "FaceRectX", "face_y": "FaceRectY", "face_w": "FaceRectWidth", "face_h": "FaceRectHeight"}
+EMOTIONS = {name.lower(): name for name in EXPRESSIONS[:7]} | {"contempt": "Other"}
+"""Their names and ours, in the order of ours."""
+PLAIN = {"valence": "valence", "arousal": "arousal", "face_score": "FaceScore"}
+USED = {*UNITS, *BOX.values(), *EMOTIONS, *PLAIN.values(), "input", "frame", "Identity", ""}
+
+
+def _knows(header: list[str]) -> bool:
+    return "FaceScore" in header and ("AU01" in header or "anger" in header or "happiness" in header)
+
+
+def _read(path: Path) -> list[Study]:
+    left_out = tuple(name for name in header_of(path) if name not in USED)
+    by_file: dict[str, list[Row]] = {}
+    seen: Counter[tuple[str, int]] = Counter()
+    for fields in table_rows(path):
+        file, frame = fields.get("input", ""), whole(fields, "frame", path)
+        by_file.setdefault(file, []).append(_row(fields, frame, seen[file, frame]))
+        seen[file, frame] += 1
+    if _are_pictures(by_file):
+        return [Study(TOOL.name, _name(file), _picture(rows), left_out) for file, rows in by_file.items()]
+    return [Study(TOOL.name, _name(file), in_order(rows), left_out) for file, rows in by_file.items()]
+
+
+def _are_pictures(by_file: Mapping[str, list[Row]]) -> bool:
+    """Of pictures, the frames count the files."""
+    return len(by_file) > 1 and all(len({row["frame"] for row in rows}) == 1 for rows in by_file.values())
+
+
+def _picture(rows: list[Row]) -> list[Row]:
+    return [row | {"frame": 0, "time_s": 0.0} for row in rows]
+
+
+def _name(file: str) -> str | None:
+    return PurePath(file.replace("\\", "/")).name or None
+
+
+def _row(fields: Mapping[str, str], frame: int, place: int) -> Row:
+    if number(fields, "FaceRectX") is None:
+        return {"frame": frame, "reason": NO_FACE}
+    identity = re.fullmatch(r"Person_(\d+)", fields.get("Identity", ""))
+    row: Row = {"frame": frame, "person": int(identity[1]) if identity else place}
+    row |= told({name: number(fields, theirs) for name, theirs in (BOX | PLAIN | _swapped(UNITS)).items()})
+    emotions = told({name: number(fields, theirs) for theirs, name in EMOTIONS.items()})
+    row |= {f"p_{name.lower()}": value for name, value in emotions.items()}
+    return row | ({"expression": max(emotions, key=lambda name: emotions[name])} if emotions else {})
+
+
+def _swapped(names: Mapping[str, str]) -> dict[str, str]:
+    return {ours: theirs for theirs, ours in names.items()}
+
+
+TOOL = Tool("Py-Feat", _knows, _read)

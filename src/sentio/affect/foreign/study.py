@@ -1,0 +1,131 @@
+"""What another tool's file holds, and how a table of text is read."""
+
+import csv
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from sentio.core.errors import InputError
+
+Row = dict[str, Any]
+"""A row of our table; what is left out is null."""
+NO_FACE = "no face"
+JSON = ["JSON"]
+"""What stands for the columns of a file of JSON."""
+LARGEST_HEADER = 1 << 20
+"""Characters of a first line that are looked at; the longest header known has some 15,000."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a tool says of one media file.
+
+    Attributes:
+        tool: who wrote it.
+        media: the file's name, as far as it is told.
+        rows: in order of frame, then person, with at least ``frame``, from 0; without ``time_s`` if the tool keeps no
+            times.
+        left_out: its columns that have no place in our table.
+    """
+
+    tool: str
+    media: str | None
+    rows: list[Row]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def has_times(self) -> bool:
+        """Whether every row has its time."""
+        return all("time_s" in row for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool whose files can be read.
+
+    Attributes:
+        name: as its authors write it.
+        knows: whether a file with this header, see `header_of`, is its own.
+        read: reads a file.
+    """
+
+    name: str
+    knows: Callable[[list[str]], bool]
+    read: Callable[[Path], list[Study]]
+
+
+def header_of(path: Path) -> list[str]:
+    """The columns of a table of text, stripped; `JSON` for what is none.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
+    with _opened(path) as file:
+        first = file.readline(LARGEST_HEADER)
+    if first.lstrip("\ufeff \n").startswith(("[", "{")):
+        return JSON
+    return [name.strip() for name in next(csv.reader([first.lstrip("\ufeff")]), [])]
+
+
+def table_rows(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a table of text by column, all stripped.
+
+    Raises:
+        InputError: a row has another number of fields than the header; the file is no text.
+    """
+    with _opened(path) as file:
+        lines = csv.reader(file)
+        names = [name.strip() for name in next(lines, [])]
+        for number, fields in enumerate(lines, 2):
+            if not fields:
+                continue
+            if len(fields) != len(names):
+                what = f"{path}, line {number}: {len(fields)} fields under {len(names)} columns."
+                raise InputError(what, "The file is damaged or was cut off; leave that line out, or export it anew.")
+            yield {name: field.strip() for name, field in zip(names, fields, strict=True)}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """A file of text; what is wrong with it is an InputError."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no table of text: {error}.") from error
+
+
+def number(fields: Mapping[str, str], name: str) -> float | None:
+    """A number of a row; None if the column or the value is missing, or is no finite number."""
+    try:
+        value = float(fields.get(name, ""))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def whole(fields: Mapping[str, str], name: str, path: Path) -> int:
+    """A whole number that a row cannot do without.
+
+    Raises:
+        InputError: there is none.
+    """
+    value = number(fields, name)
+    if value is None or value != int(value):
+        raise InputError(f"{path}: {name} is {fields.get(name, '')!r}, which is no whole number.")
+    return int(value)
+
+
+def told(values: Mapping[str, float | None]) -> Row:
+    """Without what is missing."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows by frame, then person, nobody first."""
+    return sorted(rows, key=lambda row: (row["frame"], row.get("person", -1)))
