@@ -127,6 +127,21 @@ def test_the_multi_task_set_alone_is_scored_where_it_is_one_of_several(drawn):
     assert {clip.source for clip in AffectData(drawn, DataConfig(sets=("va", "au"))).validation.clips} == {"va", "au"}
 
 
+def test_some_training_videos_choose_the_weights_and_the_validation_split_judges(drawn):
+    def names(clips):
+        return {clip.name for clip in clips}
+
+    usual = AffectData(drawn, DataConfig(sets=("va", "mtl")))
+    data = AffectData(drawn, DataConfig(sets=("va", "mtl"), choose_on=2))
+    train = names(data.train_dataset().clips)
+    assert train == {"video2_left", "video2_right"}  # one video: its people stay together
+    assert names(data.validation.clips) == names(usual.split("train")) - train
+    assert {clip.source for clip in data.validation.clips} == {"mtl"}
+    assert names(data.scored("validation")) == names(usual.validation.clips)
+    with pytest.raises(RecipeError, match="choose_on is 2 or more"):
+        from_dict(DataConfig, {"choose_on": 1})
+
+
 def test_true_answers_score_one(drawn):
     config = DataConfig(sets=("mtl",))
     data = AffectData(drawn, config)

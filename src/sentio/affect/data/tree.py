@@ -61,9 +61,13 @@ class Tree:
         return Crops(self.crops[clip], present)
 
     def media_of(self, clip: str) -> Path | None:
-        """The video of a clip: of its own name, or of its name without ``_left``, ``_right`` or ``_person1``."""
-        base = re.sub(r"_(left|right|person\d+)$", "", clip)
-        return self.media.get(clip) or self.media.get(base)
+        """The video of a clip: of its own name, or of that of :func:`video_of`."""
+        return self.media.get(clip) or self.media.get(video_of(clip))
+
+
+def video_of(clip: str) -> str:
+    """The name of a clip's video: its own without ``_left``, ``_right`` or ``_person1``."""
+    return re.sub(r"_(left|right|person\d+)$", "", clip)
 
 
 def scan(root: Path) -> Tree:

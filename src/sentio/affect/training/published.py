@@ -20,7 +20,7 @@ from sentio.affect.data.items import WindowDataset, collate
 from sentio.affect.data.problems import Problem
 from sentio.affect.data.sets import read_sets
 from sentio.affect.data.streams import Streams
-from sentio.affect.data.tree import scan
+from sentio.affect.data.tree import scan, video_of
 from sentio.affect.data.windows import Windows
 from sentio.affect.labels import Source
 from sentio.affect.protocol.scores import Protocol
@@ -50,6 +50,8 @@ class DataConfig:
         sound_steps: how the sound encoder is led.
         features: folder of the feature store; default: ``features`` in the data folder.
         validation_sets: label sets to validate on; all of ``sets`` if empty.
+        choose_on: every n-th training video, with all its people, is not trained on and chooses the weights in the
+            place of the validation split, which so judges weights that it did not choose. None: the validation split.
         own_rate: time frames by their video's own rate, and not at 30 a second, as the published systems assume.
         stream_batch: train on batches of one label set each, this many windows of the largest set and of the others
             in proportion; the trainer's batch_size is then 1. None mixes the windows of all sets.
@@ -65,12 +67,15 @@ class DataConfig:
     sound_steps: SoundSteps = field(default_factory=SoundSteps)
     features: str | None = None
     validation_sets: tuple[Source, ...] = ()
+    choose_on: int | None = None
     own_rate: bool = False
     stream_batch: int | None = None
 
     def __post_init__(self) -> None:
         if "lsd" in self.sets and self.windows.length > 1:
             raise ValueError("the images of lsd do not follow each other: windows.length must be 1")
+        if self.choose_on is not None and (self.choose_on < 2 or "lsd" in self.sets):
+            raise ValueError("choose_on is 2 or more, and lsd has no videos")
 
 
 class AffectData(TrainingData):
@@ -84,6 +89,7 @@ class AffectData(TrainingData):
 
     Attributes:
         problems: what is wrong with single lines and clips; these are left out, and their number is logged.
+        choosing: the clips that choose the weights, where the configuration takes them from the training split.
         sound_suffices: a window without any face is cut, too, if it has sound; for systems that answer by sound alone.
 
     Raises:
@@ -137,10 +143,10 @@ class AffectData(TrainingData):
 
     @cached_property
     def validation(self) -> WindowDataset:
-        """The labelled windows of the validation clips, ``validation_hop`` frames apart."""
+        """The labelled windows, ``validation_hop`` frames apart, of the clips that choose the weights."""
         rule = self.config.windows
         hop = rule.hop if rule.answers == "all" else self.config.validation_hop
-        return self.windows(self.scored("validation"), replace(rule, hop=hop))
+        return self.windows(self.choosing or self.scored("validation"), replace(rule, hop=hop))
 
     def windows(self, clips: Sequence[Clip], rule: Windows, *, labelled: bool = True) -> WindowDataset:
         """Windows of any clips with this data's faces and sound; see :class:`WindowDataset`."""
@@ -173,7 +179,12 @@ class AffectData(TrainingData):
         if len(kept) < len(self.clips):
             count = len(self.clips) - len(kept)
             log.warning("%d training clips are left out: another set has them for validation", count)
-        self.clips = kept
+        videos = sorted({video_of(clip.name) for clip in kept if clip.split == "train"})
+        chosen = set(videos[:: self.config.choose_on] if self.config.choose_on else ())
+        self.clips = [clip for clip in kept if clip.split != "train" or video_of(clip.name) not in chosen]
+        sets = ("mtl",) if "mtl" in self.config.sets else self.config.validation_sets or self.config.sets
+        taken = [clip for clip in kept if clip.split == "train" and video_of(clip.name) in chosen]
+        self.choosing = [clip for clip in taken if clip.source in sets]
 
     def _monitor(self) -> str:
         if self.protocol == "lsd":

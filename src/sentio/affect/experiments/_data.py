@@ -1,0 +1,46 @@
+"""What experiments on published layouts share: the drawn set, the face model's stored features, the rate of videos."""
+
+from pathlib import Path
+
+from sentio.affect.data.extraction import extract
+from sentio.affect.data.tree import scan
+from sentio.affect.media import open_media
+from sentio.affect.synth.moving_picture import MovingPicture, generate
+from sentio.affect.training.published import DataConfig, open_store
+from sentio.core.errors import InputError
+from sentio.core.experiments import make
+
+FACE = "face"
+"""The embedded face model, whose features stand for the face where the data are not drawn."""
+CHOOSE_ON = 5
+"""Every fifth training video chooses the weights; the validation split judges only."""
+SPLIT = f"every {CHOOSE_ON}th training video chooses the weights, the validation split's people judge only"
+
+
+def drawn(work: Path, config: MovingPicture) -> Path:
+    """The drawn set: discs with eyes and a mouth, no faces."""
+    return make(work / "drawn", lambda folder: generate(folder, config))
+
+
+def store_features(data: Path, spec: str, work: Path) -> str:
+    """The folder of stored features of an encoder: the data's own if it has them, else filled in ``work``.
+
+    Raises:
+        InputError: pictures cannot be read.
+    """
+    own = open_store(data, spec, DataConfig())
+    if own.folder.exists():
+        return str(own.folder.parent)
+    problems = extract(data, open_store(data, spec, DataConfig(features=str(work / "features"))))
+    if errors := [problem for problem in problems if problem.level == "error"]:
+        raise InputError(f"{len(errors)} unusable files in {data}, the first: {errors[0]}", "Mend it, or take it away.")
+    return str(work / "features")
+
+
+def third_of_a_second(data: Path) -> int:
+    """In frames, by the rate of the first video: 10 at 30 a second, and where there is no video."""
+    media = scan(data).media
+    if not media:
+        return 10
+    with open_media(media[min(media)]) as film:
+        return max(1, round(film.info.rate / 3))
