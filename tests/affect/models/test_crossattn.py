@@ -437,3 +437,13 @@ def test_the_published_size():
     assert [block.convolutions[0].dilation for block in model.temporal] == [(1,), (2,), (4,), (8,)]
     assert model.classify[0].weight.shape == (256, 1024) and model.to_face.attention.heads == 8
     assert model.sound.in_features == 768 and model.config.guidance.weight == 0.1
+
+
+def test_streams_may_stand_side_by_side_without_attention():
+    """Nothing of one stream then reaches the other's half, and the answer is the classifier's of both."""
+    model = crossattn(fusion="concatenation")
+    assert not any("attention" in name for name, _ in model.named_parameters())
+    batch = windows()
+    seen, heard = model.known(batch)
+    faces, sounds, heard = model.streams(batch, seen, heard)
+    assert torch.equal(model(batch).expression, model.classify(torch.cat([faces, sounds], -1)))

@@ -116,3 +116,38 @@ def test_onnx_gives_the_numbers_of_torch(method, tmp_path, size):
         result = method.upsample(sparse)
     for a, b in zip((result.coarse, result.fine, result.attention), found, strict=True):
         assert np.allclose(a.numpy(), b, atol=1e-5)
+
+
+def test_a_point_that_asks_its_own_feature_alone_needs_no_attention():
+    layer = GlobalContextRefining(16, 4, own=True)
+    context, scale = torch.randn(2, 10, 16), torch.randn(2, 10, 16)
+    value = layer.key_value(layer.scale_norm(scale))[..., 16:]
+    expected = context + layer.mix(value)
+    found, map_ = layer(context, scale)
+    assert torch.allclose(found, expected + layer.feed(expected), atol=1e-5)
+    assert torch.equal(map_, torch.eye(10).expand(2, 10, 10))
+
+
+class Leaf(nn.Module):
+    """A block of the extractor whose feature depends on nothing."""
+
+    def forward(self, feature, offset, neighbours):
+        self.feature = feature.detach().clone().requires_grad_()
+        return self.feature
+
+
+@pytest.mark.parametrize("refine", ["scales", "deepest", "own", "nothing"])
+def test_the_refiner_asks_each_scale_or_the_deepest_alone(refine):
+    torch.manual_seed(0)
+    method = registry.build("pu-mfa", SMALL | {"refine": refine})
+    method.extractor[1], method.extractor[2] = Leaf(), Leaf()
+    method.upsample(patches()).fine.square().sum().backward()
+    assert (method.extractor[1].feature.grad is not None) == (refine in ("scales", "own"))
+    assert method.extractor[2].feature.grad.abs().sum() > 0
+
+
+def test_without_self_attention_points_are_refined_alone():
+    torch.manual_seed(0)
+    method = registry.build("pu-mfa", SMALL | {"attend": False}).eval()
+    assert not any("attention.qkv" in name for name, _ in method.named_parameters())
+    assert method.upsample(patches()).fine.shape == (2, 160, 3)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sentio.affect.backbones import EncoderInfo
 from sentio.affect.data.extraction import extract
 from sentio.affect.data.tree import scan
 from sentio.affect.media import open_media
@@ -22,19 +23,25 @@ def drawn(work: Path, config: MovingPicture) -> Path:
     return make(work / "drawn", lambda folder: generate(folder, config))
 
 
-def store_features(data: Path, spec: str, work: Path) -> str:
-    """The folder of stored features of an encoder: the data's own if it has them, else filled in ``work``.
+def store_features(data: Path, work: Path, *specs: str) -> str:
+    """The folder of stored features of some encoders: the data's own if it has all of them, else filled in ``work``.
 
     Raises:
-        InputError: pictures cannot be read.
+        InputError: pictures or sounds cannot be read.
     """
-    own = open_store(data, spec, DataConfig())
-    if own.folder.exists():
-        return str(own.folder.parent)
-    problems = extract(data, open_store(data, spec, DataConfig(features=str(work / "features"))))
+    own = [open_store(data, spec, DataConfig()).folder for spec in specs]
+    if all(folder.exists() for folder in own):
+        return str(own[0].parent)
+    config = DataConfig(features=str(work / "features"))
+    problems = [problem for spec in specs for problem in extract(data, open_store(data, spec, config))]
     if errors := [problem for problem in problems if problem.level == "error"]:
         raise InputError(f"{len(errors)} unusable files in {data}, the first: {errors[0]}", "Mend it, or take it away.")
     return str(work / "features")
+
+
+def sound_info(data: Path, spec: str) -> EncoderInfo:
+    """What is known of a sound encoder, which need not be here if the data have its features."""
+    return open_store(data, spec, DataConfig()).encoder.info
 
 
 def third_of_a_second(data: Path) -> int:

@@ -95,7 +95,7 @@ class CapNetAhead(Experiment):
                 "windows": {"length": ENTRIES, "step": step, "search": step - 1, "hop": 2},
                 "choose_on": sets.CHOOSE_ON,
                 "face_encoder": face,
-                "features": sets.store_features(data, face, work),
+                "features": sets.store_features(data, work, face),
             },
             "fit": {"batch_size": 128, "lr": self.lr, "schedule": "cosine", "seed": seed, "epochs": self.epochs},
             "evaluation": EVALUATION,
@@ -117,7 +117,7 @@ class CapNetAhead(Experiment):
         }
         if not _is_drawn(data, work):
             plan["start"] = {"encoder": sets.FACE}
-            plan["data"] |= {"face_encoder": sets.FACE, "features": sets.store_features(data, sets.FACE, work)}
+            plan["data"] |= {"face_encoder": sets.FACE, "features": sets.store_features(data, work, sets.FACE)}
         return train(from_dict(Recipe, plan), data, work / f"fer-tuned-{seed}")
 
 

@@ -76,6 +76,7 @@ class CrossAttentionConfig:
         dim: of both streams.
         dilations: of the residual blocks over time, of two convolutions each.
         kernel: of the convolutions, odd.
+        fusion: ``attention`` from each stream to the other; or their ``concatenation`` as they are.
         heads, hidden: of the attentions, and units of their dense blocks.
         head: units of the dense layer before the answer.
         dropout: after each convolution and dense layer, and of attention weights.
@@ -93,6 +94,7 @@ class CrossAttentionConfig:
     dim: int = 512
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     kernel: int = 3
+    fusion: Literal["attention", "concatenation"] = "attention"
     heads: int = 8
     hidden: int = 1024
     head: int = 256
@@ -163,9 +165,10 @@ class CrossAttentionModel(AffectMethod):
         self.temporal = nn.Sequential(
             *(Block(config.dim, config.kernel, dilation, config.dropout) for dilation in config.dilations)
         )
-        self.to_sound, self.to_face = (
-            Exchange(config.dim, config.heads, config.hidden, config.dropout) for _ in range(2)
-        )
+        if config.fusion == "attention":
+            self.to_sound, self.to_face = (
+                Exchange(config.dim, config.heads, config.hidden, config.dropout) for _ in range(2)
+            )
         self.classify = nn.Sequential(
             nn.Linear(2 * config.dim, config.head), nn.ReLU(), nn.Dropout(config.dropout),
             nn.Linear(config.head, len(EXPRESSIONS)),
@@ -245,11 +248,11 @@ class CrossAttentionModel(AffectMethod):
 
     def fuse(self, batch: AffectBatch, faces: Tensor, sounds: Tensor, seen: Tensor, heard: Tensor) -> Tensor:
         """(B, L, 8) logits: each stream with what it finds in the other, side by side; of a window, their mean."""
-        place = sinusoid((batch.time_s - batch.time_s[:, :1]) * FRAME_RATE, self.config.dim)  # (B, T, dim)
-        faces, sounds = faces + place, sounds + place
-        joined = torch.cat(
-            [self.to_sound(faces, sounds, heard), self.to_face(sounds, faces, seen)], -1
-        )  # (B, T, 2 dim)
+        if self.config.fusion == "attention":
+            place = sinusoid((batch.time_s - batch.time_s[:, :1]) * FRAME_RATE, self.config.dim)  # (B, T, dim)
+            faces, sounds = faces + place, sounds + place
+            faces, sounds = self.to_sound(faces, sounds, heard), self.to_face(sounds, faces, seen)
+        joined = torch.cat([faces, sounds], -1)  # (B, T, 2 dim)
         if self.config.answers == "middle":
             known = (seen | heard)[..., None]  # (B, T, 1)
             joined = (joined * known).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)  # (B, 1, 2 dim)

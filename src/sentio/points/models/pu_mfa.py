@@ -10,7 +10,7 @@ No code was published. docs/papers/pu-mfa.md tells which of this is the paper's 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +26,12 @@ from sentio.points.training import PatchData, open_patches
 
 @dataclass(frozen=True)
 class PUMFAConfig:
-    """Sizes; all but ``ratio`` are this project's choice.
+    """Sizes; all but ``ratio`` are this project's choice. ``refine`` and ``attend`` are of the paper, and for trials.
 
     Args:
+        refine: what the global feature asks of, step by step: the features of all ``scales``, by attention; the
+            ``deepest`` of them alone, as often; all of them without attention, each point its ``own``; or ``nothing``.
+        attend: let the coarse points attend to each other.
         bound: largest offset of a coarse point from its source, in units of the patch radius.
         repulsion: weight of the repulsion loss.
     """
@@ -38,6 +41,8 @@ class PUMFAConfig:
     scales: int = 4
     heads: int = 4
     neighbours: int = 16
+    refine: Literal["scales", "deepest", "own", "nothing"] = "scales"
+    attend: bool = True
     bound: float = 0.2
     repulsion: float = 0.002
 
@@ -84,11 +89,15 @@ class PointTransformerBlock(nn.Module):
 
 
 class GlobalContextRefining(nn.Module):
-    """GCRA: multi-head cross-attention over the patch, then a feed-forward layer; pre-norm, residual."""
+    """GCRA: multi-head cross-attention over the patch, then a feed-forward layer; pre-norm, residual.
 
-    def __init__(self, channels: int, heads: int) -> None:
+    Args:
+        own: each point attends to itself alone.
+    """
+
+    def __init__(self, channels: int, heads: int, own: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.own = heads, own
         self.norm, self.scale_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.query, self.key_value = nn.Linear(channels, channels), nn.Linear(channels, 2 * channels)
         self.mix = nn.Linear(channels, channels)
@@ -98,7 +107,10 @@ class GlobalContextRefining(nn.Module):
         """``context`` is the global feature, ``scale`` the skip feature, both (B, N, C); also the weights (B, N, N)."""
         query = self.query(self.norm(context)).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, N, D)
         key, value = self.key_value(self.scale_norm(scale)).unflatten(-1, (2, self.heads, -1)).unbind(2)
-        weight = (query @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5).softmax(-1)  # (B, H, N, N)
+        score = query @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5  # (B, H, N, N)
+        if self.own:
+            score = score.masked_fill(~torch.eye(score.shape[-1], dtype=torch.bool, device=score.device), -torch.inf)
+        weight = score.softmax(-1)
         attended = (weight.to(value.dtype) @ value.transpose(1, 2)).transpose(1, 2).flatten(2)  # (B, N, C)
         context = context + self.mix(attended)
         return context + self.feed(context), weight.mean(1)
@@ -134,11 +146,14 @@ class PUMFA(PointsMethod):
         self.embed = _mlp(3, channels, channels)
         self.extractor = nn.ModuleList(PointTransformerBlock(channels) for _ in range(config.scales))
         self.join = nn.Linear(2 * channels, channels)
-        self.refiner = nn.ModuleList(GlobalContextRefining(channels, config.heads) for _ in range(config.scales))
+        self.refiner = nn.ModuleList(
+            GlobalContextRefining(channels, config.heads, config.refine == "own")
+            for _ in range(config.scales if config.refine != "nothing" else 0)
+        )
         self.expand = nn.Linear(channels, config.ratio * channels)
         self.coarse = _mlp(channels, channels, 3)
         self.lift = nn.Linear(channels + 3, channels)
-        self.attention = SelfAttention(channels, config.heads)
+        self.attention = SelfAttention(channels, config.heads) if config.attend else nn.Identity()
         self.fine = _mlp(channels, channels, 3)
 
     def open_data(self, path: Path, section: dict[str, Any]) -> PatchData:
@@ -160,7 +175,7 @@ class PUMFA(PointsMethod):
         pooled = scales[-1].amax(1, keepdim=True).expand_as(scales[-1])
         context = self.join(torch.cat([scales[-1], pooled], -1))
         maps = []
-        for refine, scale in zip(self.refiner, reversed(scales), strict=True):
+        for refine, scale in zip(self.refiner, self._asked(scales), strict=True):
             context, weight = refine(context, scale)
             maps.append(weight)
         spread = self.expand(context).unflatten(-1, (self.config.ratio, -1)).flatten(1, 2)  # (B, N, r C) -> (B, r N, C)
@@ -168,7 +183,13 @@ class PUMFA(PointsMethod):
         coarse = source + self.config.bound * torch.tanh(self.coarse(functional.relu(spread)).float())
         refined = self.attention(self.lift(torch.cat([spread, coarse.to(spread.dtype)], -1)))
         fine = coarse + self.config.bound * torch.tanh(self.fine(refined).float())
-        return Upsampled(coarse, fine, torch.stack(maps, 1))
+        return Upsampled(coarse, fine, torch.stack(maps, 1) if maps else sparse.new_empty(len(sparse), 0, 0, 0))
+
+    def _asked(self, scales: list[Tensor]) -> list[Tensor]:
+        """Of all scales, first to deepest, those that the refiner asks, one after the other."""
+        if self.config.refine == "nothing":
+            return []
+        return scales[-1:] * len(scales) if self.config.refine == "deepest" else scales[::-1]
 
     def _extract(self, sparse: Tensor) -> list[Tensor]:
         """The features (B, N, C) of each scale, first to deepest."""
