@@ -144,10 +144,10 @@ class Plain(Net):
         return {"square": ((self(batch) - batch.y) ** 2).mean()}
 
 
-def fit_plain(out, *, resume=False, **changes):
+def fit_plain(out, *, resume=False, data=None, **changes):
     config = dataclasses.replace(CONFIG, optimizer="sgd", ema_decay=0.0, **changes)
     net = Plain()
-    fit(net, Data(), config, out, resume=resume)
+    fit(net, data or Data(), config, out, resume=resume)
     return net.state_dict()
 
 

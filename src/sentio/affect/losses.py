@@ -1,4 +1,7 @@
-"""Losses on affect labels that may be missing: what has no label is left out before anything is computed."""
+"""Losses on affect labels that may be missing: what has no label is left out before anything is computed.
+
+Where a run has several processes, each loss is that of the batches of all of them.
+"""
 
 from collections.abc import Sequence
 
@@ -7,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sentio.affect.batch import AffectBatch
+from sentio.core import processes
 from sentio.core.errors import InputError
 
 EPSILON = 1e-8
@@ -36,6 +40,7 @@ def ccc_loss(prediction: Tensor, label: Tensor, valid: Tensor) -> Tensor:
         prediction, label: (B, L, 2).
         valid: (B, L) bool.
     """
+    prediction, label, valid = processes.whole(prediction, label, valid)
     if not valid.any():
         return prediction[valid].sum()
     return 1 - ccc(prediction[valid], label[valid]).mean()
@@ -65,6 +70,7 @@ def focal_loss(
         valid: (B, L) bool.
         weights: (C,), 1 if not given.
     """
+    logits, label, valid = processes.whole(logits, label, valid)
     logits, label = logits[valid].float(), label[valid]  # (N, C), (N,)
     if not len(label):
         return logits.sum()
@@ -92,6 +98,7 @@ def binary_focal_loss(
         valid: (B, L, U) bool.
         weights: (U,), 1 if not given.
     """
+    logits, label, valid = processes.whole(logits, label, valid)
     if not valid.any():
         return logits[valid].sum()
     known = functional.logsigmoid(torch.where(label[valid] > 0.5, logits[valid], -logits[valid]).float())  # (N,)

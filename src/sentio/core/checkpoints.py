@@ -112,7 +112,7 @@ def refuse_differences(then: dict[str, Any], now: dict[str, Any], folder: Path) 
             differences = f"{pairs[0]!r} -> {pairs[1]!r}"
         raise RecipeError(
             f"The run in {folder.parent} was started with another {section}: {differences}.",
-            "Resume with the same settings, or start a new run.",
+            "Resume with the same settings (batch_size is that of all processes together), or start a new run.",
         )
 
 

@@ -43,8 +43,8 @@ def make_fabric(config: FitConfig) -> Fabric:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
     # A batch without labels for a task leaves that task's head without gradients.
-    # The first process validates while the others wait.
-    strategy = DDPStrategy(find_unused_parameters=True, timeout=timedelta(hours=12)) if world > 1 else "auto"
+    # Processes wait for each other where one reads its data more slowly.
+    strategy = DDPStrategy(find_unused_parameters=True, timeout=timedelta(hours=1)) if world > 1 else "auto"
     return Fabric(
         accelerator=accelerator,
         devices=local,

@@ -72,7 +72,10 @@ class TrainingData(ABC):
 
     @abstractmethod
     def validate(self, method: Any) -> dict[str, float]:
-        """Score the method on the validation set; it is in eval mode, without gradients, in 32-bit precision."""
+        """Score the method on the validation set; it is in eval mode, without gradients, in 32-bit precision.
+
+        Every process of a run calls it: ``core.processes.spread`` shares the work.
+        """
 
     def set_epoch(self, epoch: int) -> None:  # noqa: B027  (most data are the same in every epoch)
         """Called before each epoch, for data that are drawn anew."""
@@ -149,7 +152,11 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, batch: Any, progress: float) -> dict[str, Tensor]:
-        """Named scalar terms, whose sum is minimised; ``progress`` goes from 0 to 1 over the run."""
+        """Named scalar terms, whose sum is minimised; ``progress`` goes from 0 to 1 over the run.
+
+        Of a run of several processes it gets one part of a batch, and the terms are averaged over the processes: what
+        is no mean over the batch's items takes them all, see ``core.processes``.
+        """
 
     @abstractmethod
     def open_data(self, path: Path, section: dict[str, Any]) -> TrainingData:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sentio.core import checkpoints, weights
+from sentio.core import checkpoints, processes, weights
 from sentio.core.bench import peak_memory_mb
 from sentio.core.config import to_dict
 from sentio.core.devices import deterministic, make_fabric
@@ -41,7 +41,8 @@ PACE_STEPS = 5
 def fit(method: Method, data: TrainingData, config: FitConfig, out: Path | str, *, resume: bool = False) -> Path:
     """Train ``method`` on ``data`` and keep the best weights.
 
-    Under ``torchrun`` the work is shared by its processes, else it is done by this one on the GPU or the CPU.
+    Under ``torchrun`` the work is shared by its processes, else it is done by this one on the GPU or the CPU. Losses,
+    batch norms and validation are those of one process with the items of all.
     The first Ctrl-C (or SIGTERM) finishes the step, writes a checkpoint and raises KeyboardInterrupt.
 
     Args:
@@ -113,6 +114,7 @@ class _Run:
         seed_everything(config.seed + self.fabric.global_rank)
         self.method = method.train()
         self.fabric.to_device(method)
+        processes.join_batch_norms(method)
         self.optimizer = make_optimizer(method.parameter_groups(), config)
         self.objective, self.stepper = self.fabric.setup(_Objective(method), self.optimizer)
         self.average = MovingAverage(self.method, config.ema_decay) if config.ema_decay else None
@@ -161,7 +163,18 @@ class _Run:
         begun = f" from step {self.step:,}" if self.step else ""
         return (
             f"Training {self.method.name} ({learnt:,} parameters) on {here.type} ({device}, {self.config.precision})"
-            f"{begun}: {self.total:,} steps of {self.items_per_step} items, {self.steps_per_epoch:,} steps an epoch."
+            f"{begun}: {self.total:,} steps of {self.items_per_step} items, {self.steps_per_epoch:,} steps an epoch, "
+            f"learning rate {self.config.lr:g}.{self._shares()}"
+        )
+
+    def _shares(self) -> str:
+        """How several processes share a step, and what that does to the learning rate."""
+        if self.fabric.world_size == 1:
+            return ""
+        each = self.items_per_step // self.fabric.world_size
+        return (
+            f" {self.fabric.world_size} processes have {each} items of a step each; the learning rate is the recipe's "
+            "and does not grow with them (fit.lr)."
         )
 
     def _pace(self) -> str:
@@ -236,7 +249,7 @@ class _Run:
         """Forward and backward pass of one batch; returns the terms and their sum as ``loss``."""
         terms = self.objective(lambda: batch, self.step / self.total)
         loss = torch.stack([term.float() for term in terms.values()]).sum()
-        values = torch.stack([term.detach().float() for term in (*terms.values(), loss)]).tolist()
+        values = processes.mean(torch.stack([term.detach().float() for term in (*terms.values(), loss)])).tolist()
         for name, value in zip((*terms, "sum"), values, strict=True):
             if not math.isfinite(value):
                 self._fail(f"loss term {name!r}", value, items)
@@ -247,7 +260,8 @@ class _Run:
         """Stop with the batch named: in the message the first items, in ``nonfinite.json`` all."""
         names = [self.data.describe(i) for i in items]
         path = self.out / "nonfinite.json"
-        write_json(path, {"step": self.step, "epoch": self.epoch, "what": what, "items": items, "names": names})
+        if self.fabric.is_global_zero:
+            write_json(path, {"step": self.step, "epoch": self.epoch, "what": what, "items": items, "names": names})
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         raise SentioError(
             f"The {what} is {value} at step {self.step} (epoch {self.epoch}), in the batch of "
@@ -256,12 +270,13 @@ class _Run:
         )
 
     def _batches(self, epoch: int) -> Iterator[tuple[list[int], Any]]:
-        """This process's item numbers and batches, from the current step to the end of the epoch."""
+        """All processes' item numbers and this one's batches, from the current step to the end of the epoch."""
         self.data.set_epoch(epoch)
         order = epoch_order(len(self.dataset), epoch, self.config.seed)[: self.steps_per_epoch * self.items_per_step]
         shape = (self.steps_per_epoch, self.config.accumulate, self.fabric.world_size, self.config.batch_size)
-        mine = order.reshape(shape)[self.step % self.steps_per_epoch :, :, self.fabric.global_rank]
-        batches: list[list[int]] = mine.reshape(-1, self.config.batch_size).tolist()
+        ahead = order.reshape(shape)[self.step % self.steps_per_epoch :]
+        everyone: list[list[int]] = ahead.reshape(-1, shape[2] * shape[3]).tolist()
+        batches: list[list[int]] = ahead[:, :, self.fabric.global_rank].reshape(-1, shape[3]).tolist()
         loader = DataLoader(
             self.dataset,
             batch_sampler=batches,
@@ -270,7 +285,7 @@ class _Run:
             worker_init_fn=leave_signals_to_the_parent,
             generator=torch.Generator().manual_seed(epoch),  # else each loader would draw from the global one
         )
-        return zip(batches, loader, strict=True)
+        return zip(everyone, loader, strict=True)
 
     # --- validation and state
 
@@ -280,16 +295,14 @@ class _Run:
 
     def _validate(self) -> dict[str, float]:
         """Score, keep the weights if they are the best so far, and write metrics.json."""
-        metrics: dict[str, float] = {}
-        if self.fabric.is_global_zero:
-            with self.average.applied_to(self.method) if self.average else contextlib.nullcontext():
-                self.method.eval()
-                with torch.no_grad():
-                    metrics = {name: float(value) for name, value in self.data.validate(self.method).items()}
-                if self._is_best(metrics):
-                    weights.save(self.out / "best.safetensors", self.method)
-            self.method.train()
-        metrics = self.fabric.broadcast(metrics)
+        with self.average.applied_to(self.method) if self.average else contextlib.nullcontext():
+            self.method.eval()
+            with torch.no_grad():
+                metrics = {name: float(value) for name, value in self.data.validate(self.method).items()}
+            metrics = self.fabric.broadcast(metrics)
+            if self._is_best(metrics) and self.fabric.is_global_zero:
+                weights.save(self.out / "best.safetensors", self.method)
+        self.method.train()
         self.method.after_validation(metrics)
         row = {"step": self.step, "epoch": (self.step - 1) // self.steps_per_epoch, **metrics}
         is_best = self._is_best(metrics)
@@ -318,10 +331,11 @@ class _Run:
         return bool(self.fabric.all_reduce(torch.tensor(float(here)), reduce_op="sum"))
 
     def _identity(self) -> dict[str, Any]:
-        """What a resumed run must share with the run it goes on with."""
+        """What a resumed run must share with the run it goes on with; the batch is that of all processes."""
         config = {key: value for key, value in to_dict(self.config).items() if key not in ("workers", "device")}
+        config["batch_size"] *= self.fabric.world_size
         method = {"system": self.method.name, **to_dict(self.method.config)}
-        identity = {"fit": config, "model": method, "items": len(self.dataset), "processes": self.fabric.world_size}
+        identity = {"fit": config, "model": method, "items": len(self.dataset)}
         return cast(dict[str, Any], json.loads(json.dumps(identity)))  # tuples become lists, as in the file
 
     def _save(self) -> None:
@@ -335,6 +349,7 @@ class _Run:
                 tensors |= checkpoints.with_prefix("average", self.average.state)
             info = {
                 "identity": self._identity(),
+                "processes": self.fabric.world_size,
                 "step": self.step,
                 "optimizer": rest,
                 "scaler": self.fabric.strategy.precision.state_dict(),
@@ -370,7 +385,16 @@ class _Run:
         self.fabric.strategy.precision.load_state_dict(info["scaler"])
         self.step, self.best, self.stale = info["step"], info["best"], info["stale"]
         self.history = info["history"]
-        states = checkpoints.under_prefix("random", tensors)
-        if self.fabric.world_size > 1:
-            states = {name: value[self.fabric.global_rank] for name, value in states.items()}
-        checkpoints.set_rng_state(states, self.fabric.device)
+        self._draw_on(checkpoints.under_prefix("random", tensors), info["processes"])
+
+    def _draw_on(self, states: dict[str, Tensor], before: int) -> None:
+        """Go on drawing at random where the processes, of which there were ``before``, have stopped."""
+        rank, now = self.fabric.global_rank, self.fabric.world_size
+        if before != now and rank == 0:
+            drawn = "what is drawn at random, as in dropout, differs from what it would have been"
+            checkpoints.log.warning("The run had processes: %d, and goes on with %d; %s.", before, now, drawn)
+        if rank >= before:
+            seed_everything(self.config.seed + self.step + rank)
+            return
+        own = {name: value[rank] for name, value in states.items()} if before > 1 else states
+        checkpoints.set_rng_state(own, self.fabric.device)

@@ -10,6 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch.utils.data import Dataset
 
+from sentio.core import processes
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, require
 from sentio.core.method import TrainingData
@@ -184,15 +185,17 @@ class QueryData(TrainingData):
         return join(items)
 
     def validate(self, method: Any) -> dict[str, float]:
-        clean: list[float] = []
-        noisy: list[float] = []
-        for index in range(24):
+
+        def miss_of(index: int) -> tuple[bool, float]:
+            """Whether the cloud is clean, and its points' mean distance along the normal, by their spacing."""
             batch = join([self.held_out[index]]).to(method.device)
             unit = batch.spacing[batch.near[:, 0]]
             displacement, _ = method(batch)
             miss = ((batch.queries + displacement - batch.target) * batch.normal).sum(-1).abs() / unit
-            kept = batch.weight > 0
-            (clean if float(batch.weight.max()) == 1 else noisy).append(float(miss[kept].mean()))
+            return float(batch.weight.max()) == 1, float(miss[batch.weight > 0].mean())
+
+        found = processes.spread(miss_of, range(24))
+        clean, noisy = ([miss for is_clean, miss in found if is_clean == wanted] for wanted in (True, False))
         return {"p2f": float(np.mean(clean + noisy)), "clean": float(np.mean(clean)), "noisy": float(np.mean(noisy))}
 
 
@@ -357,10 +360,12 @@ class PatchData(TrainingData):
 
     def validate(self, method: Any) -> dict[str, float]:
         chosen = np.linspace(0, len(self.held_out) - 1, min(VALIDATION_PATCHES, len(self.held_out))).astype(int)
-        values: list[float] = []
-        for index in chosen:
+
+        def chamfer_of(index: int) -> float:
             batch = self.collate([self.held_out[index]]).to(method.device)
-            values += centred_chamfer(batch.sparse, method(batch).fine, batch.dense).tolist()
+            return float(centred_chamfer(batch.sparse, method(batch).fine, batch.dense))
+
+        values = processes.spread(chamfer_of, chosen.tolist())
         return {"chamfer": 1e3 * float(np.mean(values))}
 
 

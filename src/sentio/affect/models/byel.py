@@ -21,6 +21,7 @@ from sentio.affect.labels import EXPRESSIONS, EXPRESSIONS_LSD
 from sentio.affect.losses import labels
 from sentio.affect.method import AffectMethod
 from sentio.affect.training.augmentation import SMALLEST, Draws, RandomView
+from sentio.core import processes
 from sentio.core.errors import InputError
 from sentio.core.registry import register
 
@@ -106,12 +107,15 @@ class Byel(AffectMethod):
         predictions = [cast(Tensor, self.predictor(self.online(view))) for view in views]
         with torch.no_grad():
             targets = [cast(Tensor, self.target(view)) for view in views]
+        logits = [self.classify(prediction) for prediction in predictions]
+        emotion, *vectors = processes.whole(emotion, *predictions, *targets, *logits)
+        predictions, targets, logits = vectors[:2], vectors[2:4], vectors[4:]
         rest = [subtract(prediction, self.emotions, emotion) for prediction in predictions]
         return {
             "byol": (distance(rest[0], targets[1]) + distance(rest[1], targets[0])).mean(),
             "orthogonality": orthogonality(self.emotions),
             "emotion": sum(
-                (functional.cross_entropy(self.classify(prediction), emotion) for prediction in predictions),
+                (functional.cross_entropy(each, emotion) for each in logits),
                 start=faces.new_zeros(()),
             ),
         }
@@ -164,7 +168,8 @@ class ByelTransfer(AffectMethod):
         """Cross-entropy on one random view of every face."""
         faces, emotion = _labelled(batch)
         features = self.encoder(self.view(faces)[:, None])[:, 0]  # (N, D)
-        return {"emotion": functional.cross_entropy(self.head(self.dropout(features)), emotion)}
+        logits, emotion = processes.whole(self.head(self.dropout(features)), emotion)
+        return {"emotion": functional.cross_entropy(logits, emotion)}
 
 
 def subtract(prediction: Tensor, emotions: Tensor, emotion: Tensor) -> Tensor:

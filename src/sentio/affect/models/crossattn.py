@@ -24,6 +24,7 @@ from sentio.affect.losses import labels
 from sentio.affect.method import AffectMethod
 from sentio.affect.training.dropping import Dropping
 from sentio.affect.training.published import AffectData
+from sentio.core import processes
 from sentio.core.errors import RecipeError
 from sentio.core.registry import register
 
@@ -308,6 +309,7 @@ def contrast(features: Tensor, texts: Tensor, label: Tensor, temperature: float)
         texts: (C, D).
         label: (N,) rows of ``texts``.
     """
+    features, label = processes.whole(features, label)
     if not len(features):
         return features.sum()
     logits = functional.normalize(features.float(), dim=-1) @ functional.normalize(texts.float(), dim=-1).T  # (N, C)
@@ -315,7 +317,8 @@ def contrast(features: Tensor, texts: Tensor, label: Tensor, temperature: float)
 
 
 def weighted_cross_entropy(logits: Tensor, label: Tensor, weights: Tensor | None) -> Tensor:
-    """The weighted mean over (N, C) logits; 0, with a gradient of 0, without any."""
+    """The weighted mean over (N, C) logits of all processes; 0, with a gradient of 0, without any."""
+    logits, label = processes.whole(logits, label)
     return functional.cross_entropy(logits.float(), label, weights) if len(label) else logits.sum()
 
 

@@ -19,6 +19,7 @@ from sentio.affect.faces.grid import STRIDES
 from sentio.affect.synth.composites import CompositeConfig
 from sentio.affect.training import detection
 from sentio.affect.training.detection import DetectionBatch
+from sentio.core import processes
 from sentio.core.config import from_dict
 from sentio.core.method import Graph, Method
 from sentio.core.progress import Tell, silent
@@ -136,7 +137,7 @@ class FaceDetector(Method):
         found = self.predict(batch.images)
         owner, unsure = assign(batch, (batch.images.shape[-2], batch.images.shape[-1]))
         own = owner >= 0
-        count = own.sum().clamp(min=1)
+        count = processes.mean(own.sum()).clamp(min=1)
         face = (own.nonzero()[:, 0], owner[own])
         boxes, points = batch.boxes[face], batch.landmarks[face]
         shared, generalised = overlap(found.boxes[own], boxes)

@@ -24,6 +24,7 @@ from sentio.affect.protocol import thresholds
 from sentio.affect.training import renders
 from sentio.affect.training.distortion import distort
 from sentio.affect.training.renders import INTENSITIES, MOVEMENTS, RenderBatch
+from sentio.core import processes
 from sentio.core.config import from_dict
 from sentio.core.method import Graph, Method
 from sentio.core.progress import Tell, silent
@@ -235,15 +236,16 @@ class Face(Method):
         """
         found = self.heads(self.dropout(features))
         shape = self.landmarks(features).float().view(-1, LANDMARKS, 2)  # (B, 68, 2)
-        affect, label = found["valence_arousal"].float(), labels["expression"]
+        affect, place = processes.whole(found["valence_arousal"].float(), labels["valence_arousal"])
+        label = labels["expression"]
         move, unit, pleasant, kind = self.config.weights
         direct = functional.cross_entropy(found["direct"].float(), label, label_smoothing=self.config.smoothing)
         units = functional.binary_cross_entropy_with_logits(found["action_units"].float(), labels["action_units"])
-        error = functional.mse_loss(affect, labels["valence_arousal"])
+        error = functional.mse_loss(affect, place)
         return {
             "movements": move * functional.mse_loss(found["movements"].float(), labels["movements"]),
             "action_units": unit * units,
-            "valence_arousal": pleasant * (1 - ccc(affect, labels["valence_arousal"]).mean() + error),
+            "valence_arousal": pleasant * (1 - ccc(affect, place).mean() + error),
             "landmarks": functional.smooth_l1_loss(shape, labels["landmarks"], beta=0.05),
             "turn": functional.mse_loss(self.turn(features).float(), labels["turn"]),
             "rule": functional.cross_entropy(found["rule"].float(), label),

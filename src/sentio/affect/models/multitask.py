@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import nan
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.labels import EXPRESSIONS, SET_TASKS, SOURCES, TASKS
 from sentio.affect.losses import ccc, labels
 from sentio.affect.method import AffectMethod
+from sentio.core import processes
 from sentio.core.errors import InputError
 from sentio.core.registry import register
 
@@ -137,7 +138,7 @@ class MultiTask(AffectMethod):
         inputs, usable = self.inputs(batch)
         found = self.network(*_select(inputs, usable))
         terms: defaultdict[str, Tensor] = defaultdict(lambda: batch.time_s.new_zeros(()))
-        for stream in streams(batch, usable, found, self.config):
+        for stream in streams(Rows.of(batch, usable), of_all(found), self.config):
             for task in stream.tasks:
                 terms[task] += stream.label_loss(task)
         return terms | adversary_loss(self.network, found, batch.source[usable], progress, self.config)
@@ -203,7 +204,8 @@ class MultiTaskStudent(AffectMethod):
             taught = self._cooled(self.teacher.network(*inputs))
         weights = dict(zip(TASKS, (self.config.patience * self.stale).exp(), strict=True))
         terms: defaultdict[str, Tensor] = defaultdict(lambda: batch.time_s.new_zeros(()))
-        for stream in streams(batch, usable, found, self.config.network):
+        taught = of_all(taught)
+        for stream in streams(Rows.of(batch, usable), of_all(found), self.config.network):
             single = stream.number != MTL
             for task in stream.tasks:
                 terms[task] += weights[task] * (self.config.alpha if single else 1.0) * stream.label_loss(task)
@@ -247,8 +249,30 @@ class ReluLstm(nn.Module):
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The sets and labels of all processes' usable rows."""
+
+    source: Tensor
+    """(N,) indices into ``labels.SOURCES``."""
+    labels: Mapping[str, tuple[Tensor, Tensor]]
+    """Of each task that the batch has: the newest frame's labels, and what of them is valid."""
+
+    @classmethod
+    def of(cls, batch: AffectBatch, usable: Tensor) -> Self:
+        """Raises InputError: rows are from a set that is none of the four, or the labels of a set are not there."""
+        source = batch.source[usable]
+        if (source > MTL).any():
+            raise InputError("The batch has windows of other sets than va, expr, au, mtl.")
+        needed = {task for number in set(source.tolist()) for task in SET_TASKS[SOURCES[number]]}
+        tasks = [task for task in TASKS if task in needed or getattr(batch, task) is not None]
+        known = [value[usable, -1] for task in tasks for value in labels(batch, task)]
+        source, *known = processes.whole(source, *known)
+        return cls(source, dict(zip(tasks, zip(known[::2], known[1::2], strict=True), strict=True)))
+
+
+@dataclass(frozen=True)
 class Stream:
-    """The rows of a batch that are from one label set."""
+    """The rows that are from one label set."""
 
     number: int
     """Index into ``labels.SOURCES``."""
@@ -256,7 +280,7 @@ class Stream:
     labels: Mapping[str, tuple[Tensor, Tensor]]
     """Of the set's own tasks: labels and what of them is valid."""
     rows: Tensor
-    """Which rows of the batch's predictions these are."""
+    """Which rows of all predictions these are."""
     losses: str
 
     @property
@@ -275,7 +299,7 @@ class Stream:
         return task_loss(task, prediction, target, self.losses)
 
     def teacher_loss(self, task: str, taught: Predictions) -> Tensor:
-        """The task's loss with a teacher's predictions, of all rows of the batch, for labels."""
+        """The task's loss with a teacher's predictions, of all rows, for labels."""
         target = taught[task][self.rows]
         if task == "expression":
             target = target.softmax(1)
@@ -284,23 +308,21 @@ class Stream:
         return task_loss(task, self.predictions[task], target, self.losses)
 
 
-def streams(batch: AffectBatch, usable: Tensor, found: Predictions, config: MultiTaskConfig) -> Iterator[Stream]:
-    """The usable rows of a batch by label set.
-
-    Raises:
-        InputError: some are from a set that is none of the four.
-    """
-    source = batch.source[usable]
-    if (source > MTL).any():
-        raise InputError("The batch has windows of other sets than va, expr, au, mtl.")
-    for number in sorted(set(source.tolist())):
-        tasks = SET_TASKS[SOURCES[number]]
-        rows = source == number
+def streams(known: Rows, found: Predictions, config: MultiTaskConfig) -> Iterator[Stream]:
+    """The rows and their predictions by label set."""
+    for number in sorted(set(known.source.tolist())):
+        rows = known.source == number
         if number == MTL and config.complete_rows:
-            rows &= _complete(batch)[usable]
-        known = {task: _newest(batch, task, usable, rows) for task in tasks}
+            rows &= torch.cat([valid.reshape(len(rows), -1) for _, valid in known.labels.values()], 1).all(1)
+        tasks = SET_TASKS[SOURCES[number]]
+        labelled = {task: (known.labels[task][0][rows], known.labels[task][1][rows]) for task in tasks}
         part = {name: value[rows] for name, value in found.items()}
-        yield Stream(number, part, known, rows, config.losses)
+        yield Stream(number, part, labelled, rows, config.losses)
+
+
+def of_all(found: Predictions) -> Predictions:
+    """The tasks' predictions of all processes' rows."""
+    return dict(zip(TASKS, processes.whole(*(found[task] for task in TASKS)), strict=True))
 
 
 def task_loss(task: str, prediction: Tensor, target: Tensor, losses: str = "textbook") -> Tensor:
@@ -331,10 +353,10 @@ def adversary_loss(
 ) -> dict[str, Tensor]:
     """Cross-entropy of the discriminator's set, over the rows from a set of one task, times progress (0 to 1)."""
     single = source < len(TASKS)
-    if not config.adversary or single.sum() < 2:  # batch norm needs two
+    if not config.adversary or processes.whole(single)[0].sum() < 2:  # batch norm needs two
         return {}
-    logits = network.discriminate(found["shared"][single])
-    return {"adversary": progress * functional.cross_entropy(logits, source[single])}
+    logits, which = processes.whole(network.discriminate(found["shared"][single]), source[single])
+    return {"adversary": progress * functional.cross_entropy(logits, which)}
 
 
 def reverse(x: Tensor) -> Tensor:
@@ -370,17 +392,6 @@ def _select(inputs: Inputs, usable: Tensor) -> Inputs:
         raise InputError(f"The batch has {int(usable.sum())} windows with all faces (or sound), training needs two.")
     faces, sound = (None if value is None else value[usable] for value in inputs)
     return faces, sound
-
-
-def _newest(batch: AffectBatch, task: str, usable: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The newest frame's labels of some of the usable rows, and what of them is valid."""
-    label, valid = labels(batch, task)
-    return label[usable][rows, -1], valid[usable][rows, -1]
-
-
-def _complete(batch: AffectBatch) -> Tensor:
-    """(B,): the newest frame has all labels."""
-    return torch.cat([labels(batch, task)[1][:, -1].reshape(len(batch), -1) for task in TASKS], 1).all(1)
 
 
 def _blocks(inputs: int, widths: tuple[int, ...], dropout: float = 0.0) -> nn.Sequential:

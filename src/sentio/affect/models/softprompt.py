@@ -25,6 +25,7 @@ from sentio.affect.losses import ccc_loss, labels
 from sentio.affect.method import AffectMethod
 from sentio.affect.training.dropping import Dropping
 from sentio.affect.training.published import AffectData
+from sentio.core import processes
 from sentio.core.errors import RecipeError
 from sentio.core.registry import register
 
@@ -193,7 +194,7 @@ class SoftPrompt(AffectMethod):
         return logits
 
     def _region_loss(self, visual: Tensor, label: Tensor, valid: Tensor) -> Tensor:
-        logits, place = self.region_logits(visual[valid]), label[valid]  # (N, 9), (N, 2)
+        logits, place = processes.whole(self.region_logits(visual[valid]), label[valid])  # (N, 9), (N, 2)
         if not len(place):
             return logits.sum()
         soft = self.config.region_labels == "soft"

@@ -19,6 +19,7 @@ from sentio.affect.backbones.voice import BINS, FrontEnd, mask, normalise, tilt
 from sentio.affect.labels import EXPRESSIONS, SAMPLE_RATE
 from sentio.affect.training import speech
 from sentio.affect.training.speech import EMOTIONS, PLACES, SoundBatch
+from sentio.core import processes
 from sentio.core.config import from_dict
 from sentio.core.method import Graph, Method
 from sentio.core.progress import Tell, silent
@@ -149,7 +150,7 @@ class Voice(Method):
         """Cross-entropies of emotion and of speech, squared error of the expected place."""
         found = self.predict(mask(normalise(tilt(batch.energies, self.config.colour)), self.config.masks))
         known = batch.emotion.sum(1)
-        total = known.sum().clamp(min=1e-6)
+        total = processes.mean(known.sum()).clamp(min=1e-6)
         logarithms = found.emotion.float().log_softmax(-1)
         error = ((self.valence_arousal(logarithms.exp()) - self.valence_arousal(batch.emotion)) ** 2).sum(1)
         recent = batch.speech[:, -RECENT:].amax(1)

@@ -1,12 +1,13 @@
 """A model over windows: frame-wise predictions, and their tallies by the official protocol."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from sentio.affect.batch import AffectOutput
 from sentio.affect.data.clips import Clip
@@ -15,9 +16,14 @@ from sentio.affect.labels import TASKS
 from sentio.affect.protocol import thresholds as units
 from sentio.affect.protocol.predictions import Prediction
 from sentio.affect.protocol.scores import Pool, Protocol, Tally, decide
+from sentio.core import processes
 from sentio.core.errors import InputError
 from sentio.core.method import Method
 from sentio.core.progress import Tell, silent
+
+Sums = defaultdict[int, dict[str, NDArray[np.float64]]]
+"""By clip and task: what windows said of each frame, summed up; under ``COUNT`` how many did."""
+COUNT = "count"
 
 
 @torch.no_grad()
@@ -25,6 +31,8 @@ def predict(
     method: Method, data: WindowDataset, *, batch_size: int = 128, workers: int = 0, tell: Tell = silent
 ) -> list[Prediction]:
     """Predictions of every frame that a window is about; windows that overlap are averaged, but those that say NaN.
+
+    The processes of a training run share the windows, and each gets all predictions.
 
     Args:
         method: called with an AffectBatch, gives an AffectOutput; in eval mode, on its own device.
@@ -40,26 +48,20 @@ def predict(
     """
     if not len(data):
         raise InputError("No window can be cut from these clips.", "Do they have crops, and are they long enough?")
-    sums: list[dict[str, NDArray[np.float64]]] = [{} for _ in data.clips]
-    counts = [np.zeros((clip.frames, 1)) for clip in data.clips]
-    start = 0
+    mine = processes.share(range(len(data)))
     own = torch.Generator()  # else the loader would draw from the global one
-    for batch in DataLoader(data, batch_size, collate_fn=collate, num_workers=workers, generator=own):
+    loader = DataLoader(Subset(data, mine), batch_size, collate_fn=collate, num_workers=workers, generator=own)
+    sums: Sums = defaultdict(dict)
+    start = 0
+    for batch in loader:
         found = probabilities(method(batch.to(method.device)))
-        answered = ~np.isnan(next(iter(found.values()))[..., 0])  # (B, L)
         _refuse_other_steps(found, data.rule.targets(np.zeros(1, np.int64)).shape[1])
-        for row in range(len(batch)):
-            number, anchor = data.locate(start + row)
-            targets = data.rule.targets(np.array([anchor]))[0]
-            inside = (targets >= 0) & (targets < data.clips[number].frames) & answered[row]
-            counts[number][targets[inside]] += 1
-            for name, values in found.items():
-                total = sums[number].setdefault(name, np.zeros((len(counts[number]), TASKS[name])))
-                total[targets[inside]] += values[row, inside]
+        _add(sums, data, mine[start : start + len(batch)], found)
         start += len(batch)
-        tell(start, len(data))
-    predicted = {name for part in sums for name in part}
-    return [_mean(part, count, predicted) for part, count in zip(sums, counts, strict=True)]
+        tell(start, len(mine))
+    joined = _join(processes.gather(sums))
+    predicted = {name for part in joined.values() for name in part if name != COUNT}
+    return [_mean(joined[number], clip.frames, predicted) for number, clip in enumerate(data.clips)]
 
 
 def tally(
@@ -94,6 +96,29 @@ def probabilities(output: AffectOutput) -> dict[str, NDArray[np.float32]]:
     return {name: value.float().cpu().numpy() for name, value in values.items() if value is not None}
 
 
+def _add(sums: Sums, data: WindowDataset, windows: Sequence[int], found: dict[str, NDArray[np.float32]]) -> None:
+    """Add what was found in some windows, (B, L, ...), to the sums of their clips."""
+    answered = ~np.isnan(next(iter(found.values()))[..., 0])  # (B, L)
+    for row, window in enumerate(windows):
+        number, anchor = data.locate(window)
+        targets = data.rule.targets(np.array([anchor]))[0]
+        frames = data.clips[number].frames
+        inside = (targets >= 0) & (targets < frames) & answered[row]
+        sums[number].setdefault(COUNT, np.zeros((frames, 1)))[targets[inside]] += 1
+        for name, values in found.items():
+            total = sums[number].setdefault(name, np.zeros((frames, TASKS[name])))
+            total[targets[inside]] += values[row, inside]
+
+
+def _join(parts: Sequence[Sums]) -> Sums:
+    """The sums of all processes."""
+    joined: Sums = defaultdict(dict)
+    for part in parts:
+        for number, values in part.items():
+            joined[number] = {name: value + joined[number].get(name, 0) for name, value in values.items()}
+    return joined
+
+
 def _refuse_other_steps(found: dict[str, NDArray[np.float32]], expected: int) -> None:
     for name, values in found.items():
         if values.shape[1] != expected:
@@ -103,8 +128,9 @@ def _refuse_other_steps(found: dict[str, NDArray[np.float32]], expected: int) ->
             )
 
 
-def _mean(sums: dict[str, NDArray[np.float64]], counts: NDArray[np.float64], predicted: set[str]) -> Prediction:
+def _mean(sums: dict[str, NDArray[np.float64]], frames: int, predicted: set[str]) -> Prediction:
     """Sums by counts; a clip without any window is all NaN."""
-    empty = np.where(counts > 0, counts, np.nan)
-    fields = {name: sums.get(name, np.zeros((len(counts), TASKS[name]))) / empty for name in predicted}
+    counts = sums.get(COUNT, np.zeros((frames, 1)))
+    known = np.where(counts > 0, counts, np.nan)
+    fields = {name: sums.get(name, np.zeros((frames, TASKS[name]))) / known for name in predicted}
     return Prediction(**{name: value.astype(np.float32) for name, value in fields.items()})

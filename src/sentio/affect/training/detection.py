@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from sentio.affect.faces.detection import Detection, Image, overlap, suppress
 from sentio.affect.faces.grid import FLOOR, LIMIT, STRIDES, blend, decode, to_blob
 from sentio.affect.synth.composites import HARD, Composite, CompositeConfig, Floats, Source, compose, read, to_xywh
-from sentio.core import weights
+from sentio.core import processes, weights
 from sentio.core.method import Method, TrainingData
 from sentio.core.progress import Tell, silent, track
 from sentio.core.report import Figures
@@ -112,7 +112,7 @@ class Composites(TrainingData):
 
     def validate(self, method: Any) -> dict[str, float]:
         """See `score`."""
-        found = [detect(method, picture.image) for picture in self._validation]
+        found = processes.spread(lambda picture: detect(method, picture.image), self._validation)
         return score(found, [picture.faces for picture in self._validation])
 
 

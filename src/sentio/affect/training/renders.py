@@ -19,6 +19,7 @@ from sentio.affect.labels import ACTION_UNITS, ALL_UNITS, EXPRESSIONS, SOURCES
 from sentio.affect.protocol import thresholds
 from sentio.affect.protocol.scores import Tally, decide
 from sentio.affect.synth.acting import VISIBLE
+from sentio.core import processes
 from sentio.core.errors import InputError
 from sentio.core.method import Method, TrainingData
 from sentio.core.report import Figures
@@ -199,12 +200,14 @@ def strengths(movements: dict[str, float]) -> list[float]:
 @torch.no_grad()
 def predict(method: Method, renders: Renders, *, batch_size: int = 256) -> dict[str, NDArray[np.float64]]:
     """Predictions of all pictures: valence_arousal (N, 2), probabilities expression (N, 8) and action_units (N, 12)."""
-    parts = []
-    for start in range(0, len(renders), batch_size):
+
+    def values_of(start: int) -> list[NDArray[np.float64]]:
         batch = renders.batch(list(range(start, min(start + batch_size, len(renders)))))
         output = method(batch.to(method.device))
         values = (output.valence_arousal, output.expression.softmax(-1), output.action_units.sigmoid())
-        parts.append([value[:, 0].double().cpu().numpy() for value in values])
+        return [value[:, 0].double().cpu().numpy() for value in values]
+
+    parts = processes.spread(values_of, range(0, len(renders), batch_size))
     names = ("valence_arousal", "expression", "action_units")
     return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 

@@ -5,6 +5,7 @@ A folder with the utterances (``03a01Fa.flac`` or ``.wav``, anywhere below) and 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 from sentio.affect.labels import EXPRESSIONS, SAMPLE_RATE
 from sentio.affect.synth import voice
 from sentio.affect.synth.noise import noise
+from sentio.core import processes
 from sentio.core.errors import InputError
 from sentio.core.method import Method, TrainingData
 from sentio.core.progress import Tell, silent
@@ -219,11 +221,15 @@ def evaluate(
 @torch.no_grad()
 def scores(method: Any, utterances: Sequence[Utterance], *, tell: Tell = silent) -> dict[str, float]:
     """``uar``, ``accuracy``, and ``recall_<emotion>`` of the emotions that there are."""
-    logits = []
-    for number, utterance in enumerate(utterances):
+    done = count(1)
+
+    def logits_of(utterance: Utterance) -> Tensor:
         sound = torch.from_numpy(padded(utterance.sound))[None].to(method.device)
-        logits.append(method.hear(sound).emotion.cpu())
-        tell(number + 1, len(utterances))
+        logits: Tensor = method.hear(sound).emotion.cpu()
+        tell(next(done), len(utterances))
+        return logits
+
+    logits = processes.spread(logits_of, utterances)
     found, true = torch.cat(logits).argmax(1).numpy(), np.array([each.emotion for each in utterances])
     each = recalls(found, true)
     named = {f"recall_{name.lower()}": float(value) for name, value in zip(EMOTIONS, each, strict=True)}
