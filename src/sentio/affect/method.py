@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
+from torch import Tensor
+
 from sentio.affect import evaluate
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.frozen import describe_snapshots, snapshots_of, without_weights
+from sentio.affect.backbones.networks import IMAGENET
 from sentio.affect.backbones.published import PUBLISHED
+from sentio.affect.backbones.resnet import ResNet
 from sentio.affect.batch import AffectBatch
 from sentio.affect.training.published import AffectData, open_published
 from sentio.affect.training.sizes import batch_of, hour_of
 from sentio.core.config import from_dict
+from sentio.core.errors import RecipeError
 from sentio.core.method import Method, Work
 from sentio.core.progress import Tell, silent
 
@@ -46,6 +51,16 @@ class AffectMethod(Method):
     def hourly(self, section: dict[str, Any]) -> list[Work]:
         """Features of faces and sound, and the rest of the system, at 30 frames a second."""
         return hour_of(self, from_dict(self.Data.Config, section, where="data"))
+
+    def adopt(self, name: str, tensors: Mapping[str, Tensor], origin: str) -> None:
+        """A face network of the published ResNets takes torchvision's and timm's weights."""
+        part = self.part(name)
+        if not isinstance(part, ResNet):
+            raise RecipeError(
+                f"start: {origin} was not saved by sentio, and {name} ({type(part).__name__}) takes no other weights.",
+                f"Choose a network that does: {', '.join(IMAGENET)}; or leave out start.{name}.",
+            )
+        part.take(tensors, origin)
 
     def open_data(self, path: Path, section: dict[str, Any]) -> AffectData:
         """A folder in any published layout; see :class:`~sentio.affect.training.published.DataConfig`."""

@@ -140,6 +140,20 @@ class Method(nn.Module, ABC):
             raise RecipeError(f"{self.name} has no part {name!r}.")
         return found
 
+    def adopt(self, name: str, tensors: Mapping[str, Tensor], origin: str) -> None:
+        """Fill a part from weights that are of another origin than this package.
+
+        Args:
+            name: of the part.
+            tensors: by the names that they have there.
+            origin: where they are from, for messages.
+
+        Raises:
+            RecipeError: there is no such part, or it takes none.
+            WeightsError: they are of another network.
+        """
+        raise RecipeError(f"start: {origin} was not saved by sentio, and no part of {self.name} takes such weights.")
+
     # --- what every system has
 
     @abstractmethod

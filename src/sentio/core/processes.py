@@ -7,7 +7,7 @@ have a label) takes what it compares from all, by :func:`whole`. Where a run has
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -40,7 +40,7 @@ def whole(*tensors: Tensor) -> tuple[Tensor, ...]:
     if count() == 1:
         return tensors
     own = torch.tensor([len(tensors[0])], device=tensors[0].device)
-    rows: list[int] = _Stack.apply(own)[:, 0].tolist()
+    rows: list[int] = _stack(own)[:, 0].tolist()
     return tuple(_join(value, rows) for value in tensors)
 
 
@@ -97,11 +97,17 @@ class _Stack(torch.autograd.Function):
         return total[number()]
 
 
+def _stack(value: Tensor) -> Tensor:
+    """(...) of each process to (processes, ...)."""
+    stacked: Tensor = _Stack.apply(value)  # type: ignore[no-untyped-call]
+    return stacked
+
+
 def _join(value: Tensor, rows: Sequence[int]) -> Tensor:
     """(N, ...) of each process to (sum of N, ...): padded to the largest N on the way."""
     sent = value.to(torch.uint8) if value.dtype == torch.bool else value
     padding = sent.new_zeros(max(rows) - len(sent), *sent.shape[1:])
-    stacked: Tensor = _Stack.apply(torch.cat([sent, padding]))  # (processes, N, ...)
+    stacked = _stack(torch.cat([sent, padding]))  # (processes, N, ...)
     joined = torch.cat([part[:length] for part, length in zip(stacked, rows, strict=True)])
     return joined.bool() if value.dtype == torch.bool else joined
 
@@ -109,7 +115,7 @@ def _join(value: Tensor, rows: Sequence[int]) -> Tensor:
 def _batch_norm(layer: _BatchNorm, x: Tensor) -> Tensor:
     """What the layer computes of (N, C, ...), with the moments of all processes' rows while it trains."""
     if not layer.training:
-        return cast(Tensor, type(layer).forward(layer, x))
+        return type(layer).forward(layer, x)
     values = x.float()
     axes = [0, *range(2, x.ndim)]
     size = values.numel() // x.shape[1]
@@ -128,8 +134,8 @@ def _batch_norm(layer: _BatchNorm, x: Tensor) -> Tensor:
 
 def _moments(own: Tensor, size: int) -> tuple[Tensor, Tensor, int]:
     """Mean and variance (C,) of all processes' values and their number, from (2, C) variance and mean of ``size``."""
-    sizes = _Stack.apply(torch.tensor(float(size), dtype=torch.float64, device=own.device))  # (processes,)
-    stacked = _Stack.apply(own)  # (processes, 2, C)
+    sizes = _stack(torch.tensor(float(size), dtype=torch.float64, device=own.device))  # (processes,)
+    stacked = _stack(own)  # (processes, 2, C)
     shares = (sizes / sizes.sum()).to(own.dtype)[:, None]
     mean_all = (shares * stacked[:, 1]).sum(0)
     variance = (shares * (stacked[:, 0] + (stacked[:, 1] - mean_all) ** 2)).sum(0)

@@ -73,13 +73,16 @@ def start_from(method: Method, parts: Mapping[str, Path | str]) -> None:
     Args:
         parts: the name of a member of ``method`` and a weights file (or embedded weights): of the member, if it is a
             Method itself, or else of any system that has a member of that name and kind, e.g. ``encoder``. The name
-            ``all`` is the whole of ``method``.
+            ``all`` is the whole of ``method``. A safetensors file of another origin is for ``Method.adopt``.
 
     Raises:
         RecipeError: there is no such member, here or in the file, or it is of another kind.
         WeightsError: the file is missing, damaged or of another model.
     """
     for name, path in parts.items():
+        if not weights.is_of_sentio(path):
+            method.adopt(name, weights.read(path), str(path))
+            continue
         part = method if name == "all" else method.part(name)
         if isinstance(part, Method):
             weights.load_into(part, path)

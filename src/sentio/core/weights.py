@@ -215,6 +215,26 @@ def load(name_or_path: Path | str) -> Any:
     return method
 
 
+def is_of_sentio(name_or_path: Path | str) -> bool:
+    """Whether a safetensors file (or a card's) says which system it belongs to, as :func:`save` writes it.
+
+    Raises:
+        WeightsError: missing, damaged or a pickle.
+    """
+    with _open(_tensors_of(name_or_path)) as file:
+        return "system" in (file.metadata() or {})
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """The tensors of a safetensors file of any origin.
+
+    Raises:
+        WeightsError: missing, damaged or a pickle.
+    """
+    with _open(Path(path)) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+
+
 def load_into(method: Any, name_or_path: Path | str) -> None:
     """Fill a Method from a safetensors file whose names, shapes and types must be the same, none more, none less.
 

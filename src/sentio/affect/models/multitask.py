@@ -320,7 +320,7 @@ def streams(known: Rows, found: Predictions, config: MultiTaskConfig) -> Iterato
         yield Stream(number, part, labelled, rows, config.losses)
 
 
-def of_all(found: Predictions) -> Predictions:
+def of_all(found: Predictions) -> dict[str, Tensor]:
     """The tasks' predictions of all processes' rows."""
     return dict(zip(TASKS, processes.whole(*(found[task] for task in TASKS)), strict=True))
 
