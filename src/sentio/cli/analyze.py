@@ -1,13 +1,14 @@
 """sentio analyze."""
 
 import json as json_format
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from sentio.affect.faces.detectors import DetectorName
-from sentio.cli.parsing import COMMAS, FOLDER, SECONDS
+from sentio.cli.parsing import ADDRESS, COMMAS, FOLDER, SECONDS
 from sentio.core.errors import InputError, WeightsError, require
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def analyze(
     landmarks: bool = False,
     crops: bool = False,
     shard: str = "1/1",
+    ray: Annotated[str | None, ADDRESS] = None,
     resume: bool = False,
     json: bool = False,
     quiet: bool = False,
@@ -75,6 +77,8 @@ def analyze(
         crops: write the aligned faces, 112 pixels a side, to cropped_aligned/NAME/00001.jpg (the second person's to
             NAME_person1), as Aff-Wild2 has them.
         shard: i/n takes every n-th file beginning with the i-th, to share a batch among n runs.
+        ray: do it on a Ray cluster whose machines share this disk, a file for each CPU at a time: HOST:PORT, or auto
+            for the cluster of this machine, which is started if there is none.
         resume: skip files whose result is complete, made with the same options and models, and whose source has not
             changed.
         json: print a JSON summary instead of a progress bar.
@@ -90,6 +94,7 @@ def analyze(
     from sentio.affect.media.film import check_encoder
     from sentio.affect.table import AFFECT
     from sentio.core import jobs
+    from sentio.core.cluster import workplace
 
     if demo:
         paths = (*paths, sources.DEMO_CLIP)
@@ -108,15 +113,19 @@ def analyze(
         causal=causal,
         embed_video=embed_video,
     )
-    models = _open_run(Path(model), causal).gated(speech) if _is_run(model) else None
-    if models is None:  # refused before work begins, not for each file
+    models = partial(_open_run, Path(model), causal, speech) if _is_run(model) else None
+    if models:  # refused before work begins, not for each file
+        models()
+    else:
         open_models(model, landmarks=landmarks, causal=causal, sound=True, speech=speech)
     if overlay:
         check_encoder()
     pictures = [name for name, wanted in (("report", report), ("plot", plot), ("overlay", overlay)) if wanted]
     analysis = folder.Analysis(out, options, (*formats, *pictures), resume, models)
     share, show = jobs.Shard.parse(shard), not (json or quiet)
-    summary = jobs.run(sources.find(paths), analysis, out, shard=share, title="analyze", show=show)
+    found = sources.find(paths)
+    with workplace(ray, show=show) as each:
+        summary = jobs.run(found, analysis, out, shard=share, title="analyze", show=show, each=each)
     if json:
         schema = {"schema": AFFECT.name, "schema_version": AFFECT.version}
         print(json_format.dumps(schema | summary.to_dict(), indent=2))
@@ -133,10 +142,11 @@ def _is_run(model: str) -> bool:
     return model not in (AUTO, "none", *weights.cards()) and Path(model).is_dir()
 
 
-def _open_run(run: Path, causal: bool) -> "Models":
+@cache
+def _open_run(run: Path, causal: bool, speech: str) -> "Models":
     require("torch", "train")
     from sentio.affect.trained import open_run
 
     if causal:
         raise WeightsError(f"The run {run} is not causal.", "Choose other weights, such as 'causal'.")
-    return open_run(run)
+    return open_run(run).gated(speech)

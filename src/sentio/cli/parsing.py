@@ -19,8 +19,8 @@ from cyclopts import (
 from cyclopts import convert as convert_tokens
 from cyclopts.exceptions import CycloptsError
 
-FILE, FOLDER, NAME, SECONDS, SNAPSHOT = (
-    Parameter(metavar=kind) for kind in ("FILE", "FOLDER", "NAME", "SECONDS", "NAME|FOLDER")
+ADDRESS, FILE, FOLDER, NAME, SECONDS, SNAPSHOT = (
+    Parameter(metavar=kind) for kind in ("auto|HOST:PORT", "FILE", "FOLDER", "NAME", "SECONDS", "NAME|FOLDER")
 )
 """What a flag's value is called in the help where its type does not tell."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from sentio.cli.parsing import FILE, FOLDER, exclusive
+from sentio.cli.parsing import ADDRESS, FILE, FOLDER, exclusive
 
 Format = Literal[
     "xyz", "txt", "asc", "csv", "pts", "ply", "pcd", "las", "laz", "npy", "npz", "kitti", "nuscenes",
@@ -28,6 +28,7 @@ def upsample(
     preview: Annotated[Path | None, FILE] = None,
     view: Annotated[Path | None, FILE] = None,
     attention: Annotated[Path | None, FOLDER] = None,
+    ray: Annotated[str | None, ADDRESS] = None,
     json: bool = False,
 ) -> int:
     """Make point clouds denser: any ratio, or an exact number of points.
@@ -51,6 +52,8 @@ def upsample(
         preview: picture of before and after, png, jpg or webp; for one cloud.
         view: page on which to turn both clouds about, html; for one cloud.
         attention: folder for pictures of what PU-MFA looks at; for one cloud.
+        ray: do it on a Ray cluster whose machines share this disk, a cloud for each CPU at a time: HOST:PORT, or auto
+            for the cluster of this machine, which is started if there is none.
         json: print a JSON summary.
 
     Examples:
@@ -61,6 +64,6 @@ def upsample(
 
     outputs = Outputs(preview, view, attention)
     options = Options(ratio or 4.0, points, keep_input, model, format, outputs, overwrite)
-    summary = upsample_files(paths, out, options, show=True)
+    summary = upsample_files(paths, out, options, show=True, ray=ray)
     print(json_format.dumps(summary.to_dict(), indent=2) if json else summary.text(line))
     return 0 if summary.whole else 1

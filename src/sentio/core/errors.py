@@ -41,6 +41,10 @@ class RecipeError(SentioError):
     """A recipe, config or option with an unknown key or a wrong value."""
 
 
+class ClusterError(SentioError):
+    """A Ray cluster that cannot be joined, or whose machines cannot do the work."""
+
+
 class MissingExtraError(SentioError):
     """An optional package that this work needs is not installed."""
 

@@ -1,7 +1,7 @@
-"""Many files, one after the other: share them out, go on after a failure, say what came of each.
+"""Many files, one job each: share them out, go on after a failure, say what came of each.
 
-A job is a path to read and a path to write; what is done with it is a function that returns an `Outcome`, and changes
-nothing else. So the same function serves here, in another process or on another machine.
+A job is a path to read and a path to write; what is done with it is an object that returns an `Outcome`, and changes
+nothing else. So the same object serves here, in another process or on another machine (see `sentio.core.cluster`).
 """
 
 import glob
@@ -9,10 +9,11 @@ import json
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sentio.core.errors import DiskFullError, InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import stop_requests
@@ -64,8 +65,27 @@ class Outcome:
         return {"file": self.source, "error": self.error, "fix": self.fix}
 
 
-Work = Callable[[Job, ShareDone], Outcome]
-"""What is done with a job; errors may be raised, see `attempt`."""
+class Work(Protocol):
+    """What is done with the jobs of a run; it can be sent to another machine, and opens there what it needs."""
+
+    def __call__(self, job: Job, share_done: ShareDone, /) -> Outcome:
+        """Do one; errors may be raised, see `attempt`."""
+
+    def made_with(self) -> Any:
+        """What results depend on besides the files, as JSON knows it: the same on all machines that share a run."""
+
+
+Told = Callable[[float, str], None]
+"""Told the jobs that are done, and the name of the one in hand; what it raises ends the run."""
+
+
+class Each(Protocol):
+    """How the jobs of a run are done: `in_turn`, or on a cluster."""
+
+    def __call__(
+        self, jobs: Sequence[Job], work: Work, out: Path | None, told: Told, /
+    ) -> Generator[tuple[int, Outcome], None, None]:
+        """What came of the jobs by their numbers, as they are done; on a full disk no other is begun."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +158,31 @@ class Shard:
         return "failed.json" if self.count == 1 else f"failed-{self.index}-of-{self.count}.json"
 
 
+def in_turn(
+    jobs: Sequence[Job], work: Work, out: Path | None, told: Told, /
+) -> Generator[tuple[int, Outcome], None, None]:
+    """Do jobs here, one after the other; see :class:`Each`."""
+    for number, job in enumerate(jobs):
+
+        def share_done(share: float, number: int = number, name: str = job.source.name) -> None:
+            told(number + share, name)
+
+        share_done(0.0)
+        outcome = attempt(work, job, share_done)
+        yield number, outcome
+        if outcome.disk_full:
+            return
+
+
 def run(
-    jobs: Sequence[Job], work: Work, out: Path | None, *, shard: Shard | None = None, title: str, show: bool
+    jobs: Sequence[Job],
+    work: Work,
+    out: Path | None,
+    *,
+    shard: Shard | None = None,
+    title: str,
+    show: bool,
+    each: Each = in_turn,
 ) -> Summary:
     """Do a shard of the jobs; a failure is noted and the next one taken, but on a full disk the run ends.
 
@@ -151,11 +194,13 @@ def run(
         shard: the part of the jobs to take; all by default.
         title: what is done, for the progress bar.
         show: show how far it has come.
+        each: how, and so where, they are done.
 
     Raises:
         OutputError: the output folder cannot be written, or the list of failures would replace a file that is none.
         DiskFullError: there is no room to begin with.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the job that was in hand leaves nothing behind.
+        ClusterError: the machines of a cluster cannot do the work.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; a job that was in hand leaves nothing behind.
     """
     shard = shard or Shard()
     jobs = shard.of(jobs)
@@ -163,26 +208,23 @@ def run(
     if failures is not None:
         _refuse_foreign(failures)
         try_folder(failures.parent)
-    outcomes: list[Outcome] = []
+    outcomes: dict[int, Outcome] = {}
     try:
         with stop_requests() as stop, progress(title, show=show) as tell:
-            for number, job in enumerate(jobs):
 
-                def share_done(share: float, number: int = number, name: str = job.source.name) -> None:
-                    if stop:
-                        raise KeyboardInterrupt
-                    tell(number + share, len(jobs), name)
+            def told(done: float, name: str) -> None:
+                if stop:
+                    raise KeyboardInterrupt
+                tell(done, len(jobs), name)
 
-                share_done(0.0)
-                outcomes.append(attempt(work, job, share_done))
-                if outcomes[-1].disk_full:
-                    break
+            with closing(each(jobs, work, out, told)) as done:
+                outcomes.update(done)
             tell(len(outcomes), len(jobs))
     finally:
         if failures is not None:
-            _list_failures(failures, [outcome.failure for outcome in outcomes if outcome.state == "failed"])
-    rest = jobs[len(outcomes) :]
-    return Summary((*outcomes, *(Outcome(str(job.source), "untried") for job in rest)))
+            _list_failures(failures, Summary(tuple(outcomes[number] for number in sorted(outcomes))).failed)
+    untried = (Outcome(str(job.source), "untried") for job in jobs)
+    return Summary(tuple(outcomes.get(number, outcome) for number, outcome in enumerate(untried)))
 
 
 def attempt(work: Work, job: Job, share_done: ShareDone) -> Outcome:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 HEADER_KEY = "sentio"
 TEMPORARY = ".sentio-"
 """How the names of unfinished files begin; only a killed process leaves any."""
+MARK = os.urandom(4).hex()
+"""Of this process, in the names of its unfinished files: whoever knows that it is gone may take them away."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LEAST_FREE = 1 << 20
 """Bytes that must be free before work begins: room for the small files that tell how it ended."""
@@ -37,7 +39,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{MARK}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary

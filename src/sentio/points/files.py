@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.core import weights
+from sentio.core.cluster import workplace
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError, require
 from sentio.core.jobs import Job, Outcome, ShareDone, Summary, run
 from sentio.points.io import (
@@ -98,8 +100,10 @@ class Options:
                 raise RecipeError(f"There is no {what} {value!r}.", f"Choose among: {', '.join(filter(None, known))}.")
 
 
-def upsample_files(paths: Sequence[Path], out: Path | None, options: Options, *, show: bool = False) -> Summary:
-    """Make clouds denser, one after the other; one that fails does not stop the others.
+def upsample_files(
+    paths: Sequence[Path], out: Path | None, options: Options, *, show: bool = False, ray: str | None = None
+) -> Summary:
+    """Make clouds denser; one that fails does not stop the others.
 
     All that can be known beforehand is looked at before the first is computed: formats, packages, targets.
 
@@ -109,19 +113,23 @@ def upsample_files(paths: Sequence[Path], out: Path | None, options: Options, *,
             sources if None.
         options: how.
         show: show how far the work has come.
+        ray: address of a Ray cluster that does them, see :func:`sentio.core.cluster.workplace`.
 
     Raises:
         InputError: there is no cloud.
         OutputError: one picture is asked for of many clouds, or a picture or the folder cannot be written.
         DiskFullError: there is no room in the folder to begin with.
-        MissingExtraError: a page is asked for without plotly.
+        MissingExtraError: a page is asked for without plotly, or a cluster without Ray.
+        ClusterError: the cluster cannot do the work.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the cloud that was in hand leaves nothing half.
     """
     folder, jobs = plan(find(paths), out)
     work = Upsampling(options, folder)
     if options.outputs.given():
         _check_outputs(work, jobs)
-    return run(_checked(work, jobs), work, folder, title="up-sampling", show=show)
+    jobs = _checked(work, jobs)
+    with workplace(ray, show=show) as each:
+        return run(jobs, work, folder, title="up-sampling", show=show, each=each)
 
 
 @dataclass(frozen=True)
@@ -171,6 +179,10 @@ class Upsampling:
             "notes": [note for note in (*before.source.notes, *after.source.notes, changed) if note],
         }
         return Outcome(str(job.source), "done", record | _draw(before, after, options.outputs))
+
+    def made_with(self) -> dict[str, str]:
+        """The weights of the network."""
+        return {kind: file.sha256 for kind, file in weights.card(self.options.model).files.items()}
 
     def _denser(self, before: Cloud, keep: bool, share_done: ShareDone) -> Cloud:
         points = upsample(

@@ -347,7 +347,7 @@ def test_a_failing_model_stops_the_run_with_its_own_error(tmp_path) -> None:
     before = threading.active_count()
     with pytest.raises(ArithmeticError):
         models = replace(open_models("face"), face=Broken())
-        Analysis(tmp_path, HAAR, models=models).write(tmp_path / "out", DEMO_CLIP)
+        Analysis(tmp_path, HAAR, models=lambda: models).write(tmp_path / "out", DEMO_CLIP)
     assert not (tmp_path / "out").exists()
     assert threading.active_count() == before
 

@@ -133,7 +133,7 @@ class Analysis:
         options: how files are read; their landmarks are written in the formats of the table, their crops as files.
         outputs: names of `OUTPUTS`; what a file does not suit is left out.
         resume: leave a file alone whose result is whole and would be the same today.
-        models: what fills the affect columns; those that the options name if not given.
+        models: opens what fills the affect columns, the same each time; those that the options name if not given.
 
     Raises:
         RecipeError: see `asked`.
@@ -143,7 +143,7 @@ class Analysis:
     options: Options
     outputs: tuple[str, ...] = DEFAULT
     resume: bool = False
-    models: Models | None = None
+    models: Callable[[], Models] | None = None
 
     def __post_init__(self) -> None:
         asked(self.outputs, self.options)
@@ -178,7 +178,7 @@ class Analysis:
             InputError, OutputError: as when called with a job.
         """
         started = time.perf_counter()
-        reading = Reading(source, self.options, self.models, folder=folder, share_done=share_done)
+        reading = Reading(source, self.options, self.models and self.models(), folder=folder, share_done=share_done)
         choice = choose(self.outputs, self.options, reading.info, source)
         reading.rereads = any(output.rereads for output in choice.outputs)
         with (
@@ -203,18 +203,25 @@ class Analysis:
             made = [record[key] for key in ("schema_version", "detector", "model", "temporal", "voice", "input")]
             made += [_that_matter(record["options"], outputs)]
             here = {output.file for output in outputs} <= set(record["outputs"])
-            models = self._models(record["media"])
+            media = record["media"]
+            models = self._models(timed=media["format"] != IMAGES, sound=media["has_audio"])
             now = [AFFECT.version, detectors.describe(self.options.detector), *models.describe().values()]
             now += [_fingerprint(source), _that_matter(to_dict(self.options), outputs)]
         except (OSError, ValueError, KeyError, TypeError, WeightsError):
             return False
         return here and now == made and all((folder / output.file).exists() for output in outputs)
 
-    def _models(self, media: dict[str, Any]) -> Models:
-        chosen, timed, sound = self.options, media["format"] != IMAGES, media["has_audio"]
-        return self.models or open_models(
-            chosen.model, causal=chosen.causal, timed=timed, sound=sound, speech=chosen.speech
-        )
+    def made_with(self) -> list[dict[str, Any]]:
+        """The detector, and the models of films with sound, of those without, and of pictures."""
+        kinds = ((True, True), (True, False), (False, False))
+        described = [self._models(timed=timed, sound=sound).describe() for timed, sound in kinds]
+        return [detectors.describe(self.options.detector), *described]
+
+    def _models(self, *, timed: bool, sound: bool) -> Models:
+        if self.models:
+            return self.models()
+        chosen = self.options
+        return open_models(chosen.model, causal=chosen.causal, timed=timed, sound=sound, speech=chosen.speech)
 
 
 def _counts(reading: Reading, seconds: float) -> dict[str, Any]:
