@@ -18,6 +18,7 @@ import pytest
 
 import trying_work
 from media import steady, write_media
+from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.core import cluster as clusters
 from sentio.core import crew, jobs
 from sentio.core.cluster import workplace
@@ -141,11 +142,16 @@ def test_an_interruption_stops_what_is_in_hand_and_lists_what_failed(folder, add
     assert [entry["error"] for entry in json.loads((folder / "out/failed.json").read_text())]
 
 
-def sentio(*words: object, code: int = 0) -> dict:
-    """The JSON that a command prints."""
-    done = subprocess.run([sys.executable, "-m", "sentio", *map(str, words), "--json"], capture_output=True, text=True)
+def printed(*words: object, code: int = 0) -> str:
+    """What a command prints."""
+    done = subprocess.run([sys.executable, "-m", "sentio", *map(str, words)], capture_output=True, text=True)
     assert done.returncode == code, done.stderr
-    return json.loads(done.stdout)
+    return done.stdout
+
+
+def sentio(*words: object, code: int = 0) -> dict:
+    """Its JSON."""
+    return json.loads(printed(*words, "--json", code=code))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -196,6 +202,19 @@ def test_clouds_are_made_denser_to_the_same_bits(folder, address) -> None:
         for record in summary["done"]:
             record.pop("seconds")
     assert there == here and contents(folder / "out") == wanted
+
+
+def test_features_are_extracted_to_the_same_bits(folder, address) -> None:
+    generate(folder / "in", MovingPicture(videos=3, seconds=1, seed=3))
+    video = next((folder / "in").rglob("*.mp4"))
+    asked = ("features", folder / "in", "--visual", "face", "--audio", "voice", "--out", folder / "out")
+    stores = printed(*asked)
+    wanted = contents(folder / "out")
+    shutil.rmtree(folder / "out")
+    assert printed(*asked, "--ray", address) == stores
+    assert contents(folder / "out") == wanted and len(wanted) > 4
+    video.write_bytes(b"no video")
+    assert f"error: {video}: " in printed(*asked, "--ray", address, code=1)
 
 
 def test_ctrl_c_leaves_whole_results_and_the_run_is_resumed(folder, address) -> None:

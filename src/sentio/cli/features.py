@@ -1,10 +1,13 @@
 """sentio features."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from sentio.cli.parsing import FOLDER, SNAPSHOT
+from sentio.cli.parsing import ADDRESS, FOLDER, SNAPSHOT
 from sentio.core.errors import InputError, require
+
+if TYPE_CHECKING:
+    from sentio.affect.training.extraction import Extraction
 
 
 def features(
@@ -15,6 +18,7 @@ def features(
     audio: Annotated[str | None, SNAPSHOT] = None,
     out: Annotated[Path | None, FOLDER] = None,
     precision: Literal["32-true", "bf16-mixed", "auto"] = "32-true",
+    ray: Annotated[str | None, ADDRESS] = None,
     fetch: bool = False,
 ) -> int:
     """Run frozen encoders once over a folder of data.
@@ -31,6 +35,8 @@ def features(
         out: folder of the store; DATA/features if not given.
         precision: how the encoders are run: in 32 bits, so that every machine gives the same; in bfloat16, if its
             vectors are the same to a cosine of 0.999; or auto, the quicker of both on this CPU, if they are.
+        ray: do it on a Ray cluster whose machines share this disk, a clip for each CPU at a time: HOST:PORT, or auto
+            for the cluster of this machine, which is started if there is none.
         fetch: allow the download of published weights.
 
     Examples:
@@ -41,6 +47,7 @@ def features(
     require("torch", "train")
     from sentio.affect.backbones.encoders import refuse_faces, refuse_sound
     from sentio.affect.data.extraction import extract
+    from sentio.affect.training.extraction import Extraction
     from sentio.affect.training.published import DataConfig, open_store
 
     config = DataConfig(features=str(out) if out else None)
@@ -49,6 +56,23 @@ def features(
         if spec:
             stores.append(open_store(data, spec, config, fetch=fetch))
             refuse(spec, stores[-1].encoder.info)
+    if ray:
+        return _extract_on(ray, [Extraction(data, spec, out, precision) for spec in (visual, audio) if spec])
     problems = [problem for store in stores for problem in extract(data, store, precision)]
     print(*problems, *(f"features: {store.folder}" for store in stores), sep="\n")
     return 1 if any(problem.level == "error" for problem in problems) else 0
+
+
+def _extract_on(ray: str, works: "list[Extraction]") -> int:
+    from sentio.core import jobs
+    from sentio.core.cluster import workplace
+
+    found = [work.jobs() for work in works]
+    with workplace(ray) as each:
+        pairs = zip(found, works, strict=True)
+        summaries = [jobs.run(todo, work, None, title="features", show=True, each=each) for todo, work in pairs]
+    outcomes = [outcome for summary in summaries for outcome in summary.outcomes]
+    problems = [problem for outcome in outcomes for problem in outcome.record.get("problems", ())]
+    problems += [f"error: {outcome.source}: {outcome.error}" for outcome in outcomes if outcome.state == "failed"]
+    print(*problems, *(f"features: {work.store.folder}" for work in works), sep="\n")
+    return 0 if all(summary.whole for summary in summaries) else 1

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sentio.core.crew import Crew, sight
+from sentio.core.crew import Crew, Portable, sight
 from sentio.core.errors import ClusterError, require
-from sentio.core.jobs import Each, Job, Outcome, Told, Work, attempt, in_turn
+from sentio.core.jobs import Each, Job, Outcome, Told, attempt, in_turn
 from sentio.core.runtime import usable_cores
 
 AUTO = "auto"
@@ -31,7 +31,7 @@ QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
 @contextmanager
-def workplace(address: str | None, *, gpus: float = 0, show: bool = True) -> Iterator[Each]:
+def workplace(address: str | None, *, gpus: float = 0, show: bool = True) -> Iterator[Each[Portable]]:
     """Where the jobs of a run are done: here one after the other, or on a Ray cluster.
 
     Args:
@@ -94,7 +94,7 @@ def _refuse_silent(address: str) -> None:
 def _start(ray: Any) -> str:
     """Start a cluster of this machine alone, which no other machine can reach."""
     # Ray turns 127.0.0.1 into an address that others can reach, but for what it takes for granted on a Mac.
-    constants = importlib.import_module("ray._private.ray_constants")
+    constants: Any = importlib.import_module("ray._private.ray_constants")
     before = constants.ENABLE_RAY_CLUSTER
     constants.ENABLE_RAY_CLUSTER = False
     os.environ[constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
@@ -111,7 +111,7 @@ def _start(ray: Any) -> str:
 
 
 def _spread(
-    ray: Any, gpus: float, jobs: Sequence[Job], work: Work, out: Path | None, told: Told, /
+    ray: Any, gpus: float, jobs: Sequence[Job], work: Portable, out: Path | None, told: Told, /
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Do jobs on the workers of a cluster; see :class:`Each`."""
     refused = {number: attempt(work, job, lambda share: None) for number, job in enumerate(jobs) if job.refusal}

@@ -11,11 +11,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 from sentio import __version__
 from sentio.core.errors import ClusterError, SentioError
-from sentio.core.jobs import Job, Outcome, Told, Work, attempt
+from sentio.core.jobs import Job, Outcome, ShareDone, Told, attempt
+from sentio.core.runtime import share_cores
 from sentio.core.writers import MARK, TEMPORARY, try_folder, write_text
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,16 @@ GRACE_S = 10.0
 """Seconds that jobs in hand have to clear up after Ctrl-C, before their workers are killed."""
 
 
+class Portable(Protocol):
+    """Work that can be sent to another machine, where it opens what it needs."""
+
+    def __call__(self, job: Job, share_done: ShareDone, /) -> Outcome:
+        """Do a job; errors may be raised, see :func:`sentio.core.jobs.attempt`."""
+
+    def made_with(self) -> Any:
+        """What results depend on besides the files: the same on all machines that share a run."""
+
+
 @dataclass(frozen=True)
 class Sight:
     """What a worker must see of the machine that sends the jobs.
@@ -36,7 +47,7 @@ class Sight:
         probe: file that it wrote where results go, if anywhere.
         secret: what is in it.
         sources: folders of the files to be read.
-        made_with: what results depend on, see :class:`Work`.
+        made_with: what results depend on, see :class:`Portable`.
         version: of sentio.
     """
 
@@ -66,14 +77,12 @@ class Greeting:
 class Worker:
     """A process of the cluster that does jobs, one at a time, and keeps what the work has opened."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Portable) -> None:
         self.work, self.stopping = work, Event()
 
     def greet(self, sight: Sight) -> Greeting:
         """See whether it can do the work."""
-        import cv2
-
-        cv2.setNumThreads(1)  # the others follow OMP_NUM_THREADS, which Ray sets to the CPUs of a worker
+        share_cores()  # Ray sets OMP_NUM_THREADS to the CPUs of a worker, which is 1
         try:
             trouble = self._trouble(sight)
         except (SentioError, OSError) as error:
@@ -110,7 +119,7 @@ class Worker:
 
 
 @contextmanager
-def sight(jobs: Iterable[Job], work: Work, out: Path | None) -> Iterator[Sight]:
+def sight(jobs: Iterable[Job], work: Portable, out: Path | None) -> Iterator[Sight]:
     """What workers must see for these jobs; the probe lies there for as long."""
     jobs = list(jobs)
     folder = out or jobs[0].result.parent
@@ -152,7 +161,7 @@ class Crew:
     """
 
     def __init__(
-        self, ray: Any, gpus: float, jobs: Mapping[int, Job], work: Work, out: Path | None, sight: Sight
+        self, ray: Any, gpus: float, jobs: Mapping[int, Job], work: Portable, out: Path | None, sight: Sight
     ) -> None:
         self._ray, self._jobs, self._out = ray, jobs, out or Path()
         self._waiting = deque(jobs)
@@ -223,22 +232,33 @@ class Crew:
         except self._ray.exceptions.RayError as error:
             return self._lose(hired, " ".join(str(error).split()))
         if isinstance(found, Greeting):
-            if found.trouble:
-                return self._leave_out(hired, f"A worker on {found.host} cannot do the work: {found.trouble}.")
-            hired, found = replace(hired, greeting=found), None
-        elif found.disk_full:
+            self._welcome(hired, found)
+            return None
+        outcome: Outcome = found
+        if outcome.disk_full:
             self._waiting.clear()
+        self._give(hired)
+        return outcome
+
+    def _welcome(self, hired: Hired, greeting: Greeting) -> None:
+        if greeting.trouble:
+            self._leave_out(hired, f"A worker on {greeting.host} cannot do the work: {greeting.trouble}.")
+        else:
+            self._give(replace(hired, greeting=greeting))
+
+    def _give(self, hired: Hired) -> None:
+        """Give a worker the next job, or leave to go."""
         if self._waiting:
             number = self._waiting.popleft()
             self._awaited[hired.handle.do.remote(self._jobs[number])] = replace(hired, number=number)
         else:
             self._ray.kill(hired.handle)
-        return found
 
     def _lose(self, hired: Hired, error: str) -> Outcome | None:
         """Put the job of a lost worker back, unless it has cost too many, and hire another."""
         if hired.greeting is None or hired.number is None:
-            return self._leave_out(hired, f"A worker cannot begin: {error}")
+            self._leave_out(hired, f"A worker cannot begin: {error}")
+            return None
         self._ray.kill(hired.handle)  # it may only have been out of reach
         self._clear(hired)
         host, source = hired.greeting.host, str(self._jobs[hired.number].source)

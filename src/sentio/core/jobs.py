@@ -1,7 +1,7 @@
 """Many files, one job each: share them out, go on after a failure, say what came of each.
 
-A job is a path to read and a path to write; what is done with it is an object that returns an `Outcome`, and changes
-nothing else. So the same object serves here, in another process or on another machine (see `sentio.core.cluster`).
+A job is a path to read and a path to write; what is done with it is a function that returns an `Outcome`, and changes
+nothing else. So the same function serves here, in another process or on another machine (`sentio.core.cluster`).
 """
 
 import glob
@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from sentio.core.errors import DiskFullError, InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import stop_requests
@@ -65,25 +65,18 @@ class Outcome:
         return {"file": self.source, "error": self.error, "fix": self.fix}
 
 
-class Work(Protocol):
-    """What is done with the jobs of a run; it can be sent to another machine, and opens there what it needs."""
-
-    def __call__(self, job: Job, share_done: ShareDone, /) -> Outcome:
-        """Do one; errors may be raised, see `attempt`."""
-
-    def made_with(self) -> Any:
-        """What results depend on besides the files, as JSON knows it: the same on all machines that share a run."""
-
-
+Work = Callable[[Job, ShareDone], Outcome]
+"""What is done with a job; errors may be raised, see `attempt`."""
+W = TypeVar("W", bound=Work, contravariant=True)
 Told = Callable[[float, str], None]
 """Told the jobs that are done, and the name of the one in hand; what it raises ends the run."""
 
 
-class Each(Protocol):
+class Each(Protocol[W]):
     """How the jobs of a run are done: `in_turn`, or on a cluster."""
 
     def __call__(
-        self, jobs: Sequence[Job], work: Work, out: Path | None, told: Told, /
+        self, jobs: Sequence[Job], work: W, out: Path | None, told: Told, /
     ) -> Generator[tuple[int, Outcome], None, None]:
         """What came of the jobs by their numbers, as they are done; on a full disk no other is begun."""
 
@@ -176,13 +169,13 @@ def in_turn(
 
 def run(
     jobs: Sequence[Job],
-    work: Work,
+    work: W,
     out: Path | None,
     *,
     shard: Shard | None = None,
     title: str,
     show: bool,
-    each: Each = in_turn,
+    each: Each[W] = in_turn,
 ) -> Summary:
     """Do a shard of the jobs; a failure is noted and the next one taken, but on a full disk the run ends.
 

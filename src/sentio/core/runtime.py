@@ -34,8 +34,25 @@ def onnx_session(model: Path | bytes, *, threads: int = 1) -> Any:
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
+_alone = True
+
+
+def share_cores() -> None:
+    """Let this process keep to one core, for others of a cluster have theirs.
+
+    It is for a process that has not begun to work. What follows ``OMP_NUM_THREADS`` is led by that.
+    """
+    import cv2
+
+    global _alone
+    _alone = False
+    cv2.setNumThreads(1)
+
+
 def usable_cores() -> int:
-    """Cores this process may use (its affinity, not the machine's count)."""
+    """Cores this process may use (its affinity, not the machine's count), or 1 after `share_cores`."""
+    if not _alone:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
