@@ -46,6 +46,7 @@ WITHOUT_TORCH = (
     "sentio.affect.live",
     "sentio.affect.media",
     "sentio.affect.faces",
+    "sentio.affect.protocol.readback",
     "sentio.points.upsample",
 )
 

@@ -9,7 +9,7 @@ from logged import logged
 from sentio.affect.data.check import check
 from sentio.affect.data.extraction import extract
 from sentio.affect.evaluate import EvaluationConfig, evaluate
-from sentio.affect.protocol import submission
+from sentio.affect.protocol.readback import validate
 from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.affect.training.published import AffectData, DataConfig, open_store
 from sentio.core import runs
@@ -59,7 +59,7 @@ def test_check_features_train_evaluate_submit_validate(tmp_path):
         ["evaluation.split=validation", f"evaluation.fallback={fer_run}"],
     )
     expected = {clip.name: np.arange(1, clip.frames + 1) for clip in result.clips}
-    assert submission.validate(file, "va", 6, expected) == []
+    assert not list(validate(file, "va", 6, expected))
     answers = np.loadtxt(file, delimiter=",", skiprows=1, usecols=(1, 2))
     written = np.concatenate([prediction.valence_arousal for prediction in result.predictions])
     assert (np.abs(answers - written).max(axis=1) < 1e-5).mean() > 0.8  # FER-Tuned answers the rest

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,11 +9,10 @@ from torch import nn
 import snapshots
 from sentio.affect.batch import AffectOutput
 from sentio.affect.data.extraction import extract
-from sentio.affect.data.sets import listed_clips
 from sentio.affect.data.windows import Windows
-from sentio.affect.evaluate import EvaluationConfig, evaluate, postprocess, predict_clips, submit
-from sentio.affect.protocol import submission
+from sentio.affect.evaluate import EvaluationConfig, Form, evaluate, postprocess, predict_clips, submit, submit_run
 from sentio.affect.protocol.predictions import Prediction
+from sentio.affect.protocol.readback import validate
 from sentio.affect.protocol.scores import ccc
 from sentio.affect.protocol.scoring import tally
 from sentio.affect.protocol.smoothing import Smoothing
@@ -65,6 +65,18 @@ def test_every_labelled_frame_is_scored_those_without_a_face_too(root):
     assert header["frames_filled"] == missing > 0
     low, high = result.intervals["p_va"]
     assert low <= high and set(result.by_video) == {clip.name for clip in clips}
+
+
+def test_a_validation_text_that_is_left_out_is_told_with_the_score(copy, caplog):
+    text = next((copy / "VA_Estimation_Challenge/Validation_Set").glob("*.txt"))
+    generate(copy / "more", MovingPicture(videos=4, seconds=2))
+    (copy / "more/VA_Estimation_Challenge/Validation_Set/video4.txt").rename(text.with_name("video9.txt"))
+    shutil.move(copy / "more/cropped_aligned/video4", copy / "cropped_aligned/video9")
+    shutil.rmtree(copy / "more")
+    text.write_text("valence\n0\n")
+    result = evaluate(Bright().eval(), AffectData(copy))
+    assert [clip.name for clip in result.clips] == ["video9"]
+    assert any("no score of the whole split" in note and str(text) in note for note in result.notes)
 
 
 HEARING = {
@@ -195,7 +207,7 @@ def test_a_submission_answers_every_frame(root, tmp_path, track, sets, edition):
     assert lines == result.header["frames"]
     expected = {clip.name: np.arange(1, clip.frames + 1) for clip in result.clips}
     place = tmp_path if edition == 3 else files[0]
-    assert submission.validate(place, track, edition, expected) == []
+    assert not list(validate(place, track, edition, expected))
 
 
 def test_a_track_takes_the_clips_of_its_own_label_set(root, tmp_path):
@@ -235,12 +247,75 @@ def test_a_submission_may_answer_a_list_of_frames_only(root, tmp_path):
     assert len(path.read_text().splitlines()) == 1 + 3 * len(result.clips)
 
 
+def read_rows(path):
+    return path.read_text().splitlines()[1:]
+
+
 def test_one_text_a_video_has_a_row_for_every_frame_also_where_a_list_has_gaps(root, tmp_path):
-    data = AffectData(root)
-    clips = listed_clips(data.tree, {"video1": np.array([3, 9])}, "va")
-    values = [Prediction(valence_arousal=np.repeat(np.arange(9, dtype=np.float32)[:, None] / 10, 2, 1))]
-    [path] = submit(tmp_path, "va", 3, clips, values, frames={"video1": np.array([3, 9])})
-    assert [line[:3] for line in path.read_text().splitlines()[1:]] == [f"0.{k}" for k in range(9)]
+    listed = tmp_path / "images.txt"
+    listed.write_text("image_location\nvideo1/00003.jpg\nvideo1/00009.jpg\n")
+    data, form = AffectData(root), Form("va", 3, listed)
+    [path] = submit_run(Bright().eval(), data, EvaluationConfig(), form, tmp_path / "out")
+    assert path.name == "video1.txt" and len(read_rows(path)) == 9
+
+
+def test_a_list_of_videos_is_answered_for_every_frame_of_each(copy, tmp_path):
+    """video2 shows two people; video3 has more crops than pictures, and of video4 there is no film at all."""
+    shutil.copy(copy / "cropped_aligned/video3/00001.jpg", copy / "cropped_aligned/video3/00153.jpg")
+    film = next(copy.rglob("video4.mp4"))
+    film.unlink()
+    listed = tmp_path / "videos.txt"
+    listed.write_text("video1.mp4\nvideo2_left\nvideo2_right\n\nvideo3\nvideo4.txt\n")
+    data = AffectData(copy)
+    files = submit_run(Bright().eval(), data, EvaluationConfig(), Form("va", 2, listed), tmp_path / "out")
+    last = data.tree.numbers("video4").max()
+    expected = {"video1": 150, "video2_left": 150, "video2_right": 150, "video3": 153, "video4": last}
+    assert {path.stem: len(read_rows(path)) for path in files} == expected
+    with pytest.raises(InputError, match=r"videos\.txt:2: 'video2_left' does not begin with an image"):
+        submit_run(Bright().eval(), data, EvaluationConfig(), Form("va", 6, listed), tmp_path / "none")
+    listed.write_text("video1\nvideo77\n")
+    with pytest.raises(InputError, match="no video and no crops of 'video77'"):
+        submit_run(Bright().eval(), data, EvaluationConfig(), Form("va", 2, listed), tmp_path / "none")
+
+
+def test_the_batch_averaged_score_is_that_of_complete_rows_in_batches_and_is_called_not_official(root):
+    data = AffectData(root, DataConfig(sets=("mtl",)))
+    config = EvaluationConfig(metric="batch-averaged", batch_rows=7)
+    result = evaluate(Bright().eval(), data, config)
+    rows = []
+    for clip, prediction in zip(result.clips, result.predictions, strict=True):
+        for frame in range(clip.frames):
+            whole = not np.isnan(clip.valence_arousal[frame]).any() and clip.expression[frame] >= 0
+            if whole and (clip.action_units[frame] >= 0).all() and not np.isnan(prediction.valence_arousal[frame, 0]):
+                rows.append((clip, prediction, frame))
+    scores = []
+    for start in range(0, len(rows), 7):
+        part = rows[start : start + 7]
+        va = [[(p.valence_arousal[k], c.valence_arousal[k]) for c, p, k in part]]
+        guess, truth = np.array(va[0]).swapaxes(0, 1)
+        classes = np.array([(p.expression[k].argmax(), c.expression[k]) for c, p, k in part])
+        units = np.array([(p.action_units[k] >= 0.5, c.action_units[k]) for c, p, k in part]).swapaxes(0, 1)
+        present = [k for k in range(8) if (classes == k).any()]
+        f1 = [f1_of(classes[:, 0] == k, classes[:, 1] == k) for k in present]
+        au = [f1_of(units[0][:, k] == 1, units[1][:, k] == 1, empty=1.0) for k in range(12)]
+        scores.append([ccc(guess, truth).mean(), np.mean(f1), np.mean(au)])
+    assert len(scores) > 3
+    means = np.mean(scores, axis=0)
+    names = ["batch_averaged_p_va", "batch_averaged_p_expr", "batch_averaged_p_au"]
+    np.testing.assert_allclose([result.scores[name] for name in names], means)
+    assert set(result.scores) == {*names, "batch_averaged_p_mtl"} and not result.intervals
+    assert result.header["labelled_frames"] == len(rows) and result.header["protocol"].startswith("NOT official")
+
+
+def f1_of(guess, truth, empty=0.0):
+    hits = (guess & truth).sum()
+    total = guess.sum() + truth.sum()
+    return 2 * hits / total if total else empty
+
+
+def test_the_batch_averaged_score_needs_all_three_tasks(root):
+    with pytest.raises(InputError, match="labels of all three tasks"):
+        evaluate(Bright().eval(), AffectData(root), EvaluationConfig(metric="batch-averaged"))
 
 
 def test_the_recipe_section_reads_back():

@@ -16,7 +16,7 @@ from sentio import cli
 PAGES = Path(__file__).parent / "help"
 NAMES = {page: page.replace(".", " ").split() for page in (verb for verbs in cli.VERBS.values() for verb in verbs)}
 NAMES |= {"sentio": [], "data.check": ["data", "check"], "data.fetch": ["data", "fetch"]}
-NAMES |= {"models.fetch": ["models", "fetch"]}
+NAMES |= {"models.fetch": ["models", "fetch"], "submission.check": ["submission", "check"]}
 
 
 def shown(names: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:

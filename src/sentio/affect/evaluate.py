@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from sentio.affect.data.windows import Windows
 from sentio.affect.labels import ACTION_UNITS, Source, expression_to_lsd
 from sentio.affect.protocol import submission, thresholds
 from sentio.affect.protocol.predictions import Fill, Prediction
-from sentio.affect.protocol.scores import Protocol, Scores, decide
-from sentio.affect.protocol.scoring import predict, tally
+from sentio.affect.protocol.readback import validate
+from sentio.affect.protocol.scores import Protocol, Scores, batch_averaged_mtl, decide
+from sentio.affect.protocol.scoring import complete_rows, predict, tally
 from sentio.affect.protocol.smoothing import Smoothing
 from sentio.affect.training.published import AffectData
 from sentio.core import runs
@@ -22,6 +24,9 @@ from sentio.core.errors import InputError, OutputError
 from sentio.core.method import Method
 from sentio.core.progress import Tell, silent
 from sentio.core.report import Figures, finite_or_none
+
+_SHOWN = 20
+"""Faults of a submission that an error message lists."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class EvaluationConfig:
         search_thresholds: choose them anew on the frames that are scored; validation only, and the score is optimistic.
         abaw2: seven classes and the mixed scores of ABAW2.
         resamples: draws of the bootstrap; 0 for no intervals.
+        metric: ``batch-averaged`` is not the official score but that behind the 2.40 of the ABAW3 distillation paper,
+            to compare with it and with nothing else; see :func:`~sentio.affect.protocol.scores.batch_averaged_mtl`.
+        batch_rows: frames in a mini-batch of it.
     """
 
     split: Split | None = None
@@ -49,10 +57,14 @@ class EvaluationConfig:
     search_thresholds: bool = False
     abaw2: bool = False
     resamples: int = 1000
+    metric: Literal["official", "batch-averaged"] = "official"
+    batch_rows: int = 256
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(ACTION_UNITS):
             raise ValueError(f"expected {len(ACTION_UNITS)} thresholds, found {len(self.thresholds)}")
+        if self.batch_rows < 1:
+            raise ValueError(f"batch_rows must be above zero, found {self.batch_rows}")
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ class Form:
         track: of the challenge.
         edition: of ABAW, 2 to 10, which decides the layout.
         images: the organisers' list of images to answer for, or any text whose rows begin with ``clip/00001.jpg``;
-            without it, every frame of the split.
+            in ABAW2 and ABAW3 also of videos. Without it, every frame of the split.
     """
 
     track: Source
@@ -124,10 +136,31 @@ def evaluate(
         "thresholds_from": "searched on these frames" if config.search_thresholds else "given",
         "windows": asdict(data.config.windows),
     }
+    if config.metric == "batch-averaged":
+        return _batch_averaged(header, clips, raw, config.batch_rows, decided)
     intervals = pool.intervals(resamples=config.resamples) if config.resamples else {}
     alone = config.resamples and not intervals
-    notes = ("No intervals: they come from drawing videos anew, and only one has labels.",) if alone else ()
-    return Evaluation(header, pool.scores(), intervals, notes, pool.by_video(), clips, predictions)
+    notes = ["No intervals: they come from drawing videos anew, and only one has labels."] if alone else []
+    notes += [f"Left out, so that this is no score of the whole split: {bad}" for bad in data.left_out(split)]
+    return Evaluation(header, pool.scores(), intervals, tuple(notes), pool.by_video(), clips, predictions)
+
+
+def _batch_averaged(
+    header: dict[str, Any], clips: list[Clip], raw: list[Prediction], batch_rows: int, decided: tuple[float, ...]
+) -> Evaluation:
+    """The score of the distillation paper, of what the model says: nothing is filled or smoothed."""
+    batches = list(complete_rows(clips, raw, batch_rows, decided))
+    if not batches:
+        raise InputError(
+            "No frame has a prediction and labels of all three tasks, which the batch-averaged metric needs.",
+            "Take a system of all three, and the multi-task set.",
+        )
+    rows = sum(len(batch["expression"][0]) for batch in batches)
+    protocol = f"NOT official: the mean over {len(batches)} mini-batches of up to {batch_rows} complete rows"
+    unused: dict[str, Any] = {"frames_filled": 0, "fill": None, "smoothing": {}}
+    note = "Batch-averaged scores lie far above the official ones and compare with the ABAW3 distillation paper alone."
+    header = header | unused | {"protocol": protocol, "labelled_frames": rows}
+    return Evaluation(header, batch_averaged_mtl(batches), {}, (note,), {}, clips, raw)
 
 
 def submit_run(method: Method, data: AffectData, config: EvaluationConfig, form: Form, out: Path) -> list[Path]:
@@ -153,7 +186,9 @@ def submit_run(method: Method, data: AffectData, config: EvaluationConfig, form:
             "A submission does not search thresholds.",
             "Give those that the evaluation found on validation: --set evaluation.thresholds=[...].",
         )
-    frames = submission.read_frames(form.images) if form.images else None
+    frames = (
+        cast(Frames, submission.read_asked(form.images, form.track, form.edition, data.tree)) if form.images else None
+    )
     split = config.split or "test"
     clips = listed_clips(data.tree, frames, form.track) if frames else data.scored(split)
     if not clips:
@@ -205,8 +240,7 @@ def submit(
 
     Args:
         clips: of the split, in the order of ``predictions``.
-        frames: images to answer for, by clip; default: every frame of every clip. Where a submission is one text a
-            video, its rows are every frame up to the last of them.
+        frames: images to answer for, by clip; default: every frame of every clip.
         decided: thresholds of the action units.
 
     Raises:
@@ -220,12 +254,11 @@ def submit(
         classes = [decide(values, "lsd") for _, p in pairs if (values := p.expression) is not None]
         files = [submission.write_lsd(folder, expected, expression_to_lsd(np.concatenate(classes)))]
     else:
-        listed = None if submission.one_file_a_video(track, edition) else frames
-        expected = listed or {clip.name: np.arange(1, clip.frames + 1) for clip, _ in pairs}
+        expected = frames or {clip.name: np.arange(1, clip.frames + 1) for clip, _ in pairs}
         by_name = {clip.name: prediction for clip, prediction in pairs}
         files = submission.write(folder, track, edition, by_name, expected, decided)
     place = files[0] if files[0].name == f"{track}.txt" else folder
-    faults = submission.validate(place, track, edition, expected)
+    faults = list(islice(validate(place, track, edition, expected), _SHOWN))
     if faults:
         raise OutputError("The submission is not valid:\n" + "\n".join(map(str, faults)))
     return files

@@ -18,7 +18,7 @@ from sentio.core.errors import SentioError
 VERBS = {
     "Use": ("analyze", "live", "convert", "upsample"),
     "Data": ("data", "features", "synth"),
-    "Train": ("train", "evaluate", "reproduce"),
+    "Train": ("train", "evaluate", "reproduce", "submission"),
     "This installation": ("models", "doctor"),
 }
 """The verbs in the order of the help, by group."""

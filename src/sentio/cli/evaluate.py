@@ -16,6 +16,7 @@ def evaluate(
     data: Annotated[Path, FOLDER],
     split: Literal["train", "validation", "test"] | None = None,
     fallback: Annotated[Path | None, FOLDER] = None,
+    metric: Literal["official", "batch-averaged"] | None = None,
     ratio: float | None = None,
     input_points: int | None = None,
     clouds: Annotated[Path | None, FILE] = None,
@@ -23,6 +24,7 @@ def evaluate(
     starts: int | None = None,
     noise: float | None = None,
     seed: int | None = None,
+    strict: bool = False,
     settings: Annotated[tuple[str, ...], SETTINGS] = (),
     out: Annotated[Path | None, FILE] = None,
     submit: Annotated[Path | None, FOLDER] = None,
@@ -42,6 +44,8 @@ def evaluate(
         data: the data, in a layout that the system reads.
         split: whose frames are meant; validation for scores and test for a submission, if not given.
         fallback: another run, for the frames that the first one says nothing of (FER-Tuned for CAPNet).
+        metric: affect: official if not given; batch-averaged is the inflated score of the ABAW3 distillation paper, to
+            compare with its 2.40 and with nothing else.
         ratio: up-samplers: points out for each point in; 4 if not given.
         input_points: up-samplers: points in; 2048 if not given.
         clouds: up-samplers: npz with the arrays NAME|in2048 and NAME|gt8192 of the meshes; sampled anew if not given.
@@ -49,12 +53,14 @@ def evaluate(
         starts: up-samplers: starts of farthest point sampling that scores are the mean of; 3 if not given.
         noise: up-samplers: standard deviation of noise on the input, in units of its radius.
         seed: up-samplers: of samples, noise and starts.
+        strict: affect: refuse the data if a file in it is unusable, instead of leaving that out.
         settings: one value of the run's recipe to replace, e.g. evaluation.resamples=0; may be repeated.
         out: file for the result with its header; RUN/evaluation.json if not given, and none for weights by name.
         submit: folder for a submission instead of scores; it is read back and validated.
         track: track of the submission; va if not given.
         edition: edition of the ABAW challenge (2 to 10), which decides the layout of the submission; 6 if not given.
-        images: the organisers' list of the images to answer for; without it, every frame of the split.
+        images: the organisers' list of the images to answer for, of ABAW2 and ABAW3 also of the videos; without it,
+            every frame of the split.
         json: print JSON.
 
     Examples:
@@ -65,9 +71,15 @@ def evaluate(
     require("torch", "train")
     from sentio.core import runs
 
-    chosen: dict[str, Any] = {"split": split, "fallback": fallback, "ratio": ratio, "input_points": input_points}
+    chosen: dict[str, Any] = {
+        "split": split,
+        "fallback": fallback,
+        "metric": metric,
+        "ratio": ratio,
+        "input_points": input_points,
+    }
     chosen |= {"clouds": clouds, "sampler": sampler, "starts": starts, "noise": noise, "seed": seed}
-    changes = [*settings, *_settings(chosen)]
+    changes = [*settings, *_settings(chosen), *(["data.strict=true"] if strict else [])]
     form = {"track": track, "edition": edition, "images": images}
     if submit:
         given = {"track": "va", "edition": 6} | {name: value for name, value in form.items() if value is not None}

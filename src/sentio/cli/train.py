@@ -17,6 +17,7 @@ def train(
     audio: Annotated[str | None, SNAPSHOT] = None,
     fetch: bool = False,
     settings: Annotated[tuple[str, ...], SETTINGS] = (),
+    strict: bool = False,
     resume: bool = False,
     dry_run: bool = False,
 ) -> int:
@@ -34,6 +35,7 @@ def train(
         audio: encoder of sound in the place of the recipe's, likewise (wav2vec 2.0, Whisper, AST; voice).
         fetch: allow the download of their published weights.
         settings: one value of the recipe to replace, e.g. fit.lr=0.001; may be repeated.
+        strict: affect: refuse the data if a file in it is unusable, instead of leaving that out.
         resume: go on with the run in OUT.
         dry_run: tell the memory, storage and time that the training and an hour of video take, and do nothing; needs
             neither data nor the weights of published encoders.
@@ -54,7 +56,7 @@ def train(
         from sentio.affect.training.choice import choose, choose_unread
 
         plan = choose_unread(plan, visual, audio) if dry_run else choose(plan, visual, audio, fetch=fetch)
-    plan = runs.change(plan, settings)
+    plan = runs.change(plan, [*settings, "data.strict=true"] if strict else settings)
     if data is None or out is None or dry_run:
         print(needs.text(plan, needs.needs(plan)))
     else:

@@ -1,6 +1,10 @@
 import dataclasses
 import json
+import os
+import pickle
+import sys
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -141,6 +145,43 @@ def test_a_changed_crop_folder_is_noticed_and_done_again(tmp_path, folders):
         store.open("video1", folder)
     extract_faces(store, folders)
     assert int(gone.stem) - 1 not in store.open("video1", folder).times
+
+
+def test_a_folder_is_looked_through_where_its_stamp_is_not_that_of_the_extraction(tmp_path, folders):
+    store = FeatureStore(tmp_path / "store", MeanColour())
+    extract_faces(store, folders)
+    folder = folders["video1"]
+    image = next(folder.glob("*.jpg"))
+    image.write_bytes(image.read_bytes() + b"more")  # the folder's stamp stays
+    store.open("video1", folder)
+    assert not store.is_current("video1", folder)
+    os.utime(folder, (0, 0))  # as in a copy
+    with pytest.raises(InputError, match="was changed since"):
+        store.open("video1", folder)
+    os.utime(folders["video3"], (0, 0))
+    assert len(store.open("video3", folders["video3"]).times)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="open files are counted in /proc")
+def test_a_store_of_many_clips_holds_no_file_open(tmp_path):
+    store = FeatureStore(tmp_path / "store", MeanColour())
+    told = {"source": "", "start_s": "0.0", "rate": "0.0"}
+    for number in range(50):
+        store.save(f"clip{number}", np.full((4, 3), number, np.float32), np.arange(4.0), **told)
+    fds = Path("/proc/self/fd")
+    before = len(list(fds.iterdir()))
+    found = [store.open(f"clip{number}") for number in range(50)]
+    assert len(list(fds.iterdir())) == before
+    assert [features.values[3, 2] for features in found] == list(range(50))
+    again = pickle.loads(pickle.dumps(store))
+    assert len(pickle.dumps(store)) < 20_000 and again.open("clip7").values.tolist() == found[7].values.tolist()
+
+
+def test_what_is_saved_anew_is_read_anew(tmp_path):
+    store = FeatureStore(tmp_path / "store", MeanColour())
+    for value in (1, 2):
+        store.save("clip", np.full((1, 3), value, np.float32), np.zeros(1), source="", start_s="0.0", rate="0.0")
+        assert store.open("clip").values.tolist() == [[value] * 3]
 
 
 def test_an_image_that_does_not_decode_is_left_out_and_reported(tmp_path, folders):

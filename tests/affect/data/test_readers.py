@@ -68,6 +68,25 @@ def test_parts_of_the_crops_may_lie_anywhere(copy):
     assert problems == [] and all(clip.crops for clip in clips)
 
 
+@pytest.mark.parametrize("plain", ["cropped", "a/cropped", "zz"])
+def test_aligned_crops_stand_before_others_of_the_same_clips(copy, plain):
+    (copy / plain).mkdir(parents=True)
+    for name in ("video1", "video3"):
+        shutil.copytree(copy / "cropped_aligned" / name, copy / plain / name)
+    (copy / "cropped_aligned/video4").rename(copy / plain / "video4")
+    tree = scan(copy)
+    assert tree.crops["video1"] == copy / "cropped_aligned/video1" and tree.crops["video4"] == copy / plain / "video4"
+    passed, alone = tree.problems
+    assert passed.path == copy / plain and "crops of 2 clips are not used" in passed.what
+    assert f"1 clips have crops that are not in cropped_aligned, the first: {copy / plain / 'video4'}" in alone.what
+
+
+def test_crops_of_any_other_name_are_used_where_there_are_no_aligned_ones(copy):
+    (copy / "cropped_aligned").rename(copy / "cropped")
+    tree = scan(copy)
+    assert len(tree.crops) == 5 and not tree.problems
+
+
 def test_a_name_that_ends_in_left_may_be_the_videos_own(copy):
     (copy / "batch2/video2.mp4").rename(copy / "batch2/video2_left.mp4")
     media = {clip.name: clip.media for clip in affwild2.read(scan(copy), "va")[0]}

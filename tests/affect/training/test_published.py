@@ -215,12 +215,17 @@ def test_a_damaged_image_is_named_and_counts_as_no_face(copy, caplog):
     assert f"{path} cannot be decoded" in caplog.text
 
 
-def test_unusable_files_stop_the_training_and_are_all_named(copy):
-    for name in ("video1", "video3"):
-        (copy / f"VA_Estimation_Challenge/Train_Set/{name}.txt").write_text("wrong\n0\n")
+def test_unusable_files_are_left_out_and_all_named_or_refused(copy, caplog):
+    spoilt = [copy / f"VA_Estimation_Challenge/Train_Set/{name}.txt" for name in ("video1", "video3")]
+    for path in spoilt:
+        path.write_text("wrong\n0\n")
     with pytest.raises(InputError, match=r"2 unusable files(.|\n)*video1\.txt(.|\n)*video3\.txt"):
-        AffectData(copy)
-    AffectData(copy, DataConfig(sets=("expr",)))
+        AffectData(copy, DataConfig(strict=True))
+    AffectData(copy, DataConfig(sets=("expr",), strict=True))
+    data = AffectData(copy)
+    assert {clip.name for clip in data.split("train")} == {"video2_left", "video2_right"}
+    assert all(str(path) in caplog.text for path in spoilt)
+    assert [problem.path for problem in data.left_out("train")] == spoilt and not data.left_out("validation")
 
 
 def test_bad_lines_are_left_out_and_told(copy, caplog):

@@ -1,6 +1,5 @@
 """What a data folder holds and what is wrong with it, before anything is trained on it."""
 
-import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.data import affwild2
-from sentio.affect.data.clips import IMAGE, Clip, valid
+from sentio.affect.data.clips import Clip, valid
 from sentio.affect.data.images import read_image
 from sentio.affect.data.problems import Problem
 from sentio.affect.data.sets import read_sets
@@ -156,9 +155,8 @@ def _count_problems(tree: Tree, clips: list[Clip]) -> list[Problem]:
 def _strays(tree: Tree) -> list[Problem]:
     """Files in crop folders whose names are of no frame; nothing else would tell that they are not used."""
     problems = []
-    for folder in tree.crops.values():
-        names = sorted(path.name for path in folder.iterdir() if not re.fullmatch(rf"{IMAGE.pattern}|\..*", path.name))
-        if names:
+    for clip, folder in tree.crops.items():
+        if names := tree.strays(clip):
             what = f"{len(names)} files that are not named as frames are (00001.jpg), the first: {names[0]}"
             problems.append(Problem("warning", folder, what))
     return problems

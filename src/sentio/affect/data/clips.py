@@ -74,14 +74,22 @@ def valid(name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def image_numbers(folder: Path) -> NDArray[np.int64]:
-    """Sorted numbers of the images in a crop folder.
+    """Sorted numbers of the images in a crop folder; see :func:`list_images`."""
+    return list_images(folder)[0]
+
+
+def list_images(folder: Path) -> tuple[NDArray[np.int64], list[str]]:
+    """Sorted numbers of the images in a crop folder, and the sorted names of all else in it that is not hidden.
 
     Raises:
         InputError: the folder cannot be read.
     """
     try:
         with os.scandir(folder) as entries:
-            found = [int(match[1]) for entry in entries if (match := IMAGE.fullmatch(entry.name))]
+            names = [entry.name for entry in entries]
     except OSError as error:
         raise InputError(f"Cannot read the folder {folder}: {error.strerror}.") from error
-    return np.sort(np.array(found, np.int64))
+    matches = [IMAGE.fullmatch(name) for name in names]
+    numbers = np.array([int(match[1]) for match in matches if match], np.int64)
+    others = [name for name, match in zip(names, matches, strict=True) if not match and not name.startswith(".")]
+    return np.sort(numbers), sorted(others)

@@ -87,7 +87,7 @@ def extract_sound(store: FeatureStore, videos: Mapping[str, Path]) -> list[Probl
         if not len(samples):
             problems.append(Problem("warning", path, "the video has no sound"))
         values, times = encode_sound(store.encoder, store.steps or SoundSteps(), samples)
-        meta = {"start_s": repr(info.start_s), "rate": repr(info.rate), "source": describe_source(path)}
+        meta = {"start_s": repr(info.start_s), "rate": repr(info.rate), **describe_source(path)}
         store.save(name, values, times + start_s, pictures, **meta)
     return problems
 
@@ -105,7 +105,7 @@ def _extract_clip(store: FeatureStore, name: str, folder: Path) -> list[Problem]
         if good.any():
             values.append(encode_faces(store.encoder, [picture for picture in pictures if picture is not None]))
             frames.append(part[good] - 1.0)
-    store.save(name, np.concatenate(values), np.concatenate(frames), source=source, start_s="0.0", rate="0.0")
+    store.save(name, np.concatenate(values), np.concatenate(frames), (), start_s="0.0", rate="0.0", **source)
     return problems
 
 

@@ -3,6 +3,9 @@
 A file is filed under a hash of the encoder and of how it was led, and it notes what it was made from: features of two
 encoders never mix, and a crop folder that was changed since is noticed. Each file appears whole or not at all, so
 that an interrupted extraction is resumed by running it again.
+
+Files are mapped, and stay so for as long as the store is used: a run over thousands of clips holds no file open, and
+what it does not read takes no memory.
 """
 
 import hashlib
@@ -11,11 +14,11 @@ import os
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import Tensor
@@ -128,6 +131,7 @@ class FeatureStore:
         led = json.dumps(asdict(steps) | {"clock": CLOCK} if steps else {"crop": CROP_SIZE}, sort_keys=True)
         self.key = hashlib.sha256(f"{self.fingerprint} {led}".encode()).hexdigest()
         self.folder = folder / f"{encoder.info.name}-{self.key[:16]}"
+        self._opened: dict[str, tuple[dict[str, str], Features]] = {}
 
     @property
     def hop_s(self) -> float:
@@ -139,32 +143,40 @@ class FeatureStore:
         return self.folder / f"{name}.safetensors"
 
     def is_current(self, name: str, source: Path) -> bool:
-        """The features are there and made from what ``source`` holds now."""
+        """The features are there and made from what ``source`` holds now; looks at every file of it."""
         try:
-            self.open(name, source)
+            self.open(name)
         except InputError:
             return False
-        return True
+        return self._opened[name][0].get("source") == describe_source(source)["source"]
 
     def open(self, name: str, source: Path | None = None) -> Features:
         """The features of a clip or video.
 
         Args:
-            source: the crop folder or the video, to see that it was not changed; that takes a look at every file.
+            source: the crop folder or the video, to see that it was not changed. Of a folder with the time stamp that
+                it had at the extraction that is believed; else every file is looked at.
 
         Raises:
             InputError: they are missing, damaged, of another encoder, or older than a change of ``source``.
         """
-        path = self.path(name)
         again = "Run `sentio features` (again) with this encoder."
-        if not path.is_file():
-            raise InputError(f"There are no {self.encoder.info.name} features of {name} in {self.folder}.", again)
-        meta, features = _read(path, path.stat().st_mtime_ns)
-        if meta.get("key") != self.key:
-            raise InputError(f"{path} is of another encoder.", again)
-        if source is not None and meta.get("source") != describe_source(source):
+        if name not in self._opened:
+            path = self.path(name)
+            if not path.is_file():
+                raise InputError(f"There are no {self.encoder.info.name} features of {name} in {self.folder}.", again)
+            found = _read(path)
+            if found[0].get("key") != self.key:
+                raise InputError(f"{path} is of another encoder.", again)
+            self._opened[name] = found
+        meta, features = self._opened[name]
+        if source is not None and not _is_unchanged(source, meta):
             raise InputError(f"{source} was changed since its features were extracted.", again)
         return features
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a process that loads windows: it maps the files anew."""
+        return self.__dict__ | {"_opened": {}}
 
     def save(
         self,
@@ -174,7 +186,7 @@ class FeatureStore:
         pictures: Sequence[float] = (),
         **meta: str,
     ) -> None:
-        """Write the features of a clip, see :class:`Features`; ``meta`` needs ``source`` (:func:`describe_source`)."""
+        """Write the features of a clip, see :class:`Features`; ``meta`` needs what :func:`describe_source` gives."""
         tensors: dict[str, NDArray[Any]] = {
             "values": np.ascontiguousarray(values, np.float32),
             "times": np.asarray(times, np.float64),
@@ -186,6 +198,7 @@ class FeatureStore:
         header = {"format": FORMAT, "key": self.key, "precision": precision or FULL, **made_by, **meta}
         with atomic_path(self.path(name)) as temporary:
             save_file(tensors, temporary, header)
+        self._opened.pop(name, None)
 
 
 def find_store(folder: Path, names: Sequence[str], steps: SoundSteps, why: SentioError) -> FeatureStore:
@@ -199,7 +212,7 @@ def find_store(folder: Path, names: Sequence[str], steps: SoundSteps, why: Senti
     found: dict[str, FeatureStore] = {}
     for place in folder.glob("*"):
         file = next(place.glob("*.safetensors"), None)
-        meta = _read(file, file.stat().st_mtime_ns)[0] if file else {}
+        meta = _read(file)[0] if file else {}
         if "fingerprint" not in meta:
             continue
         info = from_dict(EncoderInfo, json.loads(meta["encoder"]), where=str(file))
@@ -212,18 +225,24 @@ def find_store(folder: Path, names: Sequence[str], steps: SoundSteps, why: Senti
     return found.popitem()[1]
 
 
-def describe_source(path: Path) -> str:
-    """A hash of names and sizes of the files in a crop folder, or of a video."""
+def describe_source(path: Path) -> dict[str, str]:
+    """``source``: a hash of names and sizes of the files in a crop folder, or of a video; ``changed_ns``: its stamp."""
+    changed_ns = path.stat().st_mtime_ns  # before the look, so that a change during it is noticed
     if path.is_dir():
         with os.scandir(path) as entries:
             files = sorted((entry.name, entry.stat().st_size) for entry in entries)
     else:
         files = [(path.name, path.stat().st_size)]
-    return hashlib.sha256(repr(files).encode()).hexdigest()
+    return {"source": hashlib.sha256(repr(files).encode()).hexdigest(), "changed_ns": str(changed_ns)}
 
 
-@lru_cache(maxsize=512)  # each keeps a file open; the second argument tells a rewritten file
-def _read(path: Path, _: int) -> tuple[dict[str, str], Features]:
+def _is_unchanged(path: Path, meta: dict[str, str]) -> bool:
+    if path.is_dir() and meta.get("changed_ns") == str(path.stat().st_mtime_ns):
+        return True
+    return meta.get("source") == describe_source(path)["source"]
+
+
+def _read(path: Path) -> tuple[dict[str, str], Features]:
     """Header and mapped tensors of a store's file.
 
     Raises:
@@ -237,7 +256,10 @@ def _read(path: Path, _: int) -> tuple[dict[str, str], Features]:
         if meta["format"] != FORMAT:
             raise ValueError(f"format {meta['format']}")
         header.setdefault("pictures", _NONE)
-        values, times, pictures = (_map(path, 8 + length, header[name], kind) for name, kind in _KINDS.items())
+        # torch's mapping keeps no file open, unlike NumPy's: a run may have more clips than a process may have files
+        content = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8).numpy()
+        content.setflags(write=False)
+        values, times, pictures = (_part(content[8 + length :], header[name], kind) for name, kind in _KINDS.items())
         start_s, rate = float(meta["start_s"]), float(meta["rate"])
         return meta, Features(values, np.array(times), start_s, rate, np.array(pictures))
     except (OSError, ValueError, KeyError, struct.error) as error:
@@ -248,10 +270,8 @@ _KINDS = {"values": ("F32", np.float32), "times": ("F64", np.float64), "pictures
 _NONE = {"dtype": "F64", "shape": [0], "data_offsets": [0, 0]}
 
 
-def _map(path: Path, base: int, entry: dict[str, Any], kind: tuple[str, type]) -> NDArray[Any]:
+def _part(data: NDArray[np.uint8], entry: dict[str, Any], kind: tuple[str, type]) -> NDArray[Any]:
     if entry["dtype"] != kind[0]:
         raise ValueError(f"dtype {entry['dtype']}")
-    shape = tuple(entry["shape"])
-    if 0 in shape:
-        return np.empty(shape, kind[1])
-    return np.memmap(path, kind[1], "r", base + entry["data_offsets"][0], shape)
+    begin, end = entry["data_offsets"]
+    return data[begin:end].view(kind[1]).reshape(entry["shape"])

@@ -24,9 +24,11 @@ class Streams(Dataset[list[Item]]):
 
     def __init__(self, windows: WindowDataset, largest: int) -> None:
         self.windows = windows
-        counts = np.diff(windows.ends, prepend=0)
-        sources = np.repeat([clip.source for clip in windows.clips], counts)
-        self.rows = {name: np.flatnonzero(sources == name) for name in dict.fromkeys(sources.tolist())}
+        ranges: dict[str, list[NDArray[np.int64]]] = {}
+        for clip, end, anchors in zip(windows.clips, windows.ends, windows.anchors, strict=True):
+            if len(anchors):
+                ranges.setdefault(clip.source, []).append(np.arange(end - len(anchors), end))
+        self.rows = {name: np.concatenate(parts) for name, parts in ranges.items()}
         self.rounds = -(-max(map(len, self.rows.values()), default=0) // largest)
         for name, rows in self.rows.items():
             if len(rows) < 2 * self.rounds:

@@ -6,6 +6,7 @@ by their content: a folder that holds ``00001.jpg`` is a clip's crops, wherever 
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.data.annotations import Task
-from sentio.affect.data.clips import IMAGE, Crops, Split, image_numbers
+from sentio.affect.data.clips import IMAGE, Crops, Split, list_images
 from sentio.affect.data.problems import Problem
 from sentio.affect.labels import EXPRESSIONS_LSD
 from sentio.core.errors import InputError
@@ -43,13 +44,23 @@ class Tree:
     """Split, class in capitals (empty for unlabelled images), folder."""
     problems: list[Problem] = field(default_factory=list)
 
-    _numbers: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    _listed: dict[str, tuple[NDArray[np.int64], list[str]]] = field(default_factory=dict)
+    _passed: Counter[Path] = field(default_factory=Counter)
+    """Crop folders that aligned ones of the same clips stand before, counted by the folder they are in."""
 
     def numbers(self, clip: str) -> NDArray[np.int64]:
-        """Image numbers in the crop folder of a clip, listed once."""
-        if clip not in self._numbers:
-            self._numbers[clip] = image_numbers(self.crops[clip])
-        return self._numbers[clip]
+        """Image numbers in the crop folder of a clip."""
+        return self._list(clip)[0]
+
+    def strays(self, clip: str) -> list[str]:
+        """Files in the crop folder of a clip that are named as no frame is."""
+        return self._list(clip)[1]
+
+    def _list(self, clip: str) -> tuple[NDArray[np.int64], list[str]]:
+        """Each folder is listed once."""
+        if clip not in self._listed:
+            self._listed[clip] = list_images(self.crops[clip])
+        return self._listed[clip]
 
     def crops_of(self, clip: str, frames: int) -> Crops | None:
         """The crops of a clip of ``frames`` frames, without images past its end; None if it has no folder."""
@@ -81,6 +92,7 @@ def scan(root: Path) -> Tree:
     tree = Tree(root)
     for folder, files in _folders(root):
         _sort(tree, folder, files)
+    tree.problems += _unaligned(tree)
     if not (tree.annotations or tree.mtl or tree.lsd):
         raise InputError(
             f"{root} holds no Aff-Wild2, s-Aff-Wild2 or LSD annotations.",
@@ -133,8 +145,30 @@ def _sort_images(tree: Tree, folder: Path) -> None:
         tree.lsd.append((_split(above[1]), _LSD[folder.name.upper()], folder))
     elif _is_lsd(folder):
         tree.lsd.append(("test", "", folder))
+    elif (known := tree.crops.get(folder.name)) and _is_aligned(tree, known) != _is_aligned(tree, folder):
+        aligned, other = (known, folder) if _is_aligned(tree, known) else (folder, known)
+        tree.crops[folder.name] = aligned
+        tree._passed[other.parent] += 1
     else:
         _keep(tree, tree.crops, folder.name, folder, "crop folder")
+
+
+def _is_aligned(tree: Tree, folder: Path) -> bool:
+    """The crops lie in ``cropped_aligned``, or in a later part of it; ``cropped`` has the same faces as detected."""
+    return any(part.lower().startswith("cropped_aligned") for part in folder.relative_to(tree.root).parts[:-1])
+
+
+def _unaligned(tree: Tree) -> list[Problem]:
+    """Crops that are passed over for aligned ones, and those that are used among aligned ones for want of them."""
+    passed = [
+        Problem("warning", place, f"crops of {count} clips are not used: cropped_aligned has them, too")
+        for place, count in tree._passed.items()
+    ]
+    plain = [folder for folder in tree.crops.values() if not _is_aligned(tree, folder)]
+    if plain and len(plain) < len(tree.crops):
+        what = f"{len(plain)} clips have crops that are not in cropped_aligned, the first: {plain[0]}"
+        passed.append(Problem("warning", tree.root, what))
+    return passed
 
 
 def _is_image(folder: Path, name: str) -> bool:

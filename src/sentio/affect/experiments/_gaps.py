@@ -83,12 +83,12 @@ def _write_faces(store: FeatureStore, name: str, crops: Path, lost: Mask, neares
         rows = left[np.abs(frames[left][:, None] - frames).argmin(axis=0)]
     into = FeatureStore(folder, store.encoder)
     source = describe_source(crops)
-    into.save(name, features.values[rows], features.times[kept], source=source, start_s="0.0", rate="0.0")
+    into.save(name, features.values[rows], features.times[kept], (), start_s="0.0", rate="0.0", **source)
 
 
 def _write_sound(store: FeatureStore, media: Path, share: float, random: np.random.Generator, folder: Path) -> None:
     features = store.open(media.stem)
     left = ~drop(len(features.times), share, max(1, round(PIECE_S / store.hop_s)), random)
     into = FeatureStore(folder, store.encoder, store.steps)
-    meta = {"source": describe_source(media), "start_s": repr(features.start_s), "rate": repr(features.rate)}
+    meta = {"start_s": repr(features.start_s), "rate": repr(features.rate), **describe_source(media)}
     into.save(media.stem, features.values[left], features.times[left], features.pictures.tolist(), **meta)

@@ -116,6 +116,17 @@ def probe(path: Path) -> Info:
         return Info(container.format.name, video is not None, audio is not None, known_s, **facts)
 
 
+def count_pictures(path: Path) -> int:
+    """Pictures of a file by its packets; the whole file is read, nothing is decoded.
+
+    Raises:
+        MediaError: the file cannot be opened.
+    """
+    with open_container(path) as container:
+        stream = video_stream(container)
+        return sum(packet.stream_index == stream.index for packet in packets(container, Damage())) if stream else 0
+
+
 def _describe(path: Path, container: InputContainer, stream: VideoStream) -> dict[str, Any]:
     """The facts of a video stream; its size is (0, 0) when its beginning tells none."""
     context = stream.codec_context

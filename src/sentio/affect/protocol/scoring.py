@@ -1,7 +1,7 @@
 """A model over windows: frame-wise predictions, and their tallies by the official protocol."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Subset
 
 from sentio.affect.batch import AffectOutput
-from sentio.affect.data.clips import Clip
+from sentio.affect.data.clips import Clip, valid
 from sentio.affect.data.items import WindowDataset, collate
 from sentio.affect.labels import TASKS
 from sentio.affect.protocol import thresholds as units
@@ -24,6 +24,8 @@ from sentio.core.progress import Tell, silent
 Sums = defaultdict[int, dict[str, NDArray[np.float64]]]
 """By clip and task: what windows said of each frame, summed up; under ``COUNT`` how many did."""
 COUNT = "count"
+Pairs = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+"""Predictions and labels by task."""
 
 
 @torch.no_grad()
@@ -75,15 +77,41 @@ def tally(
     pool = Pool(protocol)
     for clip, prediction in zip(clips, predictions, strict=True):
         known = ~prediction.missing()
-        decided: dict[str, Any] = prediction.fields()
-        if "expression" in decided:
-            decided["expression"] = decide(decided["expression"], protocol)
-        if "action_units" in decided:
-            decided["action_units"] = units.apply(decided["action_units"], thresholds)
+        decided = _decided(prediction, protocol, thresholds)
         labels = clip.labels()
         pairs = {name: (decided[name][known], labels[name][known]) for name in decided if name in labels}
         pool.add(clip.name, Tally.of(**pairs))
     return pool
+
+
+def complete_rows(
+    clips: Sequence[Clip], predictions: Sequence[Prediction], rows: int, thresholds: tuple[float, ...] = units.DEFAULT
+) -> Iterator[Pairs]:
+    """Mini-batches of ``rows`` frames that have a prediction and labels of all three tasks, for `batch_averaged_mtl`.
+
+    Frames come in the order of the clips; the last batch may be shorter.
+    """
+    parts: list[Pairs] = []
+    for clip, prediction in zip(clips, predictions, strict=True):
+        decided, labels = _decided(prediction, "abaw", thresholds), clip.labels()
+        if set(decided) >= set(TASKS) and set(labels) >= set(TASKS):
+            whole = np.logical_and.reduce([valid(name, labels[name]) for name in TASKS]) & ~prediction.missing()
+            parts.append({name: (decided[name][whole], labels[name][whole]) for name in TASKS})
+    joined = {
+        name: tuple(np.concatenate([part[name][side] for part in parts]) for side in (0, 1)) for name in TASKS if parts
+    }
+    for start in range(0, len(joined["expression"][0]) if parts else 0, rows):
+        yield {name: (pair[0][start : start + rows], pair[1][start : start + rows]) for name, pair in joined.items()}
+
+
+def _decided(prediction: Prediction, protocol: Protocol, thresholds: tuple[float, ...]) -> dict[str, NDArray[Any]]:
+    """The fields of a prediction with classes and action units instead of probabilities."""
+    decided: dict[str, NDArray[Any]] = dict(prediction.fields())
+    if "expression" in decided:
+        decided["expression"] = decide(decided["expression"], protocol)
+    if "action_units" in decided:
+        decided["action_units"] = units.apply(decided["action_units"], thresholds)
+    return decided
 
 
 def probabilities(output: AffectOutput) -> dict[str, NDArray[np.float32]]:

@@ -1,10 +1,11 @@
-"""Submission files of every track and edition: written from predictions, and read back by :func:`validate`.
+"""Submission files of every track and edition, written from predictions, and the lists of what is asked for.
 
 ABAW2 and ABAW3 take one text a video in the layout of the annotations; from ABAW5 on it is one text a track, with a
 row for each image that the organisers list (seen in ABAW6, taken to hold for the editions around it). The
 multi-task (MTL) and synthetic-data (LSD) tracks have their own single file.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio.affect.data.clips import IMAGE, Frames
-from sentio.affect.data.problems import Problem
+from sentio.affect.data.sets import filmed_frames
+from sentio.affect.data.tree import Tree
 from sentio.affect.labels import (
     ACTION_UNITS,
     EXPRESSIONS,
     EXPRESSIONS_ABAW2,
-    EXPRESSIONS_LSD,
     SET_TASKS,
     VALENCE_AROUSAL,
     Source,
@@ -108,7 +109,7 @@ def read_frames(path: Path) -> Frames:
         InputError: the file cannot be read, names no image, or has a row that begins otherwise.
     """
     frames: dict[str, list[int]] = {}
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path, "utf-8-sig"):
         clip, _, image = line.split(",")[0].strip().rpartition("/")
         match = IMAGE.fullmatch(image)
         if clip and match:
@@ -120,36 +121,28 @@ def read_frames(path: Path) -> Frames:
     return {name: np.array(numbers) for name, numbers in frames.items()}
 
 
-def validate(
-    path: Path, track: Source, edition: int, expected: Frames | Sequence[str], *, limit: int = 20
-) -> list[Problem]:
-    """Read a submission back.
+def read_asked(path: Path, track: Source, edition: int, tree: Tree | None = None) -> Frames | list[str]:
+    """What a list of the organisers asks for.
 
     Args:
-        path: the folder of a per-video track, else the file.
-        expected: the images to answer for; for LSD their names.
-        limit: how many faults to name at most.
+        path: the list: images, or where a submission is one text a video also videos, a name each row.
+        tree: the data, which tells how many frames a video has.
 
     Returns:
-        The first faults: wrong header, missing, unknown, repeated or misplaced frames, wrong field counts, values
-        that are missing, no number or out of range. Empty if the submission is sound.
+        The images to answer for, of LSD their names, or without ``tree`` the names of the videos.
+
+    Raises:
+        InputError: the list cannot be read, names nothing, or names what the track does not answer for.
     """
-    first = header(track, edition)
-    if isinstance(expected, dict) and one_file_a_video(track, edition):
-        faults = [
-            fault
-            for name, numbers in expected.items()
-            for fault in _video_faults(path / f"{name}.txt", first, track, edition, len(numbers))
-        ]
-        known = {f"{name}.txt" for name in expected}
-        extra = sorted(file for file in path.glob("*.txt") if file.name not in known) if path.is_dir() else []
-        return [*faults, *(Problem("error", file, "a video that was not asked for") for file in extra)][:limit]
-    images = (
-        [f"{name}/{number:05d}.jpg" for name, numbers in expected.items() for number in numbers]
-        if isinstance(expected, dict)
-        else list(expected)
-    )
-    return list(_file_faults(path, first, track, edition, images))[:limit]
+    if track == "lsd":
+        return [line.split(",")[0] for number, line in numbered_lines(path, "utf-8-sig") if ".jpg" in line]
+    rows = [line.split(",")[0].strip() for _, line in numbered_lines(path, "utf-8-sig")]
+    if not one_file_a_video(track, edition):
+        return read_frames(path)
+    if any("/" in row for row in rows):
+        return {name: np.arange(1, numbers.max() + 1) for name, numbers in read_frames(path).items()}
+    names = [re.sub(r"\.(txt|mp4|avi|mkv|mov|webm)$", "", row) for row in rows if row]
+    return names if tree is None else filmed_frames(tree, names)
 
 
 def one_file_a_video(track: Source, edition: int) -> bool:
@@ -183,82 +176,14 @@ def _rows(
     return [",".join(row) for row in zip(*columns, strict=True)]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines of a text, the first is 1."""
+def numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a text, the first is 1.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open(encoding=encoding) as file:
             yield from enumerate((line.rstrip("\r\n") for line in file), start=1)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"Cannot read {path}: {error}.") from error
-
-
-def _video_faults(path: Path, first: str, track: Source, edition: int, count: int) -> Iterator[Problem]:
-    if not path.is_file():
-        yield Problem("error", path, "this video is missing")
-        return
-    number = 0
-    for number, line in _lines(path):
-        if number == 1:
-            if line != first:
-                yield Problem("error", path, f"the header is {line!r}, expected {first!r}", 1)
-        elif fault := _value_fault(line.split(","), track, edition):
-            yield Problem("error", path, fault, number)
-    if number - 1 != count:
-        yield Problem("error", path, f"{max(number - 1, 0)} frames, expected {count}", number or None)
-
-
-def _file_faults(path: Path, first: str, track: Source, edition: int, images: list[str]) -> Iterator[Problem]:
-    if not path.is_file():
-        yield Problem("error", path, "this file is missing")
-        return
-    wanted, seen = dict.fromkeys(images), dict[str, int]()
-    misplaced: Problem | None = None
-    for number, line in _lines(path):
-        if number == 1:
-            if line != first:
-                yield Problem("error", path, f"the header is {line!r}, expected {first!r}", 1)
-            continue
-        image, *values = line.split(",")
-        if image not in wanted:
-            yield Problem("error", path, f"{image!r} was not asked for", number)
-        elif image in seen:
-            yield Problem("error", path, f"{image} was answered before, in line {seen[image]}", number)
-        else:
-            due = images[len(seen)]
-            if misplaced is None and image != due:
-                misplaced = Problem("error", path, f"wrong order: {image} stands where {due} belongs", number)
-            seen[image] = number
-        if fault := _value_fault(values, track, edition):
-            yield Problem("error", path, fault, number)
-    missing = [image for image in images if image not in seen]
-    if missing:
-        yield Problem("error", path, f"{len(missing)} frames are missing, the first is {missing[0]}")
-    elif misplaced:
-        yield misplaced
-
-
-def _value_fault(values: list[str], track: Source, edition: int) -> str | None:
-    """What is wrong with the values of a row, None if nothing is."""
-    kinds: list[Sequence[str] | None] = []
-    if track in ("va", "mtl"):
-        kinds += [None, None]
-    if track in ("expr", "mtl", "lsd"):
-        classes = EXPRESSIONS_LSD if track == "lsd" else EXPRESSIONS_ABAW2 if edition == 2 else EXPRESSIONS
-        kinds.append([str(k) for k in range(len(classes))])
-    if track in ("au", "mtl"):
-        kinds += [("0", "1")] * len(ACTION_UNITS)
-    if len(values) != len(kinds):
-        return f"{len(values)} values, expected {len(kinds)}"
-    for value, kind in zip(values, kinds, strict=True):
-        if kind is not None and value not in kind:
-            return f"{value!r} is not one of {kind[0]} to {kind[-1]}"
-        if kind is None and not _in_range(value):
-            return f"{value!r} is no number in [-1, 1]"
-    return None
-
-
-def _in_range(text: str) -> bool:
-    try:
-        return -1 <= float(text) <= 1
-    except ValueError:
-        return False

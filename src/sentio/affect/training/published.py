@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, cast, get_args
 
 from torch.utils.data import Dataset
 
@@ -53,6 +53,7 @@ class DataConfig:
         choose_on: every n-th training video, with all its people, is not trained on and chooses the weights in the
             place of the validation split, which so judges weights that it did not choose. None: the validation split.
         own_rate: time frames by their video's own rate, and not at 30 a second, as the published systems assume.
+        strict: refuse the folder if a file in it is unusable, instead of leaving that out.
         stream_batch: train on batches of one label set each, this many windows of the largest set and of the others
             in proportion; the trainer's batch_size is then 1. None mixes the windows of all sets.
     """
@@ -70,6 +71,7 @@ class DataConfig:
     choose_on: int | None = None
     own_rate: bool = False
     stream_batch: int | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if "lsd" in self.sets and self.windows.length > 1:
@@ -88,12 +90,12 @@ class AffectData(TrainingData):
         sound: the same for sound.
 
     Attributes:
-        problems: what is wrong with single lines and clips; these are left out, and their number is logged.
+        problems: what is wrong with single lines, clips and files; these are left out, and their number is logged.
         choosing: the clips that choose the weights, where the configuration takes them from the training split.
         sound_suffices: a window without any face is cut, too, if it has sound; for systems that answer by sound alone.
 
     Raises:
-        InputError: files are unusable (the message names them), or no clip of the sets has crops.
+        InputError: no clip of the sets has crops, or with ``config.strict`` a file is unusable.
     """
 
     Config: ClassVar[type[DataConfig]] = DataConfig
@@ -118,7 +120,8 @@ class AffectData(TrainingData):
             raise InputError("sound_s and stored sound features go together.")
         self.tree = scan(root)
         self.clips, self.problems = read_sets(self.tree, self.config.sets)
-        _refuse_errors(root, self.tree.problems + self.problems)
+        self.problems = self.tree.problems + self.problems
+        self._tell_problems()
         if not any(clip.crops for clip in self.clips):
             sets = ", ".join(self.config.sets)
             raise InputError(f"{root} has no clip with labels of {sets} and crops.", "Run `sentio data check` on it.")
@@ -171,6 +174,23 @@ class AffectData(TrainingData):
         """The official scores, pooled over the labelled frames that the validation windows answer for."""
         predictions = predict(method, self.validation)
         return tally(self.validation.clips, predictions, protocol=self.protocol).scores()
+
+    def left_out(self, *splits: Split) -> list[Problem]:
+        """The annotations of some splits that are unusable."""
+        texts = {path for _, name, path in self.tree.annotations if name in splits}
+        texts |= {path for name, path in self.tree.mtl if name in splits}
+        return [problem for problem in self.problems if problem.level == "error" and problem.path in texts]
+
+    def _tell_problems(self) -> None:
+        """Log them; refuse unusable files if it is so wished."""
+        if errors := self.left_out(*get_args(Split)):
+            what = f"{len(errors)} unusable files in {self.root}"
+            shown = "\n".join(map(str, errors[:_SHOWN]))
+            if self.config.strict:
+                raise InputError(f"{what}:\n{shown}", "Mend them, take them away, or leave out --strict.")
+            log.warning("%s are left out:\n%s", what, shown)
+        if rest := [problem for problem in self.problems if problem.level != "error"]:
+            log.warning("%d problems in %s, the first: %s", len(rest), self.root, rest[0])
 
     def _hold_out(self) -> None:
         """Leave out training clips that are validation clips of another set: the organisers split each set anew."""
@@ -246,12 +266,3 @@ def refuse_other_encoder(method: Method, store: FeatureStore) -> None:
             f"The stored features are of another face network than that of this {method.name}.",
             "Start the model from the weights that data.face_encoder names.",
         )
-
-
-def _refuse_errors(root: Path, problems: list[Problem]) -> None:
-    errors = [problem for problem in problems if problem.level == "error"]
-    if errors:
-        shown = "\n".join(map(str, errors[:_SHOWN]))
-        raise InputError(f"{len(errors)} unusable files in {root}:\n{shown}", "Mend them, or take them away.")
-    if problems:
-        log.warning("%d problems in %s, the first: %s", len(problems), root, problems[0])
