@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("lightning", reason="needs the train extra")
 
 from sentio import cli
-from sentio.affect.protocol import submission
+from sentio.affect.protocol.readback import validate
 from sentio.affect.synth.moving_picture import MovingPicture, generate
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes/first.json"
@@ -37,4 +37,4 @@ def test_check_train_evaluate_submit(tmp_path, capsys) -> None:
     assert capsys.readouterr().out.split() == [str(tmp_path / "out/va.txt")]
     labels = Path(faces, "VA_Estimation_Challenge/Validation_Set/video4.txt").read_text().splitlines()
     expected = {"video4": np.arange(1, len(labels))}
-    assert submission.validate(tmp_path / "out/va.txt", "va", 6, expected) == []
+    assert not list(validate(tmp_path / "out/va.txt", "va", 6, expected))
