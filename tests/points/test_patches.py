@@ -16,12 +16,6 @@ def test_blocks_of_equal_points_end():
     assert sum(map(len, patches.blocks(np.zeros((100, 3)), 7))) == 100
 
 
-def test_closure_holds_all_that_is_reached_and_no_more():
-    chain = np.clip(np.arange(20)[:, None] + [0, 1], 0, 19)  # each looks at itself and the next
-    assert patches.closure(chain, np.array([3]), 4).tolist() == [3, 4, 5, 6, 7]
-    assert patches.closure(chain, np.array([18, 2]), 1).tolist() == [2, 3, 18, 19]
-
-
 def test_shares_add_up_and_keep_to_proportion():
     for total in (1, 10, 97, 100_000):
         sizes = [3, 1, 1, 1, 7, 200]

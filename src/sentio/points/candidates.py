@@ -23,7 +23,7 @@ def generate(source: Sources, core: Indices) -> tuple[Floats, Floats]:
     Those points come first; the others have no order. They are about 16 for each point; a midpoint on the border of
     ``core`` also comes up beyond it.
     """
-    points, near = source.points, source.neighbours[core][:, : NEIGHBOURS + 1]
+    points, near = source.points, source.neighbours[core][:, : NEIGHBOURS + 1].astype(np.int64)
     edges = _corners(near, [np.arange(1, near.shape[1])], len(points))
     edges = edges[_sides(source, edges) <= REACH]
     first, second = np.triu_indices(near.shape[1], 1)

@@ -3,6 +3,7 @@
 NumPy and SciPy only. A cloud is an array (N, 3); all results are exact and deterministic.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from sentio.core.errors import InputError
+from sentio.core.runtime import usable_cores
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -19,10 +21,10 @@ LARGEST, LEAST = 1e100, 1e-100
 STEPS = 1e4
 """Least extent, in steps between neighbouring float64 numbers of the size of the coordinates."""
 
-_ROWS = 1 << 16  # points repelled at once, which bounds memory
+_ROWS = 1 << 14  # points measured or repelled at once, which bounds memory: about 2 kB a point
 _AMID = 0.4  # how far the mean of 6 neighbours may be from their point, in units of their distance
 _DENSE_PICKS = 64  # the first samples change every point, so that plain array passes are quickest
-_FRAMES_AT_ONCE = 1 << 16  # bounds memory: about 1.2 kB a frame
+_FRAMES_AT_ONCE = 1 << 14  # bounds memory: about 1.2 kB a frame
 _STAGE = 0.75  # a stage of farthest point sampling ends when the largest distance has shrunk to this part
 
 
@@ -72,8 +74,12 @@ def nearest(points: Floats, queries: Floats, k: int) -> tuple[Floats, Indices]:
 
     Where there are fewer than ``k`` points, the last one found is repeated.
     """
-    found = min(k, len(points))
-    distance, index = cKDTree(points).query(queries, found, workers=-1)
+    return _query(cKDTree(points), queries, k, workers=-1)
+
+
+def _query(tree: cKDTree, queries: Floats, k: int, workers: int) -> tuple[Floats, Indices]:
+    found = min(k, tree.n)
+    distance, index = tree.query(queries, found, workers=workers)
     distance, index = distance.reshape(len(queries), found), index.reshape(len(queries), found)
     if found < k:
         last = np.minimum(np.arange(k), found - 1)
@@ -85,14 +91,14 @@ def nearest(points: Floats, queries: Floats, k: int) -> tuple[Floats, Indices]:
 class Sources:
     """Points with what a network needs to know of them: see :func:`measure`.
 
-    ``points`` (N, 3), ``frames`` (N, 3, 3) axes in rows, ``spacing`` (N,), ``neighbours`` (N, k) with the point itself
-    first.
+    ``points`` (N, 3), ``frames`` (N, 3, 3) axes in rows, ``spacing`` (N,), ``neighbours`` (N, k) int32 with the point
+    itself first.
     """
 
     points: Floats
     frames: Floats
     spacing: Floats
-    neighbours: Indices
+    neighbours: npt.NDArray[np.int32]
 
 
 def measure(points: Floats, k: int = 32) -> Sources:
@@ -100,11 +106,17 @@ def measure(points: Floats, k: int = 32) -> Sources:
 
     The spacing is the mean distance of a point to its 6 nearest, averaged over 16 neighbours; never zero.
     """
-    distance, neighbours = nearest(points, points, max(k, 24))
-    own = distance[:, 1:7].mean(1)
-    spacing = own[neighbours[:, :16]].mean(1)
+    tree, rows = cKDTree(points), [slice(i, i + _ROWS) for i in range(0, len(points), _ROWS)]
+
+    def part(some: slice) -> tuple[npt.NDArray[np.int32], Floats, Floats]:
+        distance, index = _query(tree, points[some], max(k, 24), workers=1)
+        return index[:, : max(k, 16)].astype(np.int32), local_frames(points, index[:, :24]), distance[:, 1:7].mean(1)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        neighbours, frames, own = (np.concatenate(parts) for parts in zip(*pool.map(part, rows), strict=True))
+    spacing = np.concatenate([own[neighbours[some, :16]].mean(1) for some in rows])
     spacing = np.maximum(spacing, 1e-9 * max(float(spacing.max(initial=0.0)), 1e-300))
-    return Sources(points, local_frames(points, neighbours[:, :24]), spacing, neighbours[:, :k])
+    return Sources(points, frames, spacing, neighbours[:, :k])
 
 
 def local_frames(points: Floats, neighbours: Indices) -> Floats:
@@ -211,8 +223,10 @@ def farthest_points(points: Floats, count: int, *, start: int = 0, existing: Flo
         radius = float(np.sqrt(squared.max(initial=0.0)))
         if radius == 0:
             break
+        behind = np.flatnonzero(squared > (_STAGE * radius) ** 2)  # others need not be known yet, and can only shrink
+        nearest_pick = _squared_to(points[behind], points[np.concatenate(picks)], radius)
+        squared[behind] = np.minimum(squared[behind], nearest_pick)
         picked, value = _stage(points, squared, radius)
-        squared[:] = np.minimum(squared, _squared_to(points, points[picked], radius))
         picks.append(picked)
         values.append(value)
         missing -= len(picked)
@@ -250,7 +264,10 @@ def _squared_to(points: Floats, picks: Floats, radius: float) -> Floats:
 
 
 def _stage(points: Floats, squared: Floats, radius: float) -> tuple[Indices, Floats]:
-    """All picks whose distance lies in (_STAGE * radius, radius], and their squared distances."""
+    """All picks whose distance lies in (_STAGE * radius, radius], and their squared distances.
+
+    ``squared`` must be known beyond that floor; no value of it is above it afterwards.
+    """
     floor = (_STAGE * radius) ** 2
     active = np.flatnonzero(squared > floor)
     spot, height = points[active], squared[active].copy()
@@ -258,7 +275,7 @@ def _stage(points: Floats, squared: Floats, radius: float) -> tuple[Indices, Flo
     a, b = pairs[:, 0], pairs[:, 1]  # a < b, so that a wins a tie
     gap = _squared(spot[a], spot[b])
     alive = np.ones(len(active), bool)
-    picked, value = [], []
+    picked, value = [np.empty(0, np.int64)], [np.empty(0)]
     while alive.any():
         first = height[a] >= height[b]
         winner, loser = np.where(first, a, b), np.where(first, b, a)
@@ -272,4 +289,7 @@ def _stage(points: Floats, squared: Floats, radius: float) -> tuple[Indices, Flo
         alive &= ~safe & (height > floor)
         keep = alive[a] & alive[b]
         a, b, gap = a[keep], b[keep], gap[keep]
-    return np.concatenate(picked), np.concatenate(value)
+    chosen = np.concatenate(picked)
+    squared[active] = height
+    squared[chosen] = 0
+    return chosen, np.concatenate(value)

@@ -18,11 +18,15 @@ from sentio.core.runtime import usable_cores
 from sentio.points import candidates, geometry, patches
 
 Floats = npt.NDArray[np.float64]
+Features = npt.NDArray[np.floating]
+Neighbours = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.int64]
 
-TILE = 4096
-"""Points whose features are computed in one network call; twice as many take 0.5 GB more, and 4 % less time in all."""
-CHUNK = 1024
+TILE = 512
+"""Points whose features are computed in one network call: fits the cache."""
+STORED = np.float16
+"""Of the features between network calls: half of the memory, and no score moves in the third digit."""
+CHUNK = 512
 """Queries in one network call: fits the cache."""
 DOUBT = 0.25
 """Candidates with a larger expected error, in units of the spacing, are moved once more and dropped if it stays so:
@@ -33,6 +37,10 @@ between near and far things or among leaves. The surest, this many for each poin
 and fewer would be mostly copies of the input. Chosen by bench/sweeps.py; even clouds come out less even with it."""
 STEP = 0.2
 """Step of the relaxation, in units of the new spacing; more or longer steps drive points off edges."""
+SETTLING, FLAT = 4, 0.2
+"""A relaxed point is settled by this many candidates nearest to it if their heights above the surface differ from their
+mean by this much at most, in units of the new spacing; else by the network. The shapes of the evaluation: nearer to the
+surface than by the network alone, which is asked for a quarter of the points."""
 SUPPORT = 0.3
 """A relaxed point goes back if no candidate is this near, in units of the new spacing: beyond lies no surface."""
 
@@ -83,26 +91,38 @@ class AnyRatio:
         self.frames, self.spacing = source.frames.astype(np.float32), source.spacing.astype(np.float32)
         self.head = model.sessions["pu-any"]
         self.near = int(model.config["query_neighbours"])
-        hops = 1 + len(model.config["dilations"])  # the embedding reaches one farther
-        self.features = self._encode(model.sessions["pu-any-encoder"], hops)
+        self.features = self._encode(model)
 
-    def _encode(self, encoder: Session, hops: int) -> Floats:
-        """Features (N, scales, C), tile by tile, each with all that its features depend on."""
-        source, result = self.source, None
-        for core in patches.blocks(source.points, TILE):
-            index = patches.closure(source.neighbours, core, hops)
-            place = np.full(len(source.points), -1)
-            place[index] = np.arange(len(index))
-            local = place[source.neighbours[index]]
-            local = np.where(local < 0, np.arange(len(index))[:, None], local)  # too far out to be felt in the core
-            offsets = source.points[index[local]] - source.points[index][:, None]
-            feed = {"offsets": offsets.astype(np.float32), "neighbours": local}
-            feed |= {"frames": self.frames[index], "spacing": self.spacing[index]}
-            part = encoder.run(["features"], feed)[0]
-            result = np.empty((len(source.points), *part.shape[1:]), np.float32) if result is None else result
-            result[core] = part[place[core]]
-        assert result is not None
-        return result
+    def _encode(self, model: Model) -> list[Features]:
+        """Features (N, C) at each scale, each made from those before it of some neighbours."""
+        k, dilations = int(model.config["neighbours"]), model.config["dilations"]
+        tiles = patches.blocks(self.source.points, TILE)
+        used = [self.source.neighbours[:, : k * dilation : dilation] for dilation in dilations]
+        features = [self._step(model, "pu-any-start", tiles, used[0], None)]
+        for number, neighbours in enumerate(used):
+            features.append(self._step(model, f"pu-any-scale-{number}", tiles, neighbours, features[-1]))
+        return features[1:]
+
+    def _step(
+        self, model: Model, graph: str, tiles: list[Indices], neighbours: Neighbours, before: Features | None
+    ) -> Features:
+        """One step of the encoder for all points, tile by tile."""
+        features = np.empty((len(neighbours), int(model.config["channels"])), STORED)
+
+        def run(core: Indices) -> None:
+            near = neighbours[core]
+            around, local = np.unique(near, return_inverse=True)
+            rows = np.concatenate([core, around])  # a tile's own points come first
+            offsets = self.source.points[near] - self.source.points[core][:, None]
+            feed: dict[str, npt.NDArray[Any]] = {"frames": self.frames[rows], "spacing": self.spacing[rows]}
+            feed |= {"offsets": offsets.astype(np.float32), "neighbours": local.reshape(near.shape) + len(core)}
+            if before is not None:
+                feed["before"] = before[rows].astype(np.float32)
+            features[core] = model.sessions[graph].run(["feature"], feed)[0]
+
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            list(pool.map(run, tiles))
+        return features
 
     def follow(self, source: geometry.Sources) -> None:
         self.current = source
@@ -134,10 +154,25 @@ class AnyRatio:
         step = spacing * np.einsum("nk,nki->ni", push, away)
         normal = self.source.frames[self.tree.query(new, workers=-1)[1], 2]
         step -= np.einsum("ni,ni->n", step, normal)[:, None] * normal
-        moved, _ = self.project(new + STEP * step)
-        supported = cKDTree(proposals).query(moved, workers=-1)[0][:, None] <= SUPPORT * spacing
-        spaced = np.where(supported, moved, new)
+        moved, support = self._settled(new + STEP * step, normal, proposals, spacing)
+        spaced = np.where(support <= SUPPORT * spacing, moved, new)
         return spaced if len(np.unique(spaced, axis=0)) == len(new) else new
+
+    def _settled(self, points: Floats, normal: Floats, proposals: Floats, spacing: Floats) -> tuple[Floats, Floats]:
+        """Points (M, 3) brought onto the surface, and their distances (M, 1) from the nearest of the ``proposals``.
+
+        Where these lie flat, the surface is at the mean of their heights, by the inverse of their squared distances;
+        elsewhere the network is asked.
+        """
+        distance, index = geometry.nearest(proposals, points, SETTLING)
+        weight = 1 / np.maximum(distance, 1e-12) ** 2
+        height = np.einsum("nki,ni->nk", proposals[index] - points[:, None], normal)
+        mean = (weight * height).sum(1, keepdims=True) / weight.sum(1, keepdims=True)
+        settled = points + mean * normal
+        uneven = (abs(height - mean) > FLAT * spacing).any(1)
+        if uneven.any():
+            settled[uneven] = self.project(settled[uneven])[0]
+        return settled, distance[:, :1]
 
     def project(self, queries: Floats) -> tuple[Floats, Floats]:
         """Points on the surface (Q, 3) and their expected errors (Q,) in units of the spacing there."""
@@ -154,7 +189,7 @@ class AnyRatio:
         near = np.minimum(near, len(self.source.points) - 1)  # the tree's mark for fewer points than neighbours
         use, local = np.unique(near, return_inverse=True)
         feed = {
-            "features": self.features[use],
+            "features": np.stack([feature[use] for feature in self.features], 1).astype(np.float32),
             "frames": self.frames[use],
             "spacing": self.spacing[use],
             "offsets": (queries[:, None] - self.source.points[near]).astype(np.float32),
@@ -211,7 +246,10 @@ def patch_outputs(model: Model, points: Floats, index: Indices, output: str) -> 
 
 
 NETWORKS: dict[str, Callable[[geometry.Sources, Model, int, bool], Network]] = {"pu-any": AnyRatio, "pu-mfa": PatchWise}
-GRAPHS = {"pu-any": ("pu-any-encoder", "pu-any"), "pu-mfa": ("pu-mfa",)}
+GRAPHS = {
+    "pu-any": ("pu-any-start", "pu-any-scale-0", "pu-any-scale-1", "pu-any-scale-2", "pu-any"),
+    "pu-mfa": ("pu-mfa",),
+}
 
 
 @cache

@@ -28,18 +28,6 @@ def blocks(points: Floats, size: int) -> list[Indices]:
     return done
 
 
-def closure(neighbours: Indices, core: Indices, hops: int) -> Indices:
-    """``core`` and all that its features depend on after ``hops`` layers over ``neighbours``: sorted indices."""
-    inside = np.zeros(len(neighbours), bool)
-    inside[core] = True
-    front = core
-    for _ in range(hops):
-        reached = np.unique(neighbours[front])
-        front = reached[~inside[reached]]
-        inside[front] = True
-    return np.flatnonzero(inside)
-
-
 def shares(sizes: list[int], total: int) -> list[int]:
     """Whole numbers in proportion to ``sizes`` that add up to ``total`` (rounding errors do not pile up)."""
     ends = np.cumsum([0, *sizes]).astype(np.float64)

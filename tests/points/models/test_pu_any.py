@@ -4,7 +4,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from sentio.core import export, registry
-from sentio.points import candidates, geometry
+from sentio.core.config import to_dict
+from sentio.points import candidates, geometry, networks
 from sentio.points.models.pu_any import ContextRefiner, Encoder, PointTransformerBlock, PUAnyConfig
 from sentio.points.shapes import procedural
 from sentio.points.training import QueryClouds, QueryDataConfig, join
@@ -138,20 +139,24 @@ def test_loss_falls_and_every_parameter_learns():
 
 
 @pytest.mark.parametrize("size", [(70, 33), (200, 500)])
-def test_onnx_gives_the_numbers_of_torch(method, tmp_path, size):
+def test_onnx_gives_the_numbers_of_torch(method, tmp_path, monkeypatch, size):
+    monkeypatch.setattr(networks, "TILE", 30)
+    monkeypatch.setattr(networks, "STORED", np.float32)
     onnxruntime = pytest.importorskip("onnxruntime")
     points = procedural(4).sample_evenly(size[0], seed=0).points
     queries = points[np.random.default_rng(0).integers(0, size[0], size[1])] + 0.01
-    tensors = batch(points, queries, method.config)
-    sessions = []
+    sessions = {}
     for graph in method.graphs():
         export.write_onnx(graph, tmp_path / graph.name)
-        sessions.append(onnxruntime.InferenceSession((tmp_path / graph.name).read_bytes()))
-    source = {"frames": tensors.frames.numpy(), "spacing": tensors.spacing.numpy()}
-    around = (tensors.points[tensors.neighbours] - tensors.points[:, None]).numpy()
-    features = sessions[0].run(None, source | {"offsets": around, "neighbours": tensors.neighbours.numpy()})[0]
-    offsets = (tensors.queries[:, None] - tensors.points[tensors.near]).numpy()
-    found = sessions[1].run(None, source | {"features": features, "offsets": offsets, "near": tensors.near.numpy()})
+        sessions[graph.name] = onnxruntime.InferenceSession((tmp_path / graph.name).read_bytes())
+    model = networks.Model("pu-any", sessions, to_dict(method.config))
+    network = networks.AnyRatio(geometry.measure(points), model, start=0, kept=False)
+    tensors = batch(points, queries, method.config)
     with torch.no_grad():
-        for a, b in zip(method(tensors), found, strict=True):
-            assert np.allclose(a.numpy(), b, atol=1e-5)
+        around = tensors.points[tensors.neighbours] - tensors.points[:, None]
+        features = method.encoder(around, tensors.frames, tensors.spacing, tensors.neighbours)
+        displacement, error = method(tensors)
+    assert np.allclose(features.numpy(), np.stack(network.features, 1), atol=1e-5)
+    moved, expected = network.project(queries)
+    assert np.allclose(moved - queries, displacement.numpy(), atol=1e-5)
+    assert np.allclose(expected, error.numpy(), atol=1e-5)

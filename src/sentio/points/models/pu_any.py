@@ -53,27 +53,37 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
+_ROWS = torch.eye(3).repeat_interleave(3, 0)  # (9, 3): sums of three, quicker as a product than as sums
+
+
 def _turn(frames: Tensor, vectors: Tensor) -> Tensor:
     """Vectors (..., 3) in the axes of ``frames`` (..., 3, 3)."""
-    return (frames * vectors.unsqueeze(-2)).sum(-1)
+    return (frames.flatten(-2) * torch.cat([vectors] * 3, -1)) @ _ROWS.to(frames)
 
 
 class PairGeometry(nn.Module):
-    """How a neighbour lies to a point: (N, k, 11), all in units of the spacing and free of the cloud's pose."""
+    """How a neighbour lies to a point: (N, k, 11), all in units of the spacing and free of the cloud's pose.
+
+    The N points are the first of those that have ``frames`` and ``spacing``.
+    """
 
     size = 11
 
     def forward(self, offset: Tensor, frames: Tensor, spacing: Tensor, neighbours: Tensor) -> Tensor:
-        there = _turn(frames[:, None], offset) / spacing[:, None, None]
-        back = _turn(frames[neighbours], -offset) / spacing[neighbours].unsqueeze(-1)
-        normal = _turn(frames[:, None], frames[neighbours][..., 2, :])
-        normal = normal * torch.where(normal[..., 2:] < 0, -1.0, 1.0)  # the side of a PCA normal means nothing
-        ratio = torch.log(spacing[neighbours] / spacing[:, None]).unsqueeze(-1)
+        count = neighbours.shape[0]  # not len(), which tracing would fix
+        around, own, unit = frames[neighbours], frames[:count], spacing[:count, None]
+        there, normal = (torch.cat([offset, around[..., 2, :]], 1) @ own.transpose(1, 2)).chunk(2, 1)  # (N, k, 3) each
+        there, back = there / unit[..., None], _turn(around, -offset) / spacing[neighbours].unsqueeze(-1)
+        normal = normal * (1 - 2 * (normal[..., 2:] < 0).to(normal.dtype))  # the side of a PCA normal means nothing
+        ratio = torch.log(spacing[neighbours] / unit).unsqueeze(-1)
         return torch.cat([there, back, normal, there.norm(dim=-1, keepdim=True), ratio], -1)
 
 
 class PointTransformerBlock(nn.Module):
-    """Vector attention over k neighbours, then a feed-forward layer; pre-norm, residual."""
+    """Vector attention over k neighbours, then a feed-forward layer; pre-norm, residual.
+
+    From features (M, C) come those of the first N points, which have neighbours (N, k) among all of them.
+    """
 
     def __init__(self, channels: int, groups: int = 8) -> None:
         super().__init__()
@@ -86,12 +96,13 @@ class PointTransformerBlock(nn.Module):
         self.feed = nn.Sequential(nn.LayerNorm(channels), _mlp(channels, 2 * channels, channels))
 
     def forward(self, feature: Tensor, geometry: Tensor, neighbours: Tensor) -> Tensor:
-        x = self.norm(feature)
-        position = self.position(geometry)
-        key, value = self.key_value(x)[neighbours].chunk(2, -1)  # (N, k, C) each
-        weight = self.attention(self.query(x)[:, None] - key + position).softmax(1)
-        value = (value + position).unflatten(-1, (weight.shape[-1], -1))  # (N, k, groups, C / groups)
-        feature = feature + self.mix((weight.unsqueeze(-1) * value).sum(1).flatten(1))
+        x, (count, k) = self.norm(feature), neighbours.shape
+        key, value = self.key_value(x).chunk(2, -1)
+        position = self.position(geometry.flatten(0, 1)).unflatten(0, (-1, k))  # (N, k, C)
+        seen = self.query(x[:count])[:, None] - key[neighbours] + position
+        weight = self.attention(seen.flatten(0, 1)).unflatten(0, (-1, k)).softmax(1)
+        value = (value[neighbours] + position).unflatten(-1, (weight.shape[-1], -1))  # (N, k, groups, C / groups)
+        feature = feature[:count] + self.mix((weight.unsqueeze(-1) * value).sum(1).flatten(1))
         result: Tensor = feature + self.feed(feature)
         return result
 
@@ -118,6 +129,30 @@ class Encoder(nn.Module):
             feature = block(feature, geometry, index)
             scales.append(feature)
         return torch.stack(scales, 1)  # (N, scales, C)
+
+
+class EncoderStart(nn.Module):
+    """The encoder's embedding by itself, of a part of a cloud: the first N of M points."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.geometry, self.embed = encoder.geometry, encoder.embed
+
+    def forward(self, offsets: Tensor, frames: Tensor, spacing: Tensor, neighbours: Tensor) -> Tensor:
+        result: Tensor = self.embed(self.geometry(offsets, frames, spacing, neighbours)).amax(1)
+        return result
+
+
+class EncoderScale(nn.Module):
+    """One block of the encoder by itself, of a part of a cloud: the first N of M points."""
+
+    def __init__(self, encoder: Encoder, number: int) -> None:
+        super().__init__()
+        self.geometry, self.block = encoder.geometry, encoder.blocks[number]
+
+    def forward(self, before: Tensor, offsets: Tensor, frames: Tensor, spacing: Tensor, neighbours: Tensor) -> Tensor:
+        result: Tensor = self.block(before, self.geometry(offsets, frames, spacing, neighbours), neighbours)
+        return result
 
 
 class ContextRefiner(nn.Module):
@@ -169,17 +204,21 @@ class Head(nn.Module):
         ``offsets`` (Q, k', 3) are the queries' positions as seen from the source points ``near`` (Q, k'). No query
         moves farther than ``reach`` times the least spacing of these, so that an outlier invents no points.
         """
-        local, unit = frames[near], spacing[near].unsqueeze(-1)
-        offset = _turn(local, offsets) / unit
-        position = self.position(torch.cat([offset, offset.norm(dim=-1, keepdim=True)], -1))
-        feature = functional.relu(self.start_source(features[:, -1])[near] + self.start_position(position)).amax(1)
+        pairs, k = near.flatten(), near.shape[1]  # matrices are multiplied more quickly than stacks of them
+        local, unit = frames[pairs], spacing[pairs].unsqueeze(-1)
+        offset = _turn(local, offsets.flatten(0, 1)) / unit
+        position = self.position(torch.cat([offset, offset.norm(dim=-1, keepdim=True)], -1))  # (Q k', C)
+        start = self.start_source(features[:, -1])[pairs] + self.start_position(position)
+        feature = functional.relu(start.unflatten(0, (-1, k)).amax(1))  # (Q, C)
         for scale in reversed(range(len(self.refiners))):
-            feature = self.refiners[scale](feature, features[:, scale], position, near)
-        mixed = self.vote_source(features[:, 0])[near] + self.vote_position(position)
-        vote = self.vote(functional.relu(mixed + self.vote_query(feature)[:, None])).float()
-        weight = vote[..., 3:].softmax(1)  # (Q, k', 1)
-        moved = (local * (vote[..., :3] * unit).unsqueeze(-1)).sum(-2)  # (Q, k', 3)
-        displacement = (weight * moved).sum(1)  # (Q, 3)
+            feature = self.refiners[scale](feature, features[:, scale], position.unflatten(0, (-1, k)), near)
+        mixed = self.vote_source(features[:, 0])[pairs] + self.vote_position(position)
+        mixed = mixed.unflatten(0, (-1, k)) + self.vote_query(feature)[:, None]
+        vote = self.vote(functional.relu(mixed).flatten(0, 1)).float()
+        vote, unit = vote.reshape(-1, k, 4), unit.reshape(-1, k, 1)
+        weight = vote[..., 3:].softmax(1) * unit  # (Q, k', 1)
+        moved = (weight * vote[..., :3]).flatten(1)  # (Q, 3 k') along the axes
+        displacement = (moved.unsqueeze(-1) * local.reshape(-1, 3 * k, 3)).sum(1)  # (Q, 3)
         length = displacement.norm(dim=-1, keepdim=True).clamp(min=1e-12)
         displacement = displacement * (self.reach * unit.amin(1) / length).clamp(max=1.0)
         return displacement, functional.softplus(self.error(feature).float()).squeeze(-1)
@@ -255,11 +294,37 @@ class PUAny(PointsMethod):
         }
 
     def graphs(self) -> list[Graph]:
-        """The encoder, run once for a cloud, and the head, run for every query."""
+        """The encoder, step by step, each run once for a cloud, and the head, run for every query."""
         config, random, source = self.config, torch.Generator().manual_seed(2), self._example_source()
-        n, k, q = source["neighbours"].shape[0], source["neighbours"].shape[1], 48
+        n, q = len(source["neighbours"]), 48
         with torch.no_grad():
             features = self.encoder(*source.values())
+        part = {"offsets": source["offsets"][: n // 2, : config.neighbours]}
+        part |= {"frames": source["frames"], "spacing": source["spacing"]}
+        part |= {"neighbours": source["neighbours"][: n // 2, : config.neighbours]}
+        told = f"The first N of M points of sentio.points.geometry.measure, with {config.neighbours} neighbours"
+        free = {"offsets": ("N",), "neighbours": ("N",), "frames": ("M",), "spacing": ("M",), "feature": ("N",)}
+        start = Graph(
+            "pu-any-start",
+            "Up-sampling to any ratio: the first feature of the points.",
+            EncoderStart(self.encoder),
+            part,
+            ("feature",),
+            free,
+            f"{told} among the M; offsets to them in the cloud's unit.",
+        )
+        scales = [
+            Graph(
+                f"pu-any-scale-{number}",
+                f"Up-sampling to any ratio: the feature of the points at scale {number}.",
+                EncoderScale(self.encoder, number),
+                {"before": features[:, 0]} | part,
+                ("feature",),
+                free | {"before": ("M",)},
+                f"{told}, one in {dilation}, among the M; offsets to them in the cloud's unit; the features before.",
+            )
+            for number, dilation in enumerate(config.dilations)
+        ]
         query = {
             "features": features,
             "frames": source["frames"],
@@ -268,22 +333,13 @@ class PUAny(PointsMethod):
             "near": torch.randint(0, n, (q, config.query_neighbours), generator=random),
         }
         per_query = dict.fromkeys(("offsets", "near", "displacement", "error"), ("Q",))
-        encoder = Graph(
-            "pu-any-encoder",
-            "Up-sampling to any ratio: multi-scale features of the points.",
-            self.encoder,
-            source,
-            ("features",),
-            dict.fromkeys((*source, "features"), ("N",)),
-            f"Sources as sentio.points.geometry.measure gives them; offsets to the {k} neighbours in the cloud's unit.",
-        )
         head = Graph(
             "pu-any",
-            "Up-sampling to any ratio: moves candidates onto the surface (needs pu-any-encoder).",
+            "Up-sampling to any ratio: moves candidates onto the surface (needs pu-any-start and pu-any-scale-0 to 2).",
             self.head,
             query,
             ("displacement", "error"),
             dict.fromkeys(query, ("N",)) | per_query,
-            "Features of pu-any-encoder; offsets of a query from its nearest sources in the cloud's unit.",
+            "Features of all scales; offsets of a query from its nearest sources in the cloud's unit.",
         )
-        return [encoder, head]
+        return [start, *scales, head]
