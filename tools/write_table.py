@@ -1,0 +1,55 @@
+"""Write docs/table.md, the columns of the result tables with units and ranges, from the schemas themselves.
+
+python tools/write_table.py docs/table.md
+"""
+
+import sys
+from pathlib import Path
+
+from sentio.affect.table import AFFECT, LANDMARKS
+from sentio.core.results import Column, Schema
+
+HEAD = """# The table
+
+One row for every decoded frame and person; a frame without a face has one row with a reason. The same columns come from
+`sentio analyze`, `sentio live` and `sentio convert`; a column without a value is null (NaN in NumPy and pandas). Every table has
+a header with these units, the versions, the models and their hashes: `table.header` in Python, `affect.csv.header.json`
+beside a CSV. What the columns mean is told at length on the page of [analyze](analyze.md#the-table).
+"""
+FOOT = """
+## Header
+
+| key | what it tells |
+|---|---|
+| `schema`, `schema_version` | the name of this list of columns; the version rises when a column changes its meaning |
+| `source` | the file |
+| `sentio`, `options` | the version, and all options of the reading |
+| `detector`, `model`, `temporal`, `voice` | what found and scored: name, hash, whether causal, thresholds of the action units, `intervals` |
+| `media` | what the file holds, and what of it was damaged |
+| `baseline` | each person's rest, where one was taken away |
+| `converted` | the tool and file, of a table that `sentio convert` made |
+| `columns` | kind, unit and meaning of every column |
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    tables = "".join(
+        f"\n## {title}\n\n`{schema.name}`, version {schema.version}\n\n{_rows(schema)}"
+        for title, schema in (("`affect.parquet`", AFFECT), ("`landmarks.parquet`", LANDMARKS))
+    )
+    return HEAD + tables + FOOT
+
+
+def _rows(schema: Schema) -> str:
+    lines = [f"| `{c.name}` | {c.kind} | {c.unit or ''} | {c.about} |" for c in _shortened(schema.columns)]
+    return "\n".join(["| column | kind | unit, range | meaning |", "|---|---|---|---|", *lines, ""])
+
+
+def _shortened(columns: tuple[Column, ...]) -> list[Column]:
+    """Of the points, the first of each axis stands for all."""
+    return [column for column in columns if not column.name.startswith(("x_", "y_")) or column.name.endswith("_0")]
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
