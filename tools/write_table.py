@@ -12,9 +12,10 @@ from sentio.core.results import Column, Schema
 HEAD = """# The table
 
 One row for every decoded frame and person; a frame without a face has one row with a reason. The same columns come from
-`sentio analyze`, `sentio live` and `sentio convert`; a column without a value is null (NaN in NumPy and pandas). Every table has
-a header with these units, the versions, the models and their hashes: `table.header` in Python, `affect.csv.header.json`
-beside a CSV. What the columns mean is told at length on the page of [analyze](analyze.md#the-table).
+`sentio analyze`, `sentio live` and `sentio convert`; a column without a value is null (NaN in NumPy and pandas). Every
+table has a header with these units, the versions, the models and their hashes: `table.header` in Python,
+`affect.csv.header.json` beside a CSV. More about what the columns mean stands
+[elsewhere](analyze.md#the-table).
 """
 FOOT = """
 ## Header
@@ -24,7 +25,7 @@ FOOT = """
 | `schema`, `schema_version` | the name of this list of columns; the version rises when a column changes its meaning |
 | `source` | the file |
 | `sentio`, `options` | the version, and all options of the reading |
-| `detector`, `model`, `temporal`, `voice` | what found and scored: name, hash, whether causal, thresholds of the action units, `intervals` |
+| `detector`, `model`, `temporal`, `voice` | what found and scored: name, hash, causal or not, thresholds, `intervals` |
 | `media` | what the file holds, and what of it was damaged |
 | `baseline` | each person's rest, where one was taken away |
 | `converted` | the tool and file, of a table that `sentio convert` made |

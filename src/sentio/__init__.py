@@ -4,7 +4,7 @@ import os
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Read by libraries when they load: no telemetry, and idle threads that sleep rather than spin.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

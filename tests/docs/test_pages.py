@@ -1,4 +1,4 @@
-"""The pages: they make a site without a warning, and every command and every piece of Python on them is what there is."""
+"""The pages make a site without a warning, and every command and every piece of Python on them is what there is."""
 
 import ast
 import importlib
@@ -85,7 +85,7 @@ def test_python_imports_what_there_is(block) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("tutorial", ["first-video", "first-cloud", "first-training", "first-live"])
 def test_tutorials_run(tutorial, tmp_path, monkeypatch) -> None:
-    """Block by block in an empty folder, as their reader would; what is installed is installed, and trainings are short."""
+    """Block by block in an empty folder, as their reader would; nothing is installed, and trainings are short."""
     pytest.importorskip("torch", reason="needs the train extra")
     page = ROOT / "docs/tutorials" / f"{tutorial}.md"
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
