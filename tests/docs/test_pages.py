@@ -115,7 +115,7 @@ def test_the_page_of_the_table_is_that_of_the_schemas() -> None:
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path) -> None:
     pytest.importorskip("mkdocs", reason="needs the docs extra")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False, env=environment)
     assert built.returncode == 0, built.stdout + built.stderr
