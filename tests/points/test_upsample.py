@@ -91,6 +91,23 @@ def procedural_sphere():
     return points[geometry.farthest_points(points, 1000)]
 
 
+@pytest.mark.parametrize("rough", [0.0, 0.15])
+def test_the_network_is_asked_after_relaxation_only_where_candidates_do_not_lie_flat(monkeypatch, rough):
+    random, asked = np.random.default_rng(0), []
+    plane = np.stack([*np.meshgrid(np.arange(12.0), np.arange(12.0)), np.zeros((12, 12))], -1).reshape(-1, 3)
+    network = networks.AnyRatio(geometry.measure(plane), networks.embedded("pu-any"), start=0, kept=False)
+    monkeypatch.setattr(network, "project", lambda points: (asked.extend(points), (points + [0, 0, 9], None))[1])
+    candidates = (plane[:, None] + random.random((1, 9, 3)) * [1, 1, 0]).reshape(-1, 3)
+    candidates[:, 2] = rough * random.choice([-1, 1], len(candidates))
+    new = candidates[::3]
+    spread = network.spread(new, np.empty((0, 3)), candidates)
+    assert 0.01 < np.linalg.norm(spread - new, axis=1).mean() < 0.2 or rough
+    if rough:
+        assert len(asked) > 0.5 * len(new) and (spread[:, 2] > 8).any()
+    else:
+        assert not asked and np.abs(spread[:, 2]).max() < 1e-12
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_an_outlier_invents_no_points_beyond_itself(seed):
     cloud = procedural(2 + seed).sample_evenly(400, seed=0).points

@@ -25,7 +25,7 @@ Indices = npt.NDArray[np.int64]
 TILE = 512
 """Points whose features are computed in one network call: fits the cache."""
 STORED = np.float16
-"""Of the features between network calls: half of the memory, and no score moves in the third digit."""
+"""Of the features between network calls: half of the memory; they change by less than a thousandth of the largest."""
 CHUNK = 512
 """Queries in one network call: fits the cache."""
 DOUBT = 0.25
