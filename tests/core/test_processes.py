@@ -109,7 +109,7 @@ def test_two_processes_have_the_losses_and_the_scores_of_one(two, pictures, name
 
 def test_the_batch_of_all_and_the_rate_are_told(two):
     told = (two / "told.txt").read_text()
-    assert "4 steps of 16 items" in told and "learning rate 0.05. 2 processes have 8 items of a step each" in told
+    assert "4 steps of 16 items" in told and "learning rate 0.05. 2 processes take 8 items of a step each" in told
     assert told.count("Training fer-tuned") == 1
 
 

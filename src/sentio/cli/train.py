@@ -45,6 +45,7 @@ def train(
         sentio train recipes/face.json --data FACES --out runs/face --set fit.lr=0.001 --set model.width=16
         sentio train recipes/crossattn.json --data AFFWILD2 --out runs/crossattn --visual openai/clip-vit-base-patch32
         sentio train recipes/crossattn.json --dry-run
+        torchrun --nproc-per-node 2 -m sentio train recipes/capnet.json --data AFFWILD2 --out runs/capnet
     """
     require("torch", "train")
     from sentio.core import needs, runs

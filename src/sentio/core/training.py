@@ -164,20 +164,12 @@ class _Run:
         device = torch.cuda.get_device_name(here) if here.type == "cuda" else f"{torch.get_num_threads()} threads"
         learnt = sum(value.numel() for value in self.method.parameters() if value.requires_grad)
         begun = f" from step {self.step:,}" if self.step else ""
+        each, world = self.items_per_step // self.fabric.world_size, self.fabric.world_size
+        shared = f" {world} processes take {each} items of a step each; the rate does not grow with them (fit.lr)."
         return (
             f"Training {self.method.name} ({learnt:,} parameters) on {here.type} ({device}, {self.config.precision})"
             f"{begun}: {self.total:,} steps of {self.items_per_step} items, {self.steps_per_epoch:,} steps an epoch, "
-            f"learning rate {self.config.lr:g}.{self._shares()}"
-        )
-
-    def _shares(self) -> str:
-        """How several processes share a step, and what that does to the learning rate."""
-        if self.fabric.world_size == 1:
-            return ""
-        each = self.items_per_step // self.fabric.world_size
-        return (
-            f" {self.fabric.world_size} processes have {each} items of a step each; the learning rate is the recipe's "
-            "and does not grow with them (fit.lr)."
+            f"learning rate {self.config.lr:g}.{shared if world > 1 else ''}"
         )
 
     def _pace(self) -> str:
@@ -342,7 +334,9 @@ class _Run:
         return cast(dict[str, Any], json.loads(json.dumps(identity)))  # tuples become lists, as in the file
 
     def _save(self) -> None:
-        random_states = cast(dict[str, Tensor], self.fabric.all_gather(checkpoints.rng_state(self.fabric.device)))
+        drawn = processes.gather(checkpoints.rng_state(self.fabric.device))
+        stacked = {name: torch.stack([own[name] for own in drawn]) for name in drawn[0]}
+        random_states = stacked if len(drawn) > 1 else drawn[0]
         if self.fabric.is_global_zero:
             optimizer, rest = checkpoints.split_optimizer(self.optimizer)
             tensors = checkpoints.with_prefix("model", self.method.state_dict())
@@ -388,7 +382,7 @@ class _Run:
         self.fabric.strategy.precision.load_state_dict(info["scaler"])
         self.step, self.best, self.stale = info["step"], info["best"], info["stale"]
         self.history = info["history"]
-        self._draw_on(checkpoints.under_prefix("random", tensors), info["processes"])
+        self._draw_on(checkpoints.under_prefix("random", tensors), info.get("processes", 1))
 
     def _draw_on(self, states: dict[str, Tensor], before: int) -> None:
         """Go on drawing at random where the processes, of which there were ``before``, have stopped."""

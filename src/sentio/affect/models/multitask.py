@@ -201,10 +201,9 @@ class MultiTaskStudent(AffectMethod):
         inputs = _select(inputs, usable)
         found = self._cooled(self.network(*inputs))
         with torch.no_grad():
-            taught = self._cooled(self.teacher.network(*inputs))
+            taught = of_all(self._cooled(self.teacher.network(*inputs)))
         weights = dict(zip(TASKS, (self.config.patience * self.stale).exp(), strict=True))
         terms: defaultdict[str, Tensor] = defaultdict(lambda: batch.time_s.new_zeros(()))
-        taught = of_all(taught)
         for stream in streams(Rows.of(batch, usable), of_all(found), self.config.network):
             single = stream.number != MTL
             for task in stream.tasks:
