@@ -30,6 +30,7 @@ def analyze(
     model: str = "auto",
     speech: str = "builtin",
     causal: bool = False,
+    baseline: Annotated[str | None, Parameter(metavar="A:B|N|FILE")] = None,
     report: Annotated[bool, Parameter(negative="--no-report")] = True,
     embed_video: bool = False,
     plot: bool = False,
@@ -67,6 +68,9 @@ def analyze(
         speech: what tells whether somebody speaks: builtin, the voice model itself, or silero:PATH, the published file
             silero_vad.onnx of Silero VAD.
         causal: no row rests on what comes after it, and every frame is decided at once; auto takes causal-av or causal.
+        baseline: take each person's rest from valence and action units, so that a resting face reads 0: as seen from A
+            to B seconds of the file; in the first N seconds that each is in view; or in a file of the person at rest.
+            Of whom no rest is known these columns stay empty.
         report: write report.html: the video beside its timeline, a summary of each person, and how it was made; it
             needs no network, and plays the file where it lies.
         embed_video: put the file into report.html, up to 100 MB, so that the page can be moved alone.
@@ -111,6 +115,7 @@ def analyze(
         landmarks=landmarks,
         crops=crops,
         causal=causal,
+        baseline=baseline,
         embed_video=embed_video,
     )
     models = partial(_open_run, Path(model), causal, speech) if _is_run(model) else None

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from sentio.affect.faces.detectors import DetectorName
 from sentio.cli.analyze import Format
-from sentio.cli.parsing import COMMAS, FOLDER, NAME
+from sentio.cli.parsing import COMMAS, FOLDER, NAME, SECONDS
 from sentio.core.errors import require
 
 PORT = 8421
@@ -24,6 +24,7 @@ def live(
     formats: Annotated[tuple[Format, ...], COMMAS] = ("parquet", "csv"),
     detector: DetectorName = "auto",
     model: str = "auto",
+    baseline: Annotated[float | None, SECONDS] = None,
     lsl: Annotated[str, NAME] = "",
     port: int = PORT,
     open: Annotated[bool, Parameter(negative="--no-open")] = True,
@@ -43,6 +44,8 @@ def live(
         detector: auto takes YuNet when it is fetched (sentio models fetch yunet), else builtin, our own.
         model: weights that score the faces at first; the page can choose others. auto takes the best that decides at
             once.
+        baseline: take each person's rest from valence and action units, as it is in the first seconds in which each is
+            in view; until then these are empty. Look at the camera with a resting face.
         lsl: send all rows as a stream of this name to the Lab Streaming Layer, which everybody in the network can read.
         port: on which the page is served; 0 takes any that is free.
         open: open the page in the browser.
@@ -65,7 +68,9 @@ def live(
     from sentio.core.writers import try_folder
 
     first, titles = choose(model)
-    options = Options(detector=detector, model=first, causal=True)
+    options = Options(
+        detector=detector, model=first, causal=True, baseline=None if baseline is None else f"{baseline:g}"
+    )
     open_models(first, causal=True)  # this and what follows is refused before the server begins
     wanted = (*formats, *(output.name for output in OUTPUTS if output.name in ALWAYS))
     asked(wanted, options)

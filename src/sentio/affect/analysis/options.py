@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from sentio.affect.analysis.baseline import check as check_baseline
 from sentio.affect.analysis.speech import BUILTIN, check
 from sentio.affect.faces.detectors import DetectorName, resolve
 from sentio.core.errors import RecipeError
@@ -24,14 +25,16 @@ class Options:
         causal: no row rests on what comes after it, or waits for it.
         speech: what tells whether somebody speaks: ``builtin``, the voice model itself, or ``silero:PATH``, the
             published ONNX file of Silero VAD.
+        baseline: what is taken from valence and action units as a person's rest: ``A:B``, seconds of the file; ``N``,
+            the first seconds in which each person is seen; the path of a file that shows the person at rest; or None.
         landmarks: rows have the 68 landmarks of the face, too; see ``table.POINTS``.
         crops: rows that are streamed have the aligned face as ``crop``, uint8 (112, 112, 3) RGB, black beyond the
             border of the picture; and so do files that are analyzed into folders.
         embed_video: the report of a file holds the file itself, so that it can be moved alone.
 
     Raises:
-        RecipeError: an unknown detector of faces or of speech, an interval that is no length of time, no rate, or an
-            empty stretch.
+        RecipeError: an unknown detector of faces or of speech, an interval that is no length of time, no rate, an
+            empty stretch, or a baseline that there is not.
     """
 
     detector: DetectorName = "auto"
@@ -41,6 +44,7 @@ class Options:
     end: float | None = None
     model: str = "auto"
     speech: str = BUILTIN
+    baseline: str | None = None
     landmarks: bool = False
     crops: bool = False
     causal: bool = False
@@ -49,6 +53,7 @@ class Options:
     def __post_init__(self) -> None:
         resolve(self.detector)
         check(self.speech)
+        check_baseline(self.baseline)
         if not 0 <= self.search_interval < math.inf:
             raise RecipeError(f"The search interval {self.search_interval} s is no length of time.")
         if self.fps is not None and not 0 < self.fps < math.inf:

@@ -9,7 +9,8 @@ import math
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sentio.affect.analysis.baseline import Rest, parse, rest_of
 from sentio.affect.analysis.models import BATCH_FACES, Models, ScoredFrame
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.rows import Row
@@ -92,7 +94,13 @@ class Reading:
             raise self._nothing(options)
         models = models and models.of_file(self.media.path)
         self.stream = Stream(
-            options, models, file=self.name, pictures=info.has_video, sound=info.has_audio, timed=info.has_clock
+            options,
+            models,
+            file=self.name,
+            pictures=info.has_video,
+            sound=info.has_audio,
+            timed=info.has_clock,
+            rest=_rest_of_file(options, models),
         )
         self.timer = StageTimer()
         self.rows = self.frames = 0
@@ -150,10 +158,11 @@ class Reading:
         if self.stream.temporal is not None:
             done = self._through("time", self.stream.temporal, done)
         for frame in self._thread(threads, done, FACES_AHEAD):
-            yield from self.stream.rows.of_frame(frame)
+            yield from self.stream.frame_rows(frame)
             self.frames += 1
             self.persons.update(face.person for face in frame.faces.faces)
             self._tell(frame.faces.time_s)
+        yield from self.stream.baseline.flush() if self.stream.baseline else ()
 
     def _sound_rows(self, threads: ExitStack) -> Iterator[Row]:
         for score in self._thread(threads, self._voice(), PICTURES_AHEAD):
@@ -224,6 +233,29 @@ class Reading:
             what = f"{path} is too short for a score: there is one after every {HOP_S} s of sound."
             return InputError(what, "Give a longer piece of sound.")
         return InputError(f"{path} has no pictures.", "Give a file with pictures, or let a model score the voice.")
+
+
+def _rest_of_file(options: Options, models: Models | None) -> Rest | None:
+    """What the file that is to be the baseline says of the person in it; None if no file is.
+
+    Raises:
+        InputError: it cannot be read, or shows no face for long enough, or several.
+    """
+    if options.baseline is None or parse(options.baseline) is not None:
+        return None
+    path = Path(options.baseline)
+    return _read_rest(path, path.stat().st_mtime_ns, replace(options, baseline=None, start=None, end=None), models)
+
+
+@lru_cache(maxsize=4)
+def _read_rest(path: Path, changed_ns: int, options: Options, models: Models | None) -> Rest:
+    rows = list(Reading(path, options, models).read())
+    seen = {row["person"] for row in rows if row.get("person") is not None}
+    rest = rest_of(rows) if len(seen) == 1 else None
+    if rest is None:
+        what = f"{path} shows {len(seen)} people" if len(seen) > 1 else f"{path} shows no face for long enough"
+        raise InputError(f"{what}, and is to show one at rest.", "Cut out a second or more of the one it is about.")
+    return rest
 
 
 def analyze(

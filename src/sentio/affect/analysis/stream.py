@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio import __version__
+from sentio.affect.analysis.baseline import Rest, baseline
 from sentio.affect.analysis.hearing import Hearing
 from sentio.affect.analysis.models import BATCH_FACES, AffectModel, FaceScore, Models, ScoredFrame, open_models
 from sentio.affect.analysis.options import Options
@@ -123,8 +124,10 @@ class Stream:
         sound: whether sound will be pushed: then the rows of a frame wait until the sound has reached its time.
         timed: whether the pictures follow each other in time, so that a model over time may read them.
         live: rows do not wait for the sound of their time, but have the newest score of the voice that there is.
+        rest: what a file that ``options.baseline`` names says of the person at rest.
 
     Raises:
+        InputError: such a file was not read.
         WeightsError: weights are missing or damaged.
     """
 
@@ -138,6 +141,7 @@ class Stream:
         sound: bool = False,
         timed: bool = True,
         live: bool = False,
+        rest: Rest | None = None,
     ) -> None:
         self.options = options or Options()
         causal = self.options.causal
@@ -158,6 +162,7 @@ class Stream:
         self.hearing = Hearing(sound=self.voice is not None and not live)
         hears = self.models.temporal is not None and self.models.temporal.hears
         self.rows = Rows(file, hears=hears, landmarks=self.options.landmarks, crops=self.options.crops)
+        self.baseline = baseline(self.options.baseline, rest, causal=causal)
         self._sound = sound
         self._frames = 0
 
@@ -198,7 +203,8 @@ class Stream:
         rows = self._score(self.finder.flush())
         rows += self._hear(self.scorer.flush())
         rows += self._follow(self.hearing.end_sound())
-        return rows + self._write(self.temporal.flush() if self.temporal else [])
+        rows += self._write(self.temporal.flush() if self.temporal else [])
+        return rows + (self.baseline.flush() if self.baseline else [])
 
     def describe(self) -> dict[str, Any]:
         """What makes the rows, for the header of a table."""
@@ -207,7 +213,13 @@ class Stream:
             "options": to_dict(self.options),
             "detector": describe(self.options.detector),
             **self.models.describe(),
+            **({"baseline": self.baseline.describe()} if self.baseline else {}),
         }
+
+    def frame_rows(self, frame: ScoredFrame) -> list[Row]:
+        """The rows that are decided once this frame is."""
+        rows = self.rows.of_frame(frame)
+        return rows if self.baseline is None else [row for new in rows for row in self.baseline.push(new)]
 
     def _score(self, found: list[Found]) -> list[Row]:
         return self._hear([frame for faces in found for frame in self.scorer.push(faces)])
@@ -221,7 +233,7 @@ class Stream:
         return self._write(heard)
 
     def _write(self, frames: list[ScoredFrame]) -> list[Row]:
-        return [row for frame in frames for row in self.rows.of_frame(frame)]
+        return [row for frame in frames for row in self.frame_rows(frame)]
 
     def _timed(self, item: NDArray[Any], time_s: float | None) -> Frame | AudioBlock:
         if time_s is None or not math.isfinite(time_s):

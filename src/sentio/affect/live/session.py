@@ -217,6 +217,7 @@ class Session:
             thresholds=thresholds,
             source=source and {"name": source.name, "sound": source.sound},
             record_folder=str(self.settings.out),
+            baseline=self.settings.options.baseline,
             max_picture_bytes=messages.MAX_PICTURE_BYTES,
         )
 
