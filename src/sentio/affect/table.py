@@ -10,6 +10,10 @@ FURTHER_COLUMNS = tuple(f"au_{name.removeprefix('AU')}" for name in FURTHER_UNIT
 INTENSITY_COLUMNS = tuple(f"{name}_intensity" for name in (*AU_COLUMNS, *FURTHER_COLUMNS))
 X_COLUMNS, Y_COLUMNS = (tuple(f"{axis}_{k}" for k in range(68)) for axis in "xy")
 
+BOUNDED = ("valence", "arousal")
+"""The columns that have an interval."""
+BOUND_COLUMNS = tuple(f"{name}_{end}" for name in BOUNDED for end in ("lo", "hi"))
+
 _POSE = (
     "head turned to the person's left (the viewer's right)",
     "head turned down",
@@ -31,6 +35,10 @@ SCORES = (
     *(
         Column(column, "float32", "0 to 1", f"strength of action unit {name}: 0 at rest, 1 a strong movement")
         for column, name in zip(INTENSITY_COLUMNS, ALL_UNITS, strict=True)
+    ),
+    *(
+        Column(name, "float32", "-1 to 1", f"{end} end of the interval of {name}; its coverage stands in the header")
+        for name, end in zip(BOUND_COLUMNS, ("lower", "upper") * len(BOUNDED), strict=True)
     ),
 )
 """What the face model fills in for every face, fit or not; null where there was none, or no model that tells."""
@@ -78,7 +86,7 @@ POINTS = tuple(
 
 AFFECT = Schema(
     "sentio.affect",
-    4,
+    5,
     (
         *WHERE,
         Column("face_x", "float32", "px", "left edge of the face box in the upright picture"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media import steady, write_media
@@ -47,6 +47,7 @@ def test_a_baseline_that_is_nowhere_is_refused_before_work() -> None:
 unit = st.floats(0, 1, width=32)
 
 
+@settings(deadline=None)
 @given(st.lists(unit, min_size=2, max_size=9), unit)
 def test_what_is_taken_keeps_order_and_range(values, rest) -> None:
     """In [0, 1], 0 at rest and below, 1 stays 1 if there is room, and nothing changes places."""
@@ -57,6 +58,7 @@ def test_what_is_taken_keeps_order_and_range(values, rest) -> None:
     assert rest == 1 or taken(1.0, rest, 0.0) == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(-0.99, 0.99))
 def test_valence_keeps_its_ends(value, rest) -> None:
     assert [taken(end, rest, -1.0) for end in (-1.0, rest, 1.0)] == pytest.approx([-1, 0, 1])

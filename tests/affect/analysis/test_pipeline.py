@@ -99,7 +99,7 @@ def test_the_demo_comes_with_what_is_true_of_each_frame(demo) -> None:
 
 def test_header_says_what_made_the_table(demo) -> None:
     header = demo.header
-    assert (header["schema"], header["schema_version"], header["source"]) == ("sentio.affect", 4, "demo.mp4")
+    assert (header["schema"], header["schema_version"], header["source"]) == ("sentio.affect", 5, "demo.mp4")
     for key, name in (("model", "face"), ("voice", "voice")):
         assert header[key]["name"] == name and header[key]["causal"]
         assert header[key]["sha256"] == weights.sha256(weights.EMBEDDED / f"{name}.onnx")

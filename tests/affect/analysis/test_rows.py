@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sentio.affect.analysis.models import FaceScore, ScoredFrame
-from sentio.affect.analysis.rows import DOUBTFUL, Rows, frame_rows
+from sentio.affect.analysis.rows import DOUBTFUL, Rows, bounds, frame_rows
 from sentio.affect.analysis.voice import VoiceScore
 from sentio.affect.faces.alignment import TEMPLATE, align, to_crop, warp
 from sentio.affect.faces.quality import Pose, Quality, Reason
@@ -91,3 +91,10 @@ def test_rows_of_faces_say_where_they_are_and_what_is_doubtful() -> None:
         (0, 7, 3, 0.25),
         (3, 7, 3, -0.25),
     ]
+
+
+def test_bounds_stay_on_the_scale() -> None:
+    row = {"valence": 0.9, "arousal": -0.5}
+    ends = bounds(row, {"valence": 0.25, "arousal": 0.3})
+    assert ends == pytest.approx({"valence_lo": 0.65, "valence_hi": 1.0, "arousal_lo": -0.8, "arousal_hi": -0.2})
+    assert bounds({"valence": None}, {"valence": 0.25}) == {}

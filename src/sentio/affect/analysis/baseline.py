@@ -23,7 +23,10 @@ FEWEST = 5
 """Frames that a rest is made of at least [CHOSEN]."""
 SHIFTED = ("valence", *AU_COLUMNS, *FURTHER_COLUMNS, *INTENSITY_COLUMNS)
 """The columns from which rest is taken."""
-LEAST = dict.fromkeys(SHIFTED, 0.0) | {"valence": -1.0}
+BOUNDS = ("valence_lo", "valence_hi")
+"""The ends of an interval, from which that of the value between them is taken."""
+RESTS = {name: name for name in SHIFTED} | dict.fromkeys(BOUNDS, "valence")
+LEAST = dict.fromkeys(SHIFTED, 0.0) | dict.fromkeys(("valence", *BOUNDS), -1.0)
 
 Rest = Mapping[str, float]
 """The median of each column over the frames in which a face rests."""
@@ -159,10 +162,12 @@ class Baseline:
         if row.get("person") is None:
             return row
         rest = self._rest if self._rest is not None else self._known.get(row["person"])
-        values = {name: row[name] for name in SHIFTED if row.get(name) is not None}
+        values = {name: row[name] for name in RESTS if row.get(name) is not None}
         if rest is None:
             return row | dict.fromkeys(values)
-        return row | {name: taken(value, rest[name], LEAST[name]) for name, value in values.items() if name in rest}
+        return row | {
+            name: taken(value, rest[RESTS[name]], LEAST[name]) for name, value in values.items() if RESTS[name] in rest
+        }
 
 
 def baseline(text: str | None, rest: Rest | None, *, causal: bool) -> Baseline | None:

@@ -16,7 +16,15 @@ from sentio.affect.analysis.voice import VoiceModel, VoiceScore
 from sentio.affect.faces.alignment import Matrix, to_crop
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 from sentio.affect.labels import EXPRESSIONS
-from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, INTENSITY_COLUMNS, P_COLUMNS, POSE_COLUMNS, X_COLUMNS
+from sentio.affect.table import (
+    AU_COLUMNS,
+    BOUNDED,
+    FURTHER_COLUMNS,
+    INTENSITY_COLUMNS,
+    P_COLUMNS,
+    POSE_COLUMNS,
+    X_COLUMNS,
+)
 from sentio.core import weights
 from sentio.core.errors import WeightsError
 
@@ -203,6 +211,13 @@ class Models:
     def gated(self, speech: str) -> "Models":
         """The same with another detector of speech, see :meth:`VoiceModel.gated`."""
         return replace(self, voice=self.voice and self.voice.gated(speech))
+
+    @property
+    def half_widths(self) -> dict[str, float]:
+        """Of the intervals of `table.BOUNDED`, as the model tells that has the last word; nothing if it does not."""
+        speaker = self.temporal or self.face
+        told = (speaker.describe().get("intervals") or {}) if speaker else {}
+        return {name: float(told[name]) for name in BOUNDED if name in told}
 
     def describe(self) -> dict[str, Any]:
         """For the header."""

@@ -1,5 +1,6 @@
 """Frames with their scores become rows of the table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,21 @@ class Rows:
     Args:
         file: name of the file, for the column.
         hears: whether what is said of a face rests on the voice that is credited to its person, too.
+        half_widths: of the intervals of valence and arousal, as far as the model has any.
         landmarks: rows have the landmarks that the model finds, too.
         crops: rows have the aligned face as `CROP`, too.
     """
 
-    def __init__(self, file: str, *, hears: bool = False, landmarks: bool = False, crops: bool = False) -> None:
-        self._file, self._hears = file, hears
+    def __init__(
+        self,
+        file: str,
+        *,
+        hears: bool = False,
+        half_widths: Mapping[str, float] | None = None,
+        landmarks: bool = False,
+        crops: bool = False,
+    ) -> None:
+        self._file, self._hears, self._half_widths = file, hears, half_widths or {}
         self._landmarks, self._crops = landmarks, crops
 
     def of_frame(self, frame: ScoredFrame) -> list[Row]:
@@ -50,7 +60,7 @@ class Rows:
         voice = {} if frame.voice is None else voice_columns(frame.voice)
         for row in rows:
             person = row.get("person", NOBODY)
-            row |= voice
+            row |= voice | bounds(row, self._half_widths)
             row["modality"] = modality(row, theirs=not self._hears or person in frame.heard)
             row["speaking"] = frame.speaking.get(person)
         return rows
@@ -79,6 +89,15 @@ def frame_rows(file: str, frame: ScoredFrame, *, landmarks: bool = False, crops:
     if frame.doubtful:
         rows = [row | {"reason": row["reason"] or DOUBTFUL} for row in rows]
     return rows
+
+
+def bounds(row: Row, half_widths: Mapping[str, float]) -> Row:
+    """The ends of the intervals around a row's values, within [-1, 1]."""
+    ends: Row = {}
+    for name, width in half_widths.items():
+        if (value := row.get(name)) is not None:
+            ends |= {f"{name}_lo": max(value - width, -1.0), f"{name}_hi": min(value + width, 1.0)}
+    return ends
 
 
 def modality(row: Row, *, theirs: bool = True) -> str:

@@ -161,7 +161,13 @@ class Stream:
         self.voice = VoiceTrack(self.models.voice) if sound and self.models.voice else None
         self.hearing = Hearing(sound=self.voice is not None and not live)
         hears = self.models.temporal is not None and self.models.temporal.hears
-        self.rows = Rows(file, hears=hears, landmarks=self.options.landmarks, crops=self.options.crops)
+        self.rows = Rows(
+            file,
+            hears=hears,
+            half_widths=self.models.half_widths,
+            landmarks=self.options.landmarks,
+            crops=self.options.crops,
+        )
         self.baseline = baseline(self.options.baseline, rest, causal=causal)
         self._sound = sound
         self._frames = 0
