@@ -25,7 +25,7 @@ from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces.detectors import NAMES
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import MediaError, open_media
-from sentio.affect.table import AFFECT, AU_COLUMNS, FACE_AND_VOICE, P_COLUMNS, SCORES, VOICE
+from sentio.affect.table import AFFECT, AU_COLUMNS, BOUND_COLUMNS, FACE_AND_VOICE, P_COLUMNS, SCORES, VOICE
 from sentio.core import weights
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.results import Table
@@ -69,8 +69,9 @@ def test_columns_are_those_of_the_contract() -> None:
     assert names[17:25] == [f"p_{name.lower()}" for name in EXPRESSIONS]
     units = [f"au_{name[2:]}" for name in ACTION_UNITS] + [f"au_{number}" for number in (5, 9, 14, 17, 20, 45)]
     assert names[25:61] == [*units, *(f"{name}_intensity" for name in units)]
-    assert names[61:65] == ["speech", "voice_valence", "voice_arousal", "voice_expression"]
-    assert names[65:] == ["modality", "speaking"]
+    assert names[61:65] == ["valence_lo", "valence_hi", "arousal_lo", "arousal_hi"]
+    assert names[65:69] == ["speech", "voice_valence", "voice_arousal", "voice_expression"]
+    assert names[69:] == ["modality", "speaking"]
 
 
 def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> None:
@@ -82,7 +83,7 @@ def test_demo_has_a_row_for_every_frame_and_one_person_who_comes_back(demo) -> N
     assert set(demo["reason"][~present]) <= {"no face", BRIDGED} and bridged.sum() > 10
     assert np.isnan(demo["person"][~present & ~bridged]).all()
     assert (demo["quality"][present] > 0.3).mean() > 0.9
-    over_time = {"valence", "arousal", "expression", *P_COLUMNS, *AU_COLUMNS}
+    over_time = {"valence", "arousal", "expression", *P_COLUMNS, *AU_COLUMNS, *BOUND_COLUMNS}
     for column in SCORES:
         expected = present | bridged if column.name in over_time else present
         assert (demo.arrow[column.name].is_valid().to_numpy() == expected).all(), "every face has scores"
