@@ -154,7 +154,7 @@ def write_temporal(
         folder, name, nodes, constants,
         shown | {f"state_{key}": shape for key, shape in state.items()},
         answers | {f"next_{key}": shape for key, shape in state.items()},
-        details={"length": 100, "hop": 50, "thresholds": [0.4] * 12},
+        details={"length": 100, "hop": 50, "thresholds": [0.4] * 12, "intervals": {"valence": 0.25, "arousal": 0.5}},
         kinds={"valid": TensorProto.BOOL, "heard": TensorProto.BOOL, **dict.fromkeys(doubles, TensorProto.DOUBLE)},
     )  # fmt: skip
 

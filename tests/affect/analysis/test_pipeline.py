@@ -25,7 +25,7 @@ from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces.detectors import NAMES
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import MediaError, open_media
-from sentio.affect.table import AFFECT, AU_COLUMNS, BOUND_COLUMNS, FACE_AND_VOICE, P_COLUMNS, SCORES, VOICE
+from sentio.affect.table import AFFECT, AU_COLUMNS, BOUND_COLUMNS, BOUNDED, FACE_AND_VOICE, P_COLUMNS, SCORES, VOICE
 from sentio.core import weights
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.results import Table
@@ -432,3 +432,13 @@ def analyzed_whole(path: Path, options: Options) -> Table:
 def test_impossible_rates_and_stretches_are_refused_once(wrong) -> None:
     with pytest.raises(RecipeError):
         Options(**wrong)
+
+
+def test_values_have_the_intervals_of_the_model_that_says_them(demo) -> None:
+    widths = demo.header["temporal"]["intervals"]
+    for name in BOUNDED:
+        value, low, high = (demo[column].astype(np.float64) for column in (name, f"{name}_lo", f"{name}_hi"))
+        known = ~np.isnan(value)
+        assert known.any()
+        assert np.allclose(low[known], np.maximum(value[known] - widths[name], -1), atol=1e-6)
+        assert np.allclose(high[known], np.minimum(value[known] + widths[name], 1), atol=1e-6)
