@@ -101,6 +101,9 @@ def _start(ray: Any) -> str:
     try:
         options = {"num_cpus": usable_cores(), "object_store_memory": STORE_BYTES, "include_dashboard": False}
         ray.init("local", _node_ip_address=LOOPBACK, **options, **QUIET)
+    except Exception as error:  # Ray has no class of its own for this
+        fix = "See what `ray start --head` says."
+        raise ClusterError(f"Ray cannot be started on this machine: {' '.join(str(error).split())}", fix) from error
     finally:
         constants.ENABLE_RAY_CLUSTER = before
         del os.environ[constants.ENABLE_RAY_CLUSTERS_ENV_VAR]

@@ -26,6 +26,8 @@ POLL_S = 0.5
 """Seconds between two looks at whether to stop and whether there are more machines, while no job ends."""
 GRACE_S = 10.0
 """Seconds that jobs in hand have to clear up after Ctrl-C, before their workers are killed."""
+ENDED_S = 5.0
+"""Seconds in which a worker that was killed is gone."""
 
 
 class Portable(Protocol):
@@ -122,9 +124,9 @@ class Worker:
 def sight(jobs: Iterable[Job], work: Portable, out: Path | None) -> Iterator[Sight]:
     """What workers must see for these jobs; the probe lies there for as long."""
     jobs = list(jobs)
-    folder = out or jobs[0].result.parent
-    sources = tuple(dict.fromkeys(job.source.parent for job in jobs))
-    probe = folder / f"{TEMPORARY}{MARK}-probe"
+    results = out or jobs[0].result.parent
+    sources = tuple(folder for folder in dict.fromkeys(job.source.parent for job in jobs) if folder.is_dir())
+    probe = results / f"{TEMPORARY}{MARK}-probe"
     seen = Sight(Path.cwd(), probe, secrets.token_hex(), sources, work.made_with(), __version__)
     write_text(seen.probe, seen.secret)
     try:
@@ -193,17 +195,17 @@ class Crew:
                 self._hire()
 
     def close(self) -> None:
-        """Stop the jobs in hand, if any, and end all workers; what those left that did not end in time is cleared."""
-        left = self._in_hand()
+        """Stop the jobs in hand, if any, and end all workers; what those leave that do not end in time is cleared."""
+        stopped = self._in_hand()
         try:
-            for hired in left.values():
+            for hired in stopped.values():
                 hired.handle.stop.remote()
-            self._wait(left, GRACE_S)
+            self._wait(stopped, GRACE_S)
         finally:
             for hired in self._awaited.values():
                 self._ray.kill(hired.handle)
-            self._wait(left, POLL_S)
-            for hired in left.values():
+            self._wait(stopped, ENDED_S)
+            for hired in stopped.values():
                 self._clear(hired)
             self._awaited.clear()
 
@@ -211,11 +213,10 @@ class Crew:
         """Those that do a job."""
         return {answer: hired for answer, hired in self._awaited.items() if hired.number is not None}
 
-    def _wait(self, answers: dict[Any, Hired], seconds: float) -> None:
-        """Wait until they are given, and forget them."""
+    def _wait(self, answers: Mapping[Any, Hired], seconds: float) -> None:
+        """Wait until all are given, or known never to be."""
         if answers:
-            for answer in self._ray.wait(list(answers), num_returns=len(answers), timeout=seconds)[0]:
-                del answers[answer]
+            self._ray.wait(list(answers), num_returns=len(answers), timeout=seconds)
 
     def _hire(self) -> None:
         """As many workers as there are jobs, and machines for them; one at least, which waits for a machine."""
@@ -267,9 +268,7 @@ class Crew:
             what = f"{TRIES} workers were lost over it, the last on {host}: {error}"
             fix = "See whether the machine has memory enough for it; without --ray it is done here."
             return Outcome(source, "failed", error=what, fix=fix)
-        log.warning(
-            "The worker on %s was lost; %s is done again.", hired.greeting.host, self._jobs[hired.number].source
-        )
+        log.warning("The worker on %s was lost; %s is done again.", host, source)
         self._waiting.appendleft(hired.number)
         self._hire()
         return None
