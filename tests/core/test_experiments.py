@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -156,7 +157,9 @@ def test_the_files_of_a_result(tmp_path) -> None:
 def test_an_undefined_score_is_no_number_in_any_file(tmp_path) -> None:
     result = reproduce(Draws(spread=-0.1), None, tmp_path)
     assert json.loads((tmp_path / "results.json").read_text())["table"]["weak"]["error"]["mean"] is None
-    assert "undefined" in result.to_text()
+    assert re.search(r"weak \(baseline\) \| [^|]*\d \|  \|\n", result.to_text())
+    assert result.verdict(Draws.claims[1]) == "not measured"
+    assert "Strong errs less" not in result.to_text()
     assert "nan" not in (tmp_path / "plot.svg").read_text()
 
 

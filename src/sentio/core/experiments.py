@@ -133,6 +133,8 @@ class Result:
 
     def verdict(self, claim: Claim) -> str:
         """``shown`` if the whole interval of the difference is above 0."""
+        if math.isnan(self.difference(claim).mean):
+            return "not measured"
         if len(self.cells[claim.better]) < FEWEST:
             return "too few seeds to say"
         return "shown" if self.difference(claim).low > 0 else "not shown"
@@ -169,6 +171,8 @@ class Result:
         found = []
         for claim in self._claims():
             gap = self.difference(claim)
+            if math.isnan(gap.mean):
+                continue
             between = f" [{gap.low:+.3f}, {gap.high:+.3f}]" if math.isfinite(gap.low) else ""
             which = f"{claim.better} against {claim.worse}, {claim.score}: {gap.mean:+.3f}{between}"
             found.append(f"- {claim.text}: **{self.verdict(claim)}** ({which})")
@@ -257,8 +261,8 @@ def train(plan: Recipe, data: Path, out: Path) -> Path:
     return runs.train(plan, data, out, resume=out.exists())
 
 
-def evaluate(run: Path, data: Path, settings: Sequence[str] = ()) -> Report:
-    """Measure a run by the metrics of its domain, see :func:`sentio.core.runs.evaluate`."""
+def evaluate(run: Path | str, data: Path, settings: Sequence[str] = ()) -> Report:
+    """Measure a run, or weights by name, by the metrics of its domain, see :func:`sentio.core.runs.evaluate`."""
     with progress("evaluating") as tell:
         return runs.evaluate(run, data, settings, tell=tell)
 
@@ -338,7 +342,7 @@ def _write(result: Result, out: Path) -> None:
 
 def _shown(value: Interval) -> str:
     if math.isnan(value.mean):
-        return "undefined"
+        return ""
     return f"{value.mean:.3f}" + (f" ± {value.high - value.mean:.3f}" if math.isfinite(value.high) else "")
 
 

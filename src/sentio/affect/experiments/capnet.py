@@ -7,7 +7,7 @@ the face network of FER-Tuned, whose head alone is trained.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
@@ -27,7 +27,11 @@ ENTRIES = 10
 """Of a sequence, a third of a second apart, the last of which is now."""
 FULL = "p_va, full"
 """On the frames for which windows of all three lengths are full."""
-EVALUATION = {"fill": "previous", "resamples": 0}
+MODELS = {"small": {"units": 128, "dropout": 0.5}, "published": {"units": 256, "dropout": 0.2}}
+FITS: dict[str, dict[str, Any]] = {
+    "small": {"lr": 1e-3, "weight_decay": 0.1, "schedule": "cosine", "epochs": 8},
+    "published": {"optimizer": "adam", "lr": 1e-4, "epochs": 30, "patience": 4},
+}
 
 
 def _claims() -> tuple[Claim, ...]:
@@ -46,7 +50,8 @@ class CapNetAhead(Experiment):
 
     Args:
         videos, seconds: of the drawn set.
-        lr, epochs: of CAPNet.
+        fit: how CAPNet is trained: ``small`` for sets of some minutes, as the embedded one is; ``published``: the size,
+            dropout and optimiser of the release, at the rate of its first runs.
     """
 
     name: ClassVar[str] = "capnet"
@@ -68,8 +73,7 @@ class CapNetAhead(Experiment):
 
     videos: int = 20
     seconds: float = 10.0
-    lr: float = 1e-3
-    epochs: int = 15
+    fit: Literal["small", "published"] = "small"
 
     def variants(self, quick: bool) -> tuple[str, ...]:
         return (NOW, HELD, *WINDOWS)
@@ -82,51 +86,29 @@ class CapNetAhead(Experiment):
 
     def run(self, variant: str, seed: int, data: Path, work: Path, quick: bool) -> dict[str, float]:
         step = sets.third_of_a_second(data)
-        fer = self._fer_tuned(seed, data, work)
+        fer = sets.fer_tuned(data, work / f"fer-tuned-{seed}", data, work, seed)
         if variant not in WINDOWS:
             found = cast(Evaluation, evaluate(fer.parent, data))
             return _scores(found.clips, _late(found.predictions, step if variant == HELD else 0), step)
-        face = str(fer) if _is_drawn(data, work) else sets.FACE
+        face = str(fer) if sets.is_drawn(data, work) else sets.FACE
         plan: dict[str, Any] = {
             "system": "capnet",
             "start": {"fer": str(fer)},
-            "model": {"encoder": _encoder(data, work), "seconds": WINDOWS[variant]},
+            "model": {"encoder": sets.encoder(data, work), "seconds": WINDOWS[variant], **MODELS[self.fit]},
             "data": {
                 "windows": {"length": ENTRIES, "step": step, "search": step - 1, "hop": 2},
                 "choose_on": sets.CHOOSE_ON,
                 "face_encoder": face,
                 "features": sets.store_features(data, work, face),
             },
-            "fit": {"batch_size": 128, "lr": self.lr, "schedule": "cosine", "seed": seed, "epochs": self.epochs},
-            "evaluation": EVALUATION,
+            "fit": {"batch_size": 128, "seed": seed, **FITS[self.fit]},
+            "evaluation": {"fill": "previous", "resamples": 0},
         }
         plan["fit"] |= {"batch_size": 32, "epochs": 3} if quick else {}
         run = work / f"capnet-{WINDOWS[variant]}s-{seed}"
         train(from_dict(Recipe, plan), data, run)
         found = cast(Evaluation, evaluate(run, data))
         return _scores(found.clips, found.predictions, step)
-
-    def _fer_tuned(self, seed: int, data: Path, work: Path) -> Path:
-        """The face network and its head, trained on the current face; the best weights."""
-        plan: dict[str, Any] = {
-            "system": "fer-tuned",
-            "model": {"encoder": _encoder(data, work)},
-            "data": {"windows": {"hop": 4}, "validation_hop": 5, "choose_on": sets.CHOOSE_ON},
-            "fit": {"batch_size": 64, "lr": 1e-3, "schedule": "cosine", "seed": seed, "epochs": 5},
-            "evaluation": EVALUATION,
-        }
-        if not _is_drawn(data, work):
-            plan["start"] = {"encoder": sets.FACE}
-            plan["data"] |= {"face_encoder": sets.FACE, "features": sets.store_features(data, work, sets.FACE)}
-        return train(from_dict(Recipe, plan), data, work / f"fer-tuned-{seed}")
-
-
-def _is_drawn(data: Path, work: Path) -> bool:
-    return data.parent == work
-
-
-def _encoder(data: Path, work: Path) -> str:
-    return "small" if _is_drawn(data, work) else "aligned"
 
 
 def _late(predictions: Sequence[Prediction], frames: int) -> list[Prediction]:

@@ -40,6 +40,8 @@ class ByelConfig:
         projection: P, length of projections and predictions.
         units: of the hidden layers of projector and predictor.
         decay: of the target, a moving average of the online network.
+        classifier: False is BYOL alone; what the model answers is then not learnt.
+        subtraction: False leaves the emotion in the predictions.
     """
 
     encoder: FaceNetwork = "small"
@@ -48,6 +50,12 @@ class ByelConfig:
     projection: int = 256
     units: int = 4096
     decay: float = 0.99
+    classifier: bool = True
+    subtraction: bool = True
+
+    def __post_init__(self) -> None:
+        if self.subtraction and not self.classifier:
+            raise ValueError("without the classifier there is no emotion to subtract: subtraction must be false, too")
 
 
 class Branch(nn.Module):
@@ -110,9 +118,13 @@ class Byel(AffectMethod):
         logits = [self.classify(prediction) for prediction in predictions]
         emotion, *vectors = processes.whole(emotion, *predictions, *targets, *logits)
         predictions, targets, logits = vectors[:2], vectors[2:4], vectors[4:]
-        rest = [subtract(prediction, self.emotions, emotion) for prediction in predictions]
-        return {
-            "byol": (distance(rest[0], targets[1]) + distance(rest[1], targets[0])).mean(),
+        rest = predictions
+        if self.config.subtraction:
+            rest = [subtract(prediction, self.emotions, emotion) for prediction in predictions]
+        byol = {"byol": (distance(rest[0], targets[1]) + distance(rest[1], targets[0])).mean()}
+        if not self.config.classifier:
+            return byol
+        return byol | {
             "orthogonality": orthogonality(self.emotions),
             "emotion": sum(
                 (functional.cross_entropy(each, emotion) for each in logits),
