@@ -95,6 +95,23 @@ def test_the_loss_is_the_published_one():
     assert float(terms["emotion"]) == pytest.approx(entropy, rel=1e-4)
 
 
+@pytest.mark.parametrize("left_out", [{"subtraction": False}, {"subtraction": False, "classifier": False}])
+def test_parts_can_be_left_out(left_out):
+    model, seen = build(**left_out).train(), {"target": [], "predictor": []}
+    for name, kept in seen.items():
+        getattr(model, name).register_forward_hook(lambda _, inputs, out, kept=kept: kept.append(out.detach()))
+    terms = model.loss(faces_of(), 0.0)
+    nothing = torch.zeros_like(model.emotions)
+    wanted, _ = naive_terms(*seen["predictor"], *seen["target"], nothing, [0, 1, 2, 3, 4, 5])
+    assert float(terms["byol"]) == pytest.approx(wanted, rel=1e-5)
+    assert set(terms) == ({"byol"} if "classifier" in left_out else {"byol", "orthogonality", "emotion"})
+
+
+def test_nothing_is_subtracted_without_a_classifier():
+    with pytest.raises(RecipeError, match="subtraction must be false, too"):
+        build(classifier=False)
+
+
 def test_the_subtraction_lets_gradients_through_prediction_norm_and_vectors():
     torch.manual_seed(0)
     p = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
