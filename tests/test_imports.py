@@ -14,7 +14,7 @@ SOURCE = Path(sentio.__file__).resolve().parent
 ROOMS = ("cli", "affect", "points", "core")
 """A room imports what stands to its right, and itself; ``affect`` and ``points`` never meet."""
 MAY = {
-    "affect.experiments": {"evaluate", "training", "protocol", "data", "backbones", "synth", "media"},
+    "affect.experiments": {"evaluate", "training", "protocol", "data", "backbones", "synth", "media", "faces"},
     "affect.models": {"method", "evaluate", "training", "protocol", "backbones", "synth", "faces", "losses"},
     "affect.method": {"evaluate", "training", "backbones"},
     "affect.trained": {"analysis", "training", "protocol", "data", "backbones", "faces", "media"},

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from sentio.affect.data.sets import read_sets
 from sentio.affect.data.tree import scan
 from sentio.affect.experiments import _data as sets
 from sentio.affect.faces.alignment import align
+from sentio.affect.faces.detection import Image
 from sentio.affect.labels import EXPRESSIONS, EXPRESSIONS_LSD
 from sentio.affect.synth.moving_picture import MovingPicture
 from sentio.core import registry
@@ -162,8 +163,8 @@ def work_of_a_step() -> float:
             expression_valid=there,
         )
         with FlopCounterMode(display=False) as counter:
-            sum(method.loss(batch, 0.0).values()).backward()
-        return counter.get_total_flops()
+            torch.autograd.backward(sum(method.loss(batch, 0.0).values()))
+        return int(counter.get_total_flops())
 
     return multiplications("byel") / multiplications("byel-transfer")
 
@@ -232,4 +233,4 @@ def _lay_out_real(source: Path, folder: Path) -> None:
             points = np.array([[float(row[f"{point}_{axis}"]) for axis in "xy"] for point in POINTS])
             place = folder / "validation_set_real_images" / row["label"].upper()
             place.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(place / f"{number:05d}.jpg"), align(image, points))
+            cv2.imwrite(str(place / f"{number:05d}.jpg"), align(cast(Image, image), points))

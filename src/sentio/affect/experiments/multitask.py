@@ -96,7 +96,7 @@ class MultiTaskDistillation(Experiment):
     def run(self, variant: str, seed: int, data: Path, work: Path, quick: bool) -> dict[str, float]:
         run = self._train(variant, seed, data, work, quick)
         found = evaluate(run, data).to_dict()["scores"]
-        return found | {"probe": probe(run, work / "partial")}
+        return {**found, "probe": probe(run, work / "partial")}
 
     def _train(self, variant: str, seed: int, data: Path, work: Path, quick: bool) -> Path:
         """The run of a variant; a student's teacher is trained before it."""
@@ -199,9 +199,9 @@ def probe(run: Path, root: Path) -> float:
         optimizer.zero_grad()
         loss = functional.cross_entropy(layer(shared[even]), batch.source[even])
         loss = loss + RIDGE * layer.weight.square().sum()
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         return float((layer(shared[odd]).argmax(1) == batch.source[odd]).float().mean())
