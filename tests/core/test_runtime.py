@@ -66,3 +66,9 @@ def test_errors_survive_a_process_boundary() -> None:
 
     error = copy.copy(errors.InputError("what", "fix"))  # goes through the same reduction
     assert (type(error), error.what, error.fix) == (errors.InputError, "what", "fix")
+
+
+def test_a_process_that_shares_its_machine_keeps_to_one_core() -> None:
+    code = "import cv2; from sentio.core.runtime import *; share_cores(); print(usable_cores(), cv2.getNumThreads())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]

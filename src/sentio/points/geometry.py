@@ -74,7 +74,7 @@ def nearest(points: Floats, queries: Floats, k: int) -> tuple[Floats, Indices]:
 
     Where there are fewer than ``k`` points, the last one found is repeated.
     """
-    return _query(cKDTree(points), queries, k, workers=-1)
+    return _query(cKDTree(points), queries, k, workers=usable_cores())
 
 
 def _query(tree: cKDTree, queries: Floats, k: int, workers: int) -> tuple[Floats, Indices]:
@@ -166,7 +166,7 @@ def repelled(points: Floats, step: float) -> Floats:
     tree, moved = cKDTree(points), points.copy()
     for first in range(0, len(points), _ROWS):
         part = points[first : first + _ROWS]
-        distance, index = tree.query(part, min(12, len(points)), workers=-1)
+        distance, index = tree.query(part, min(12, len(points)), workers=usable_cores())
         distance, away = distance[:, 1:7], part[:, None] - points[index[:, 1:7]]
         spacing = np.maximum(distance.mean(1, keepdims=True), 1e-300)
         push = np.maximum(0, 1 - distance / (2 * spacing)) / np.maximum(distance, 1e-300)
@@ -256,7 +256,7 @@ def _squared(a: Floats, b: Floats) -> Floats:
 def _squared_to(points: Floats, picks: Floats, radius: float) -> Floats:
     """Squared distance of each point to the nearest of ``picks``; infinite beyond ``radius``."""
     bound = radius * (1 + 1e-9)
-    _, index = cKDTree(picks).query(points, distance_upper_bound=bound, workers=-1)
+    _, index = cKDTree(picks).query(points, distance_upper_bound=bound, workers=usable_cores())
     squared = np.full(len(points), np.inf)
     near = index < len(picks)
     squared[near] = _squared(points[near], picks[index[near]])

@@ -152,7 +152,7 @@ class AnyRatio:
         spacing = distance.mean(1, keepdims=True)
         push = np.maximum(0, 1 - distance / (2 * spacing)) / np.maximum(distance, 1e-12)
         step = spacing * np.einsum("nk,nki->ni", push, away)
-        normal = self.source.frames[self.tree.query(new, workers=-1)[1], 2]
+        normal = self.source.frames[self.tree.query(new, workers=usable_cores())[1], 2]
         step -= np.einsum("ni,ni->n", step, normal)[:, None] * normal
         moved, support = self._settled(new + STEP * step, normal, proposals, spacing)
         spaced = np.where(support <= SUPPORT * spacing, moved, new)
