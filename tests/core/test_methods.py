@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("lightning", reason="needs the train extra")
 
 import method_data  # noqa: E402
+from accelerator import accelerator  # noqa: E402
 from sentio.affect.training import detection  # noqa: E402
 from sentio.core import export, registry, runs, runtime, weights  # noqa: E402
 from sentio.core.config import from_dict  # noqa: E402
@@ -159,6 +160,42 @@ def test_graphs_say_in_onnx_what_they_say_in_torch(name, tmp_path):
             np.testing.assert_allclose(a, b.numpy(), atol=2e-4, rtol=1e-3)
 
 
+def test_on_an_accelerator_no_tensor_stays_behind(name):
+    """Loss, gradients, hooks, answers and exported graphs are there what they are on the CPU."""
+    method, there = build(name), build(name)
+    batch = method.example_batch()
+    torch.manual_seed(1)
+    terms = method.loss(batch, 0.5)
+    sum(terms.values()).backward()
+    with accelerator() as device:
+        torch.manual_seed(1)
+        found = there.to(device).loss(batch.to(device), 0.5)
+        sum(found.values()).backward()
+        assert {key: value.item() for key, value in found.items()} == pytest.approx(
+            {key: value.item() for key, value in terms.items()}, rel=1e-3
+        )
+        pairs = list(zip(method.parameters(), there.parameters(), strict=True))
+        assert all((one.grad is None) == (two.grad is None) for one, two in pairs)
+        one, two = (torch.cat([pair[k].grad.cpu().flatten() for pair in pairs if pair[0].grad is not None])
+                    for k in range(2))  # fmt: skip
+        assert (one - two).norm() < 0.01 * one.norm()
+        for each, seen in ((method, batch), (there, batch.to(device))):
+            each.after_step()
+            each.after_validation({"p_va": 0.1, "p_mtl": 0.1})
+            assert tensors_of(each.eval()(seen))
+        for graph in there.graphs():
+            graph.module.to(device).eval()(*(value.to(device) for value in graph.inputs.values()))
+
+
+def figures(values) -> list[float]:
+    """All numbers of a report but times, in order."""
+    if isinstance(values, dict):
+        return [each for key, value in values.items() if key != "seconds" for each in figures(value)]
+    if isinstance(values, list):
+        return [each for value in values for each in figures(value)]
+    return [values] if isinstance(values, int | float) else []
+
+
 @pytest.mark.slow
 def test_two_steps_of_training_and_an_evaluation(name, folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(detection, "HELD", 2)
@@ -177,6 +214,11 @@ def test_two_steps_of_training_and_an_evaluation(name, folders, tmp_path, monkey
     assert case.score in result.to_text()
     with pytest.raises(RecipeError, match=f"evaluation of {name}: unknown key 'neither'"):
         runs.evaluate(tmp_path / "run", folders(case.make), ["evaluation.neither=1"])
+    with accelerator():  # where the data, their validation and the metrics are to go as well
+        plan["fit"]["device"] = "auto"
+        runs.train(from_dict(runs.Recipe, plan), folders(case.make), tmp_path / "there")
+        there = runs.evaluate(tmp_path / "run", folders(case.make), out=tmp_path / "there.json")
+    np.testing.assert_allclose(figures(there.to_dict()), figures(result.to_dict()), rtol=1e-3, atol=1e-4)
 
 
 def test_data_of_every_system_are_training_data(name, folders, monkeypatch):

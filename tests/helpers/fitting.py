@@ -120,6 +120,7 @@ CONFIG = FitConfig(
     clip_norm=1.0,
     checkpoint_every=3,
     log_every=2,
+    workers=0,
     seed=11,
 )  # 5 steps an epoch, 30 in all
 

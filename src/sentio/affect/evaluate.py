@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
+import torch
 
 from sentio.affect.data.clips import Clip, Frames, Split
 from sentio.affect.data.sets import listed_clips
@@ -20,8 +21,10 @@ from sentio.affect.protocol.scoring import complete_rows, predict, tally
 from sentio.affect.protocol.smoothing import Smoothing
 from sentio.affect.training.published import AffectData
 from sentio.core import runs
+from sentio.core.devices import refuse_precision
 from sentio.core.errors import InputError, OutputError
 from sentio.core.method import Method
+from sentio.core.precision import FULL, Precision
 from sentio.core.progress import Tell, silent
 from sentio.core.report import Figures, finite_or_none
 
@@ -45,6 +48,8 @@ class EvaluationConfig:
         metric: ``batch-averaged`` is not the official score but that behind the 2.40 of the ABAW3 distillation paper,
             to compare with it and with nothing else; see :func:`~sentio.affect.protocol.scores.batch_averaged_mtl`.
         batch_rows: frames in a mini-batch of it.
+        workers: processes that load windows; as many as pay if not given.
+        precision: of the networks; 32 bits, unless others are asked for.
     """
 
     split: Split | None = None
@@ -59,6 +64,8 @@ class EvaluationConfig:
     resamples: int = 1000
     metric: Literal["official", "batch-averaged"] = "official"
     batch_rows: int = 256
+    workers: int | None = None
+    precision: Precision = FULL
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(ACTION_UNITS):
@@ -114,8 +121,8 @@ def evaluate(
     clips = data.scored(split)
     if not clips:
         raise InputError(f"{data.root} has no {split} clip of {', '.join(data.config.sets)}.")
-    fallback = _fallback(config, data.root)
-    raw = predict_clips(method, data, clips, fallback=fallback, tell=tell)
+    fallback = _fallback(config, data.root, method.device)
+    raw = predict_clips(method, data, clips, fallback=fallback, config=config, tell=tell)
     predictions = [postprocess(prediction, config) for prediction in raw]
     decided = _search(clips, predictions, split) if config.search_thresholds else config.thresholds
     protocol: Protocol = "abaw2" if config.abaw2 else data.protocol
@@ -135,6 +142,7 @@ def evaluate(
         "thresholds": list(decided),
         "thresholds_from": "searched on these frames" if config.search_thresholds else "given",
         "windows": asdict(data.config.windows),
+        "precision": config.precision,
     }
     if config.metric == "batch-averaged":
         return _batch_averaged(header, clips, raw, config.batch_rows, decided)
@@ -197,7 +205,8 @@ def submit_run(method: Method, data: AffectData, config: EvaluationConfig, form:
             f"{data.root} has no {split} clip to answer for.",
             f"Give the organisers' list: --images LIST; or take another split: {' or '.join(there)}.",
         )
-    raw = predict_clips(method, data, clips, fallback=_fallback(config, data.root))
+    fallback = _fallback(config, data.root, method.device)
+    raw = predict_clips(method, data, clips, fallback=fallback, config=config)
     predictions = [postprocess(prediction, config) for prediction in raw]
     return submit(out, form.track, form.edition, clips, predictions, frames=frames, decided=config.thresholds)
 
@@ -208,14 +217,18 @@ def predict_clips(
     clips: Sequence[Clip],
     *,
     fallback: tuple[Method, AffectData] | None = None,
+    config: EvaluationConfig | None = None,
     tell: Tell = silent,
 ) -> list[Prediction]:
     """Predictions of every frame that the method, or else the fallback, has one for; NaN elsewhere."""
-    found = predict(method, data.windows(clips, _every_frame(data.config.windows), labelled=False), tell=tell)
+    config = config or EvaluationConfig()
+    refuse_precision(method.device, config.precision)
+    how: dict[str, Any] = {"workers": config.workers, "precision": config.precision, "tell": tell}
+    found = predict(method, data.windows(clips, _every_frame(data.config.windows), labelled=False), **how)
     if fallback is not None:
         other, its_data = fallback
         windows = its_data.windows(clips, _every_frame(its_data.config.windows), labelled=False)
-        others = predict(other, windows, tell=tell)
+        others = predict(other, windows, **how)
         found = [first.merged(second) for first, second in zip(found, others, strict=True)]
     return found
 
@@ -264,11 +277,11 @@ def submit(
     return files
 
 
-def _fallback(config: EvaluationConfig, root: Path) -> tuple[Method, AffectData] | None:
+def _fallback(config: EvaluationConfig, root: Path, device: torch.device) -> tuple[Method, AffectData] | None:
     """The other run that a configuration names, with the data as its own recipe cuts them."""
     if config.fallback is None:
         return None
-    plan, method = runs.read_run(config.fallback)
+    plan, method = runs.read_run(config.fallback, device=str(device))
     return method, method.open_data(root, plan.data)
 
 

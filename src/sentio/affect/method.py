@@ -2,22 +2,22 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
 from sentio.affect import evaluate
-from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.frozen import describe_snapshots, snapshots_of, without_weights
 from sentio.affect.backbones.networks import IMAGENET
 from sentio.affect.backbones.published import PUBLISHED
 from sentio.affect.backbones.resnet import ResNet
 from sentio.affect.batch import AffectBatch
-from sentio.affect.training.published import AffectData, open_published
+from sentio.affect.training.published import AffectData, open_published, prepare_published
 from sentio.affect.training.sizes import batch_of, hour_of
 from sentio.core.config import from_dict
 from sentio.core.errors import RecipeError
 from sentio.core.method import Method, Work
+from sentio.core.optimization import FitConfig
 from sentio.core.progress import Tell, silent
 
 
@@ -46,7 +46,7 @@ class AffectMethod(Method):
     def training_batch(self, section: dict[str, Any], items: int) -> AffectBatch:
         """Windows as the data section cuts them, with every frame and label there."""
         config = from_dict(self.Data.Config, section, where="data")
-        return batch_of(config, cast(Encoder, self.part("encoder")).info.dim, items)
+        return batch_of(self, config, items)
 
     def hourly(self, section: dict[str, Any]) -> list[Work]:
         """Features of faces and sound, and the rest of the system, at 30 frames a second."""
@@ -61,6 +61,10 @@ class AffectMethod(Method):
                 f"Choose a network that does: {', '.join(IMAGENET)}; or leave out start.{name}.",
             )
         part.take(tensors, origin)
+
+    def prepare(self, path: Path, section: dict[str, Any], fit: FitConfig) -> None:
+        """Features of frozen encoders, stored first; see ``prepare_published``."""
+        prepare_published(self, path, from_dict(self.Data.Config, section, where="data"), fit)
 
     def open_data(self, path: Path, section: dict[str, Any]) -> AffectData:
         """A folder in any published layout; see :class:`~sentio.affect.training.published.DataConfig`."""

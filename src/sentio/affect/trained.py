@@ -11,11 +11,12 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from sentio.affect.analysis.models import FaceModel, FaceScore, Models
 from sentio.affect.analysis.temporal import BRIDGED_S, Arrays, Moment
@@ -78,7 +79,7 @@ class RunModel:
     is_causal, hears = False, False  # the sound that it hears is that of the file, whoever speaks
 
     def __init__(self, run: Path) -> None:
-        plan, self.method = runs.read_run(run)
+        plan, self.method = runs.read_run(run, device="auto")
         self.data = from_dict(DataConfig, plan.data, where="data")
         windows = self.data.windows
         if windows.answers != "all" or windows.step != 1:
@@ -89,6 +90,8 @@ class RunModel:
         self.run, self.length, self.hop = run, windows.length, windows.hop
         self.bridge_s = BRIDGED_S
         self.encoder = open_encoder(self.data.sound_encoder) if self.data.sound_encoder else None
+        if self.encoder is not None:
+            cast(nn.Module, self.encoder).to(self.method.device)
         self.path: Path | None = None
 
     def describe(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json as json_format
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from sentio.cli.parsing import FILE, FOLDER, NAME, SETTINGS
+from sentio.cli.parsing import DEVICE, FILE, FOLDER, NAME, SETTINGS
 from sentio.core.errors import InputError, require
 from sentio.core.progress import progress
 
@@ -26,6 +26,7 @@ def evaluate(
     seed: int | None = None,
     strict: bool = False,
     settings: Annotated[tuple[str, ...], SETTINGS] = (),
+    device: Annotated[str, DEVICE] = "auto",
     out: Annotated[Path | None, FILE] = None,
     submit: Annotated[Path | None, FOLDER] = None,
     track: Literal["va", "expr", "au", "mtl", "lsd"] | None = None,
@@ -55,6 +56,7 @@ def evaluate(
         seed: up-samplers: of samples, noise and starts.
         strict: affect: refuse the data if a file in it is unusable, instead of leaving that out.
         settings: one value of the run's recipe to replace, e.g. evaluation.resamples=0; may be repeated.
+        device: where networks run; auto is the GPU if there is one.
         out: file for the result with its header; RUN/evaluation.json if not given, and none for weights by name.
         submit: folder for a submission instead of scores; it is read back and validated.
         track: track of the submission; va if not given.
@@ -83,12 +85,12 @@ def evaluate(
     form = {"track": track, "edition": edition, "images": images}
     if submit:
         given = {"track": "va", "edition": 6} | {name: value for name, value in form.items() if value is not None}
-        print(*runs.submit(run, data, submit, given, changes), sep="\n")
+        print(*runs.submit(run, data, submit, given, changes, device=device), sep="\n")
         return 0
     if useless := [f"--{name}" for name, value in form.items() if value is not None]:
         raise InputError(f"{useless[0]} is about a submission.", "Give --submit FOLDER with it.")
     with progress("evaluating") as tell:
-        result = runs.evaluate(run, data, changes, out=out, tell=tell)
+        result = runs.evaluate(run, data, changes, device=device, out=out, tell=tell)
     print(json_format.dumps(result.to_dict(), indent=2) if json else result.to_text())
     return 0
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from sentio.cli.parsing import ADDRESS, FOLDER, SNAPSHOT
+from sentio.cli.parsing import ADDRESS, DEVICE, FOLDER, SNAPSHOT
 from sentio.core.errors import InputError, require
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ def features(
     visual: Annotated[str | None, SNAPSHOT] = None,
     audio: Annotated[str | None, SNAPSHOT] = None,
     out: Annotated[Path | None, FOLDER] = None,
-    precision: Literal["32-true", "bf16-mixed", "auto"] = "32-true",
+    device: Annotated[str, DEVICE] = "auto",
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] | None = None,
     ray: Annotated[str | None, ADDRESS] = None,
     fetch: bool = False,
 ) -> int:
@@ -33,10 +34,12 @@ def features(
             is taken: face, or a .safetensors file.
         audio: encoder of sound: wav2vec2, ast, whisper, or likewise (facebook/wav2vec2-base-960h; voice).
         out: folder of the store; DATA/features if not given.
-        precision: how the encoders are run: in 32 bits, so that every machine gives the same; in bfloat16, if its
-            vectors are the same to a cosine of 0.999; or auto, the quicker of both on this CPU, if they are.
+        device: where the encoders run; auto is the GPU if there is one.
+        precision: how they are run: in 32 bits; in bfloat16 or float16 (GPUs), if the vectors of the first input are
+            the same to a cosine of 0.999; or auto, the 16 bits that the device has, where they are and it is quicker.
+            auto on a GPU, 32-true on the CPU if not given.
         ray: do it on a Ray cluster whose machines share this disk, a clip for each CPU at a time: HOST:PORT, or auto
-            for the cluster of this machine, which is started if there is none.
+            for the cluster of this machine, which is started if there is none. With --device cuda, for each GPU.
         fetch: allow the download of published weights.
 
     Examples:
@@ -57,18 +60,21 @@ def features(
             stores.append(open_store(data, spec, config, fetch=fetch))
             refuse(spec, stores[-1].encoder.info)
     if ray:
-        return _extract_on(ray, [Extraction(data, spec, out, precision) for spec in (visual, audio) if spec])
-    problems = [problem for store in stores for problem in extract(data, store, precision)]
+        gpus = 1 if device.startswith("cuda") else 0
+        return _extract_on(
+            ray, [Extraction(data, spec, out, precision, device) for spec in (visual, audio) if spec], gpus
+        )
+    problems = [problem for store in stores for problem in extract(data, store, precision, device)]
     print(*problems, *(f"features: {store.folder}" for store in stores), sep="\n")
     return 1 if any(problem.level == "error" for problem in problems) else 0
 
 
-def _extract_on(ray: str, works: "list[Extraction]") -> int:
+def _extract_on(ray: str, works: "list[Extraction]", gpus: int) -> int:
     from sentio.core import jobs
     from sentio.core.cluster import workplace
 
     found = [work.jobs() for work in works]
-    with workplace(ray) as each:
+    with workplace(ray, gpus=gpus) as each:
         pairs = zip(found, works, strict=True)
         summaries = [jobs.run(todo, work, None, title="features", show=True, each=each) for todo, work in pairs]
     outcomes = [outcome for summary in summaries for outcome in summary.outcomes]

@@ -23,6 +23,8 @@ ADDRESS, FILE, FOLDER, NAME, SECONDS, SNAPSHOT = (
     Parameter(metavar=kind) for kind in ("auto|HOST:PORT", "FILE", "FOLDER", "NAME", "SECONDS", "NAME|FOLDER")
 )
 """What a flag's value is called in the help where its type does not tell."""
+DEVICE = Parameter(metavar="{auto,cpu,cuda,cuda:N,mps}")
+"""See ``core.devices.choose``."""
 
 NEEDED = {int: "a whole number", float: "a number"}
 

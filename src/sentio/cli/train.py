@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from sentio.cli.parsing import FOLDER, SETTINGS, SNAPSHOT
+from sentio.cli.parsing import DEVICE, FOLDER, SETTINGS, SNAPSHOT
 from sentio.core.errors import InputError, require
 
 
@@ -16,6 +16,7 @@ def train(
     visual: Annotated[str | None, SNAPSHOT] = None,
     audio: Annotated[str | None, SNAPSHOT] = None,
     fetch: bool = False,
+    device: Annotated[str | None, DEVICE] = None,
     settings: Annotated[tuple[str, ...], SETTINGS] = (),
     strict: bool = False,
     resume: bool = False,
@@ -26,6 +27,10 @@ def train(
     OUT gets recipe.json, checkpoints/, best.safetensors, metrics.json and logs/ (CSV and TensorBoard). A stopped run
     goes on exactly where it was with --resume.
 
+    A face network that is frozen, and the encoders that the recipe names, are run over the data once before, and their
+    vectors kept in DATA/features; how long that takes and how much disk is said first. --set data.pictures=true does
+    without.
+
     Args:
         recipe: a JSON file, e.g. recipes/capnet.json.
         data: folder of training data: any Aff-Wild2 or LSD layout for affect, meshes for points.
@@ -34,6 +39,8 @@ def train(
             config.json tells what it is (CLIP, ViT); or a trained system: face, or a .safetensors file.
         audio: encoder of sound in the place of the recipe's, likewise (wav2vec 2.0, Whisper, AST; voice).
         fetch: allow the download of their published weights.
+        device: where networks run, in the place of the recipe's fit.device, which is auto mostly: the GPU if there is
+            one.
         settings: one value of the recipe to replace, e.g. fit.lr=0.001; may be repeated.
         strict: affect: refuse the data if a file in it is unusable, instead of leaving that out.
         resume: go on with the run in OUT.
@@ -57,7 +64,8 @@ def train(
         from sentio.affect.training.choice import choose, choose_unread
 
         plan = choose_unread(plan, visual, audio) if dry_run else choose(plan, visual, audio, fetch=fetch)
-    plan = runs.change(plan, [*settings, "data.strict=true"] if strict else settings)
+    changes = [*settings, *(["data.strict=true"] if strict else []), *([f"fit.device={device}"] if device else [])]
+    plan = runs.change(plan, changes)
     if data is None or out is None or dry_run:
         print(needs.text(plan, needs.needs(plan)))
     else:

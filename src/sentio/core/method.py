@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from torch.utils.data import Dataset
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.progress import Tell, silent
 from sentio.core.report import Report
+
+if TYPE_CHECKING:
+    from sentio.core.optimization import FitConfig
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class TrainingData(ABC):
     monitor: str
     """The key of :meth:`validate` that chooses the best weights."""
     higher_is_better: bool
+    workers: int | None = None
+    """Processes that load items in :meth:`validate`, see :func:`sentio.core.loading.batches`; the trainer's."""
 
     @abstractmethod
     def train_dataset(self) -> Dataset[Any]:
@@ -170,6 +175,14 @@ class Method(nn.Module, ABC):
 
         Of a run of several processes it gets one part of a batch, and the terms are averaged over the processes: what
         is no mean over the batch's items takes them all, see ``core.processes``.
+        """
+
+    def prepare(self, path: Path, section: dict[str, Any], fit: "FitConfig") -> None:
+        """Called before a training opens its data: what each step would compute anew may be computed here, once.
+
+        Args:
+            path, section: as for :meth:`open_data`.
+            fit: how long the training is, and where.
         """
 
     @abstractmethod

@@ -26,11 +26,13 @@ class FitConfig:
         ema_decay: decay of the exponential moving average of the weights, which is then what is validated and kept;
             it starts lower, (1 + step) / (10 + step), so that early weights are forgotten. 0 is off.
         clip_norm: largest norm of all gradients together.
+        device: see :func:`sentio.core.devices.choose`.
         patience: stop after this many validations in a row without a new best.
         validate_every: steps between validations; None validates at the end of each epoch. The end always does.
         checkpoint_every: steps between checkpoints; there is also one at each validation.
         log_every: steps between rows of the log.
-        workers: processes that load items; 0 loads in the training process.
+        workers: processes that load items, here and in validation; 0 loads in the training process. None: as many as
+            pay, by the cores and the memory of this machine (``core.loading``). What is learnt does not depend on it.
     """
 
     epochs: int = 20
@@ -46,12 +48,12 @@ class FitConfig:
     ema_decay: float = 0.0
     clip_norm: float | None = None
     precision: Precision = FULL
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
     patience: int | None = None
     validate_every: int | None = None
     checkpoint_every: int = 500
     log_every: int = 10
-    workers: int = 0
+    workers: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

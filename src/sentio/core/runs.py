@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sentio.core import checkpoints, registry, runtime, weights
+from sentio.core import checkpoints, devices, registry, runtime, weights
 from sentio.core.config import from_dict, override, read_json, to_dict
 from sentio.core.errors import RecipeError
 from sentio.core.optimization import FitConfig
 from sentio.core.progress import Tell, silent
 from sentio.core.report import Report
-from sentio.core.training import fit, start_from
+from sentio.core.training import fit, refuse_begun, start_from
 from sentio.core.writers import try_folder, write_json
 
 RECIPE = "recipe.json"
@@ -69,8 +69,12 @@ def train(plan: Recipe, data: Path, out: Path, *, resume: bool = False) -> Path:
     Raises:
         SentioError: see :func:`sentio.core.training.fit`.
     """
+    devices.choose(plan.fit.device)  # refused before work begins, as is a folder in use
+    if not resume:
+        refuse_begun(out)
     runtime.seed_everything(plan.fit.seed)  # before the weights are drawn
     method = (_begun(plan, out) if resume else None) or _begin(plan)
+    method.prepare(data, plan.data, plan.fit)
     source = method.open_data(data, plan.data)
     _record(plan, out)
     return fit(method, source, plan.fit, out, resume=resume)
@@ -113,7 +117,13 @@ def _refuse_other(plan: Recipe, out: Path) -> None:
 
 
 def evaluate(
-    run: Path | str, data: Path, settings: Sequence[str] = (), *, out: Path | None = None, tell: Tell = silent
+    run: Path | str,
+    data: Path,
+    settings: Sequence[str] = (),
+    *,
+    device: str = "auto",
+    out: Path | None = None,
+    tell: Tell = silent,
 ) -> Report:
     """Measure a finished run, or embedded weights, by the metrics of its domain.
 
@@ -121,6 +131,7 @@ def evaluate(
         run: the run's folder, or the name of weights.
         data: a folder (or file) in a layout that the system reads.
         settings: ``section.key=value``, in place of the values of the run's recipe, e.g. ``evaluation.noise=0.01``.
+        device: see :func:`sentio.core.devices.choose`.
         out: file for the result as JSON; ``evaluation.json`` in the run's folder, and none for weights, if not given.
         tell: told how far the work has come.
 
@@ -131,38 +142,47 @@ def evaluate(
         out = Path(run) / EVALUATION
     if out is not None:
         try_folder(out.parent)
-    plan, method = read_run(run, settings)
+    plan, method = read_run(run, settings, device=device)
     result: Report = method.evaluate(data, plan.evaluation, data=plan.data, tell=tell)
     if out is not None:
         write_json(out, result.to_dict())
     return result
 
 
-def submit(run: Path | str, data: Path, out: Path, form: Mapping[str, Any], settings: Sequence[str] = ()) -> list[Path]:
+def submit(
+    run: Path | str,
+    data: Path,
+    out: Path,
+    form: Mapping[str, Any],
+    settings: Sequence[str] = (),
+    *,
+    device: str = "auto",
+) -> list[Path]:
     """Write the submission of a finished run for a challenge, see ``Method.submit``; returns its files."""
-    plan, method = read_run(run, settings)
+    plan, method = read_run(run, settings, device=device)
     files: list[Path] = method.submit(data, plan.evaluation, out, data=plan.data, form=form)
     return files
 
 
-def read_run(run: Path | str, settings: Sequence[str] = ()) -> tuple[Recipe, Any]:
+def read_run(run: Path | str, settings: Sequence[str] = (), *, device: str = "cpu") -> tuple[Recipe, Any]:
     """The recipe of a finished or stopped run, and its best model, in eval mode.
 
     Args:
         run: the run's folder, or the name of embedded or fetched weights, whose recipe is then empty.
         settings: single values of the recipe to replace.
+        device: where the model is to be, see :func:`sentio.core.devices.choose`.
 
     Raises:
-        RecipeError: the folder is no run, or a setting is wrong.
+        RecipeError: the folder is no run, a setting is wrong, or the device is not there.
         WeightsError: it has no weights yet, or they are damaged.
     """
-    folder = Path(run)
+    folder, place = Path(run), devices.choose(device)
     if (folder / RECIPE).is_file():
-        return read(folder / RECIPE, list(settings)), weights.load(folder / BEST).eval()
+        return read(folder / RECIPE, list(settings)), weights.load(folder / BEST).to(place).eval()
     if str(run) not in weights.cards():
         raise RecipeError(
             f"{run} is no run: it has no {RECIPE}.",
             f"Give the folder that sentio train --out made, or one of the names {', '.join(weights.cards())}.",
         )
-    method = weights.load(str(run)).eval()
+    method = weights.load(str(run)).to(place).eval()
     return from_dict(Recipe, override({"system": method.name}, list(settings)), where=str(run)), method

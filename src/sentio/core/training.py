@@ -18,14 +18,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from sentio.core import checkpoints, processes, weights
+from sentio.core import checkpoints, loading, processes, weights
 from sentio.core.bench import peak_memory_mb
 from sentio.core.config import to_dict
 from sentio.core.devices import deterministic, make_fabric
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
-from sentio.core.interrupts import leave_signals_to_the_parent, stop_requests
+from sentio.core.interrupts import stop_requests
 from sentio.core.method import Method, TrainingData
 from sentio.core.optimization import FitConfig, MovingAverage, lr_factor, make_optimizer
 from sentio.core.progress import duration
@@ -60,6 +59,16 @@ def fit(method: Method, data: TrainingData, config: FitConfig, out: Path | str, 
         SentioError: a loss or gradient that is not finite; the message names the term and the items.
     """
     return _Run(method, data, config, Path(out), resume).go()
+
+
+def refuse_begun(out: Path) -> None:
+    """See that a folder holds no run.
+
+    Raises:
+        OutputError: it does.
+    """
+    if any((out / "checkpoints").glob("step-*")):
+        raise OutputError(f"{out} already holds a run.", "Resume it, or choose another folder.")
 
 
 def epoch_order(items: int, epoch: int, seed: int) -> np.ndarray:
@@ -122,6 +131,7 @@ class _Run:
         self.objective, self.stepper = self.fabric.setup(_Objective(method), self.optimizer)
         self.average = MovingAverage(self.method, config.ema_decay) if config.ema_decay else None
         self.dataset = cast(Any, data.train_dataset())
+        data.workers = config.workers
         self.items_per_step = config.batch_size * config.accumulate * self.fabric.world_size
         self.steps_per_epoch = len(self.dataset) // self.items_per_step
         if not self.steps_per_epoch:
@@ -272,15 +282,8 @@ class _Run:
         ahead = order.reshape(shape)[self.step % self.steps_per_epoch :]
         everyone: list[list[int]] = ahead.reshape(-1, shape[2] * shape[3]).tolist()
         batches: list[list[int]] = ahead[:, :, self.fabric.global_rank].reshape(-1, shape[3]).tolist()
-        loader = DataLoader(
-            self.dataset,
-            batch_sampler=batches,
-            collate_fn=self.data.collate,
-            num_workers=self.config.workers,
-            worker_init_fn=leave_signals_to_the_parent,
-            generator=torch.Generator().manual_seed(epoch),  # else each loader would draw from the global one
-        )
-        return zip(everyone, loader, strict=True)
+        loaded = loading.batches(self.dataset, batches, self.data.collate, self.config.workers, seed=epoch)
+        return zip(everyone, loaded, strict=True)
 
     # --- validation and state
 
@@ -362,8 +365,7 @@ class _Run:
         """Go on from the newest checkpoint, or see that there is none to be overwritten."""
         folder = self.out / "checkpoints"
         if not resume:
-            if any(folder.glob("step-*")):
-                raise OutputError(f"{self.out} already holds a run.", "Resume it, or choose another folder.")
+            refuse_begun(self.out)
             return
         found = checkpoints.load_newest(folder)
         if found is None:

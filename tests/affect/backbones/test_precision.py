@@ -11,6 +11,7 @@ from sentio.affect.backbones import fingerprint, precision  # noqa: E402
 from sentio.affect.backbones.encoders import open_encoder  # noqa: E402
 from sentio.affect.backbones.precision import InPrecision, likeness  # noqa: E402
 from sentio.cli import main  # noqa: E402
+from sentio.core import precision as bits  # noqa: E402
 from sentio.core.errors import RecipeError  # noqa: E402
 
 
@@ -41,7 +42,7 @@ def timed(clock, full, brain):
 @pytest.mark.parametrize(("hardware", "brain", "expected"),
                          [(True, 1.0, "bf16-mixed"), (True, 3.0, "32-true"), (False, 1.0, "32-true")])  # fmt: skip
 def test_auto_takes_what_is_quicker_where_the_cpu_has_it(hardware, brain, expected, clock, monkeypatch):
-    monkeypatch.setattr(precision, "has_bf16", lambda: hardware)
+    monkeypatch.setattr(bits, "has_bf16", lambda: hardware)
     encoder = timed(clock, 2.0, brain)
     led, x = InPrecision(encoder, "auto"), torch.rand(1, 4, 8, generator=torch.Generator().manual_seed(0))
     found = led(x)
@@ -53,7 +54,7 @@ def test_auto_takes_what_is_quicker_where_the_cpu_has_it(hardware, brain, expect
 
 def test_vectors_that_differ_are_refused_and_never_taken_by_itself(clock, monkeypatch):
     """What is left of two large numbers is lost in 8 bits of mantissa."""
-    monkeypatch.setattr(precision, "has_bf16", lambda: True)
+    monkeypatch.setattr(bits, "has_bf16", lambda: True)
     encoder = timed(clock, 2.0, 1.0)
     with torch.no_grad():
         encoder.layer.weight.copy_(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).repeat(1, 2))
@@ -89,7 +90,8 @@ def test_every_published_kind_says_nearly_the_same(kind, tmp_path):
 def test_a_stored_file_tells_its_precision(drawn, tmp_path):
     for choice in ("bf16-mixed", "32-true"):
         out = tmp_path / choice
-        assert main(["features", str(drawn), "--visual", "face", "--precision", choice, "--out", str(out)]) == 0
+        asked = ["--precision", choice, "--device", "cpu"]
+        assert main(["features", str(drawn), "--visual", "face", *asked, "--out", str(out)]) == 0
     files = [sorted((tmp_path / choice).rglob("*.safetensors")) for choice in ("bf16-mixed", "32-true")]
     assert [file.parent.name for file in files[0]] == [file.parent.name for file in files[1]]
     for one, two in zip(*files, strict=True):

@@ -276,7 +276,7 @@ class _Step(nn.Module):
         known, there = torch.cat([old, features]), torch.cat([old_valid, valid])  # (K + 1, D), (K + 1,)
         times = torch.cat([old_time_s, time_s])  # (K + 1,)
         latest = (time_s + self.latest)[:, None]  # (n, 1)
-        number = torch.arange(1, len(known) + 1)
+        number = torch.arange(1, len(known) + 1, device=known.device)
         row = (number * (there & (times <= latest) & (times > latest - GAP))).amax(1)  # (n,), 0: none
         newest = (number * (there & (times <= time_s + self.fill))).amax()
         filling = self.model.fer.predict(known[(newest - 1).clamp(min=0)][None])  # (1, 2)

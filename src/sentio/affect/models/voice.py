@@ -98,7 +98,7 @@ class Voice(Method):
 
     def open_data(self, path: Path, section: dict[str, Any]) -> speech.EmoDb:
         """A folder of EMO-DB, as the front end gives it."""
-        return speech.EmoDb(path, from_dict(speech.EmoDbConfig, section, where="data"), self.front)
+        return speech.EmoDb(path, from_dict(speech.EmoDbConfig, section, where="data"), FrontEnd())
 
     def evaluate(self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent) -> Figures:
         """Recalls of the emotions of speakers that were held out; see ``training.speech.VoiceEvaluationConfig``."""

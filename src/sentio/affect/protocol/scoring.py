@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Subset
 
 from sentio.affect.batch import AffectOutput
 from sentio.affect.data.clips import Clip, valid
@@ -16,9 +15,10 @@ from sentio.affect.labels import TASKS
 from sentio.affect.protocol import thresholds as units
 from sentio.affect.protocol.predictions import Prediction
 from sentio.affect.protocol.scores import Pool, Protocol, Tally, decide
-from sentio.core import processes
+from sentio.core import loading, processes
 from sentio.core.errors import InputError
 from sentio.core.method import Method
+from sentio.core.precision import FULL, Precision, autocast
 from sentio.core.progress import Tell, silent
 
 Sums = defaultdict[int, dict[str, NDArray[np.float64]]]
@@ -30,7 +30,13 @@ Pairs = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
 @torch.no_grad()
 def predict(
-    method: Method, data: WindowDataset, *, batch_size: int = 128, workers: int = 0, tell: Tell = silent
+    method: Method,
+    data: WindowDataset,
+    *,
+    batch_size: int = 128,
+    workers: int | None = None,
+    precision: Precision = FULL,
+    tell: Tell = silent,
 ) -> list[Prediction]:
     """Predictions of every frame that a window is about; windows that overlap are averaged, but those that say NaN.
 
@@ -39,6 +45,8 @@ def predict(
     Args:
         method: called with an AffectBatch, gives an AffectOutput; in eval mode, on its own device.
         data: windows; labels are not used.
+        workers: see :func:`sentio.core.loading.batches`.
+        precision: of the method.
         tell: told how many windows are done.
 
     Returns:
@@ -51,12 +59,12 @@ def predict(
     if not len(data):
         raise InputError("No window can be cut from these clips.", "Do they have crops, and are they long enough?")
     mine = processes.share(range(len(data)))
-    own = torch.Generator()  # else the loader would draw from the global one
-    loader = DataLoader(Subset(data, mine), batch_size, collate_fn=collate, num_workers=workers, generator=own)
+    rows = [mine[first : first + batch_size] for first in range(0, len(mine), batch_size)]
     sums: Sums = defaultdict(dict)
     start = 0
-    for batch in loader:
-        found = probabilities(method(batch.to(method.device)))
+    for batch in loading.batches(data, rows, collate, workers):
+        with autocast(precision, method.device.type):
+            found = probabilities(method(batch.to(method.device)))
         _refuse_other_steps(found, data.rule.targets(np.zeros(1, np.int64)).shape[1])
         _add(sums, data, mine[start : start + len(batch)], found)
         start += len(batch)

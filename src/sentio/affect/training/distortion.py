@@ -35,8 +35,8 @@ def distort(faces: Tensor, marks: Tensor, size: int, strength: float = 1.0) -> t
         (N, 3, size, size) in [0, 1]; (N, 68, 2) landmarks on the same scale, each again of the side that its number
         means; (N,) bool, which are mirrored.
     """
-    matrix, mirrored = _moves(len(faces), strength)
-    field = BEND * strength * torch.randn(len(faces), 2, BENDS, BENDS)
+    matrix, mirrored = _moves(len(faces), strength, faces.device)
+    field = BEND * strength * torch.randn(len(faces), 2, BENDS, BENDS, device=faces.device)
     grid = functional.affine_grid(matrix, [len(faces), 3, size, size], align_corners=False)
     grid = grid + functional.interpolate(field, (size, size), mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
     result = functional.grid_sample(faces, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
@@ -50,14 +50,14 @@ def distort(faces: Tensor, marks: Tensor, size: int, strength: float = 1.0) -> t
     return _noisy(_covered(result, strength), strength).clamp(0, 1), moved, mirrored
 
 
-def _moves(N: int, strength: float) -> tuple[Tensor, Tensor]:
+def _moves(N: int, strength: float, device: torch.device) -> tuple[Tensor, Tensor]:
     """(N, 2, 3) from places in the result to places in the face: turned, zoomed, stretched, shifted, as an inexact
     alignment leaves faces; and (N,) which are mirrored."""
-    angle = 0.12 * strength * torch.randn(N)
-    zoom = torch.exp(strength * (0.08 * torch.randn(N) - 0.02))
-    stretch = torch.exp(0.05 * strength * torch.randn(N))
-    mirrored = torch.rand(N) < 0.5
-    shift = 0.05 * strength * torch.randn(N, 2)
+    angle = 0.12 * strength * torch.randn(N, device=device)
+    zoom = torch.exp(strength * (0.08 * torch.randn(N, device=device) - 0.02))
+    stretch = torch.exp(0.05 * strength * torch.randn(N, device=device))
+    mirrored = torch.rand(N, device=device) < 0.5
+    shift = 0.05 * strength * torch.randn(N, 2, device=device)
     cos, sin, side = torch.cos(angle) / zoom, torch.sin(angle) / zoom, 1 - 2 * mirrored.float()
     rows = [side * cos * stretch, -side * sin, shift[:, 0], sin * stretch, cos, shift[:, 1]]
     return torch.stack(rows, 1).view(N, 2, 3), mirrored
@@ -68,11 +68,11 @@ def _coloured(faces: Tensor, strength: float) -> Tensor:
     N = len(faces)
 
     def column(*shape: int) -> Tensor:
-        return torch.randn(N, *(shape or (1, 1, 1))) * strength
+        return torch.randn(N, *(shape or (1, 1, 1)), device=faces.device) * strength
 
     faces = faces.clamp(1e-3, 1) ** torch.exp(0.3 * column())
     luma = torch.einsum("nchw,c->nhw", faces, faces.new_tensor(LUMA))[:, None]
-    saturation = torch.exp(0.3 * column()) * (torch.rand(N, 1, 1, 1) >= GREY_P * strength)
+    saturation = torch.exp(0.3 * column()) * (torch.rand(N, 1, 1, 1, device=faces.device) >= GREY_P * strength)
     faces = luma + (faces - luma) * saturation
     faces = faces * torch.exp(0.08 * column(3, 1, 1))
     middle = luma.mean((2, 3), keepdim=True)
@@ -94,25 +94,28 @@ def _coarse(faces: Tensor, strength: float) -> Tensor:
 
 def _shaded(faces: Tensor, strength: float) -> Tensor:
     """Light from one side: a ramp over the picture."""
-    N, size = len(faces), faces.shape[-1]
-    angle = 2 * torch.pi * torch.rand(N, 1, 1)
-    line = torch.linspace(-1, 1, size)
+    N, size, here = len(faces), faces.shape[-1], faces.device
+    angle = 2 * torch.pi * torch.rand(N, 1, 1, device=here)
+    line = torch.linspace(-1, 1, size, device=here)
     ramp = torch.cos(angle) * line[None, :, None] + torch.sin(angle) * line[None, None]
-    depth = strength * 0.5 * torch.rand(N, 1, 1) * (torch.rand(N, 1, 1) < SHADE_P)
+    depth = strength * 0.5 * torch.rand(N, 1, 1, device=here) * (torch.rand(N, 1, 1, device=here) < SHADE_P)
     return faces * (1 + depth * ramp)[:, None]
 
 
 def _covered(faces: Tensor, strength: float) -> Tensor:
     """A rectangle of some colour before the face."""
-    N, size = len(faces), faces.shape[-1]
-    place = torch.arange(size) / size
-    middle, half = torch.rand(2, N, 1), 0.05 + 0.15 * torch.rand(2, N, 1)
+    N, size, here = len(faces), faces.shape[-1], faces.device
+    place = torch.arange(size, device=here) / size
+    middle, half = torch.rand(2, N, 1, device=here), 0.05 + 0.15 * torch.rand(2, N, 1, device=here)
     inside = (place - middle).abs() < half
-    cover = (inside[0][:, :, None] & inside[1][:, None])[:, None] & (torch.rand(N, 1, 1, 1) < COVER_P * strength)
-    return torch.where(cover, torch.rand(N, 3, 1, 1), faces)
+    some = torch.rand(N, 1, 1, 1, device=here) < COVER_P * strength
+    cover = (inside[0][:, :, None] & inside[1][:, None])[:, None] & some
+    return torch.where(cover, torch.rand(N, 3, 1, 1, device=here), faces)
 
 
 def _noisy(faces: Tensor, strength: float) -> Tensor:
     """Grain."""
-    level = 0.05 * strength * torch.rand(len(faces), 1, 1, 1) * (torch.rand(len(faces), 1, 1, 1) < NOISE_P)
-    return faces + level * torch.randn(faces.shape)
+    N, here = len(faces), faces.device
+    some = torch.rand(N, 1, 1, 1, device=here)
+    level = 0.05 * strength * some * (torch.rand(N, 1, 1, 1, device=here) < NOISE_P)
+    return faces + level * torch.randn(faces.shape, device=here)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sentio.affect.backbones.precision import Choice, InPrecision
-from sentio.affect.data.extraction import extract_faces, extract_sound
+from sentio.affect.backbones.precision import Choice
+from sentio.affect.data.extraction import extract_faces, extract_sound, lead
 from sentio.affect.data.features import Absent, FeatureStore
 from sentio.affect.data.tree import scan
 from sentio.affect.training.published import DataConfig, open_store
+from sentio.core import devices
 from sentio.core.errors import InputError
 from sentio.core.jobs import Job, Outcome, ShareDone
 
@@ -23,13 +24,15 @@ class Extraction:
         data: folder of data.
         spec: the encoder, see :func:`sentio.affect.backbones.encoders.open_encoder`.
         out: folder of the store; ``features`` in the data folder if None.
-        precision: of the encoder, see :class:`InPrecision`.
+        precision, device: of the encoder, see :func:`~sentio.affect.data.extraction.extract`; ``auto`` is the GPU that
+            a worker was given, if it was given one.
     """
 
     data: Path
     spec: str
     out: Path | None
-    precision: Choice
+    precision: Choice | None = None
+    device: str = "auto"
 
     @property
     def store(self) -> FeatureStore:
@@ -72,7 +75,7 @@ class Extraction:
         if self.store.is_current(name, job.source):
             return Outcome(str(job.source), "skipped")
         extract = extract_sound if self.hears else extract_faces
-        problems = extract(self.store, {name: job.source})
+        problems = extract(_led(self), {name: job.source})
         for problem in problems:
             if problem.level == "error":
                 return Outcome(str(job.source), "failed", error=problem.what)
@@ -85,5 +88,11 @@ def _open(extraction: Extraction) -> FeatureStore:
     store = open_store(extraction.data, extraction.spec, config)
     if isinstance(store.encoder, Absent):
         raise store.encoder.why
-    store.encoder = InPrecision(store.encoder, extraction.precision)
     return store
+
+
+@cache
+def _led(extraction: Extraction) -> FeatureStore:
+    """Where the work is done: whoever only shares it out need not have the device."""
+    lead(extraction.store, devices.choose(extraction.device), extraction.precision)
+    return extraction.store

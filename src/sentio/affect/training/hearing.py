@@ -68,7 +68,7 @@ class HearingData(JoinedData):
         super().__init__(root, config, sound=store)
 
     def validate(self, method: Any) -> dict[str, float]:
-        predictions = predict(method, self.validation)
+        predictions = predict(method, self.validation, workers=self.workers)
         decided = tuple(method.face.thresholds.tolist())
         return tally(self.validation.clips, predictions, protocol=self.protocol, thresholds=decided).scores()
 

@@ -30,7 +30,7 @@ class CalibratedData(JoinedData):
     """
 
     def validate(self, method: Any) -> dict[str, float]:
-        predictions = predict(method, self.validation)
+        predictions = predict(method, self.validation, workers=self.workers)
         labelled = [
             (found.action_units, clip.action_units[: len(found)])
             for clip, found in zip(self.validation.clips, predictions, strict=True)

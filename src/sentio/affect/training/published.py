@@ -25,9 +25,12 @@ from sentio.affect.data.windows import Windows
 from sentio.affect.labels import Source
 from sentio.affect.protocol.scores import Protocol
 from sentio.affect.protocol.scoring import predict, tally
+from sentio.affect.training.stored import encodings, own_store, store_first
+from sentio.core import devices
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError, WeightsError
 from sentio.core.method import Method, TrainingData
+from sentio.core.optimization import FitConfig
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,8 @@ class DataConfig:
         validation_sets: label sets to validate on; all of ``sets`` if empty.
         choose_on: every n-th training video, with all its people, is not trained on and chooses the weights in the
             place of the validation split, which so judges weights that it did not choose. None: the validation split.
+        pictures: encode the face images in every step, also where the face network is frozen and its features could
+            be, or are, stored.
         own_rate: time frames by their video's own rate, and not at 30 a second, as the published systems assume.
         strict: refuse the folder if a file in it is unusable, instead of leaving that out.
         stream_batch: train on batches of one label set each, this many windows of the largest set and of the others
@@ -69,6 +74,7 @@ class DataConfig:
     features: str | None = None
     validation_sets: tuple[Source, ...] = ()
     choose_on: int | None = None
+    pictures: bool = False
     own_rate: bool = False
     stream_batch: int | None = None
     strict: bool = False
@@ -99,6 +105,8 @@ class AffectData(TrainingData):
     """
 
     Config: ClassVar[type[DataConfig]] = DataConfig
+    own: FeatureStore | None = None
+    """Features of the method's face network, which stand for pictures of clips that have them."""
     higher_is_better = True
     sound_suffices = False
 
@@ -153,11 +161,14 @@ class AffectData(TrainingData):
 
     def windows(self, clips: Sequence[Clip], rule: Windows, *, labelled: bool = True) -> WindowDataset:
         """Windows of any clips with this data's faces and sound; see :class:`WindowDataset`."""
+        faces = self.faces
+        if self.own and all(self.own.path(clip.name).is_file() for clip in clips if clip.crops):
+            faces = self.own
         return WindowDataset(
             clips,
             rule,
             self.kinds,
-            faces=self.faces,
+            faces=faces,
             face_size=self.config.face_size,
             sound=self.sound,
             sound_s=self.config.sound_s,
@@ -172,7 +183,7 @@ class AffectData(TrainingData):
 
     def validate(self, method: Any) -> dict[str, float]:
         """The official scores, pooled over the labelled frames that the validation windows answer for."""
-        predictions = predict(method, self.validation)
+        predictions = predict(method, self.validation, workers=self.workers)
         return tally(self.validation.clips, predictions, protocol=self.protocol).scores()
 
     def left_out(self, *splits: Split) -> list[Problem]:
@@ -221,12 +232,38 @@ def open_store(root: Path, spec: str, config: DataConfig, *, fetch: bool = False
     Raises:
         WeightsError, RecipeError: the encoder cannot be opened, and there are no features of it.
     """
-    folder = Path(config.features) if config.features else root / "features"
+    folder = store_folder(root, config)
     try:
         encoder = open_encoder(spec, fetch=fetch)
     except WeightsError as error:
         return find_store(folder, called(spec), config.sound_steps, error)
     return FeatureStore(folder, encoder, config.sound_steps if encoder.info.rate else None)
+
+
+def store_folder(root: Path, config: DataConfig) -> Path:
+    """Of the feature stores of a data folder."""
+    return Path(config.features) if config.features else root / "features"
+
+
+def prepare_published(method: Method, root: Path, config: DataConfig, fit: FitConfig) -> None:
+    """Store what the frozen encoders of a training say of a folder, so far as they have not yet.
+
+    Those that the data section names are needed. The method's own face network is led over all crops first, if it is
+    frozen and the training would lead it over more of them.
+
+    Raises:
+        RecipeError: stored features of another face network than the method's, or see :func:`stored.store_first`.
+    """
+    tree = scan(root)
+    stores: list[tuple[FeatureStore, float | None]] = []
+    stores += [(open_store(root, spec, config), None) for spec in (config.face_encoder, config.sound_encoder) if spec]
+    if config.face_encoder:
+        refuse_other_encoder(method, stores[0][0])
+    if own := own_store(method, store_folder(root, config), config):
+        crops = sum(len(tree.numbers(name)) for name in tree.crops)
+        if crops < (often := encodings(config, fit, crops)):
+            stores.append((own, often))
+    store_first(tree, stores, devices.choose(fit.device))
 
 
 def open_published(
@@ -244,6 +281,7 @@ def open_published(
         InputError: see :class:`AffectData`.
     """
     data = kind(root, from_dict(kind.Config, section, where="data"))
+    data.own = own_store(method, store_folder(root, data.config), data.config)
     if data.faces is not None:
         refuse_other_encoder(method, data.faces)
     return data

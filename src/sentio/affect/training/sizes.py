@@ -14,6 +14,7 @@ from sentio.affect.batch import AffectBatch
 from sentio.affect.data.features import CROP_SIZE, SoundSteps
 from sentio.affect.labels import FRAME_RATE, SOURCES
 from sentio.affect.training.published import DataConfig
+from sentio.affect.training.stored import may_store
 from sentio.core.method import Work
 from sentio.core.nowhere import Nowhere, count, somewhere
 
@@ -31,18 +32,14 @@ def open_known(spec: str) -> Encoder:
         return open_encoder(spec)
 
 
-def batch_of(config: DataConfig, dim: int, items: int) -> AffectBatch:
-    """Windows as the data section cuts them, with every frame and label there.
-
-    Args:
-        dim: of stored features of faces, if they are stored.
-    """
+def batch_of(method: Any, config: DataConfig, items: int) -> AffectBatch:
+    """Windows as the data section cuts them, with every frame and label there; of features where these are stored."""
     T = config.windows.length
     count = config.stream_batch or items
     sources = [SOURCES.index(name) for name in config.sets]
     batch = AffectBatch.example(count, T, L=T if config.windows.answers == "all" else 1, size=1, sources=sources)
-    if config.face_encoder:
-        batch = replace(batch, face=None, face_feature=torch.rand(count, T, dim))
+    if config.face_encoder or may_store(method, config):
+        batch = replace(batch, face=None, face_feature=torch.rand(count, T, method.encoder.info.dim))
     else:
         batch = replace(batch, face=torch.rand(count, T, 3, config.face_size, config.face_size))
     return replace(batch, **_sound(config, count)) if config.sound_encoder else batch
@@ -62,8 +59,8 @@ def hour_of(method: Any, config: DataConfig) -> list[Work]:
     """Features of faces and sound, and the rest of the system, over an hour of video at 30 frames a second."""
     found = []
     frames = round(HOUR_S * FRAME_RATE)
-    if config.face_encoder:
-        encoder = open_known(config.face_encoder)
+    if config.face_encoder or may_store(method, config):
+        encoder = open_known(config.face_encoder) if config.face_encoder else method.encoder
         picture = torch.rand(1, 1, 3, CROP_SIZE, CROP_SIZE)
         flops = frames * _flops(encoder, picture)
         found.append(Work(f"faces: {encoder.info.name}", flops, frames * (VALUE * encoder.info.dim + TIME)))
@@ -74,7 +71,7 @@ def hour_of(method: Any, config: DataConfig) -> list[Work]:
         flops = count * _flops(encoder, sound)
         found.append(Work(f"sound: {encoder.info.name}", flops, vectors * (VALUE * encoder.info.dim + TIME)))
     hop = config.windows.hop if config.windows.answers == "all" else 1
-    window = batch_of(replace(config, stream_batch=None), method.encoder.info.dim, 1)
+    window = batch_of(method, replace(config, stream_batch=None), 1)
     return [*found, Work("the system", frames // hop * _flops(method, window))]
 
 

@@ -298,7 +298,7 @@ class PUAny(PointsMethod):
         config, random, source = self.config, torch.Generator().manual_seed(2), self._example_source()
         n, q = len(source["neighbours"]), 48
         with torch.no_grad():
-            features = self.encoder(*source.values())
+            features = self.encoder(*(value.to(self.device) for value in source.values())).cpu()
         part = {"offsets": source["offsets"][: n // 2, : config.neighbours]}
         part |= {"frames": source["frames"], "spacing": source["spacing"]}
         part |= {"neighbours": source["neighbours"][: n // 2, : config.neighbours]}
