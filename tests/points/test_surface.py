@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 
 from sentio.core.errors import InputError
 from sentio.points import surface as module
+from sentio.points.shapes import procedural
 from sentio.points.surface import Surface, closest_on_triangles, eliminate
 
 TETRAHEDRON = Surface(
@@ -71,6 +72,13 @@ def test_limits_on_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     parts = surface.closest(queries)
     np.testing.assert_array_equal(whole.points, parts.points)
     np.testing.assert_array_equal(whole.distance, parts.distance)
+
+
+def test_vertices_lie_on_the_surface_where_rounding_puts_their_triangles_beside_them() -> None:
+    surface = procedural(1)
+    vertices = surface.vertices[np.unique(surface.faces)]
+    for points in (vertices, np.nextafter(vertices, np.inf), np.nextafter(vertices, -np.inf)):
+        assert surface.closest(points).distance.max() < 1e-12
 
 
 def test_no_queries_give_no_answers() -> None:

@@ -110,7 +110,8 @@ class Surface:
 
     def _closest(self, points: Floats) -> Closest:
         # The nearest vertex bounds the distance from above; only boxes within that bound are opened.
-        bound = (self._vertex_tree.query(points)[0] * (1 + 1e-9) + 1e-300) ** 2
+        rounding = 1e-12 * float(abs(self.vertices).max())  # of a point that lies on a vertex
+        bound = (self._vertex_tree.query(points)[0] * (1 + 1e-9) + rounding) ** 2
         search = _Search(points, self.corners, self._boxes, bound)
         search.descend(np.arange(len(points)), np.zeros(len(points), dtype=np.int64), 0)
         return Closest(search.nearest, np.linalg.norm(points - search.nearest, axis=1), search.face)
