@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 from scipy.spatial import cKDTree
 
 from sentio.points import losses
+from sentio.points.batch import QueryBatch
 
 
 def pair():
@@ -70,3 +72,29 @@ def test_nearest_are_found_alike_by_tree_and_by_matrix():
     expected = losses.squared_distances(a, b).topk(4, largest=False).indices
     assert torch.equal(losses.nearest(a, b, 4), expected)
     assert torch.equal(losses.nearest(a, b, 1), expected[..., :1])
+
+
+def between_two_sheets(moved):
+    """A batch whose surface is two planes, z = 0 and z = 1, as random points within 3 of the origin."""
+    sheet = torch.rand(8000, 3, generator=torch.Generator().manual_seed(0)) * 6 - 3
+    sheet[:, 2] = torch.arange(8000) % 2
+    normals = torch.tensor([[0.0, 0, 1], [0, 0, -1]]).repeat(4000, 1)
+    q = len(moved)
+    rest = dict.fromkeys(("points", "frames", "neighbours", "queries", "weight", "single"), torch.zeros(q))
+    every = {"surface": sheet.expand(q, -1, -1), "normals": normals.expand(q, -1, -1)}
+    return QueryBatch(**rest, **every, spacing=torch.ones(1), near=torch.zeros(q, 1, dtype=torch.long))
+
+
+def test_distance_from_the_surface_is_that_from_the_nearer_of_two_sheets():
+    moved = torch.tensor([[0.1, 0.2, -0.4], [1.0, -1, 0.3], [-2, 0.5, 0.8], [0, 0, 1], [0, 0, 1.5]], requires_grad=True)
+    distance = losses.surface_distance(between_two_sheets(moved), moved)
+    assert torch.allclose(distance, torch.tensor([0.4, 0.3, 0.2, 0, 0.5]), atol=1e-5)
+    distance[:3].sum().backward()
+    way = torch.tensor([[0.0, 0, -1], [0, 0, 1], [0, 0, -1]])
+    assert torch.allclose(moved.grad[:3], way, atol=1e-4)  # straight away from the nearer one
+
+
+def test_beyond_the_rim_of_a_sheet_is_off_the_surface():
+    moved = torch.tensor([[5.0, 0, 0], [0, 0, 0]])
+    distance = losses.surface_distance(between_two_sheets(moved), moved)
+    assert distance[0] == pytest.approx(2 - losses.GAP, abs=0.2) and distance[1] < 1e-5

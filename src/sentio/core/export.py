@@ -51,6 +51,7 @@ def export(
     prose: Path | None = None,
     shared: Mapping[str, str] | None = None,
     average: str | None = None,
+    share: float = 0.5,
 ) -> list[Path]:
     """Write ONNX files, safetensors and cards of trained weights.
 
@@ -62,6 +63,7 @@ def export(
         prose: JSON file with the texts of the cards; those of the cards that are replaced if not given.
         shared: parts that embedded weights have, which are not written again; see :func:`sentio.core.weights.save`.
         average: weights to take the mean with, tensor by tensor: a file, or the name of a card.
+        share: of those weights in the mean, from 0 to 1.
 
     Returns:
         The cards.
@@ -72,7 +74,7 @@ def export(
     """
     method = weights.load(source).eval()
     if average is not None:
-        _average(method, average)
+        _average(method, average, share)
     graphs = method.graphs()
     if not graphs:
         raise RecipeError(f"There is nothing to export of {method.name}: it has no graphs.")
@@ -107,14 +109,14 @@ def export(
     return cards
 
 
-def _average(method: Any, other: Path | str) -> None:
+def _average(method: Any, other: Path | str, share: float) -> None:
     """Take the mean with trained weights of the same shapes: what lies between a start and its fine-tuning is often
     better than both (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
     """
     own = {name: value.clone() for name, value in method.state_dict().items()}
     weights.load_into(method, other)
     mean = {
-        name: (own[name] + value) / 2 if value.is_floating_point() else own[name]
+        name: own[name].lerp(value, share) if value.is_floating_point() else own[name]
         for name, value in method.state_dict().items()
     }
     method.load_state_dict(mean)
@@ -161,11 +163,13 @@ def main() -> None:
     parser.add_argument("--score", action="append", default=[])
     parser.add_argument("--prose", type=Path, help="JSON file with licence, source, training_data, use")
     parser.add_argument("--average", metavar="WEIGHTS", help="take the mean with these: a file, or the name of a card")
+    parser.add_argument("--average-share", type=float, default=0.5, help="their share in it, from 0 to 1")
     parser.add_argument("--shared", action="append", default=[], metavar="PART=NAME", help="what NAME has already")
     given = parser.parse_args()
     shared = dict(pair.split("=", 1) for pair in given.shared)
-    told = {"command": given.command, "scores": given.score, "prose": given.prose, "average": given.average}
-    for card in export(given.weights, given.folder, **told, shared=shared):
+    told = {"command": given.command, "scores": given.score, "prose": given.prose}
+    mean = {"average": given.average, "share": given.average_share}
+    for card in export(given.weights, given.folder, **told, **mean, shared=shared):
         print(card, json.loads(card.read_text())["files"]["onnx"]["bytes"], "bytes")
 
 

@@ -11,8 +11,9 @@ class QueryBatch:
     """Source points with their frames and neighbours, queries, and (for training) where the surface is.
 
     ``points`` (N, 3), ``frames`` (N, 3, 3) with axes in rows, ``spacing`` (N,), ``neighbours`` (N, k), ``queries``
-    (Q, 3), ``near`` (Q, k') indices of source points; ``target`` (Q, 3) the closest surface points, ``normal`` (Q, 3)
-    of the surface there, ``weight`` (Q,).
+    (Q, 3), ``near`` (Q, k') indices of source points; ``surface`` (Q, s, 3) points of the true surface around each
+    query, the closest first, ``normals`` (Q, s, 3) there, ``weight`` (Q,), and ``single`` (Q,), 1 where the cloud has
+    no noise and the points near the query are on one sheet.
     """
 
     points: Tensor
@@ -21,9 +22,10 @@ class QueryBatch:
     neighbours: Tensor
     queries: Tensor
     near: Tensor
-    target: Tensor
-    normal: Tensor
+    surface: Tensor
+    normals: Tensor
     weight: Tensor
+    single: Tensor
 
     def to(self, device: torch.device | str) -> "QueryBatch":
         """The same batch on ``device``."""

@@ -5,6 +5,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from sentio.points.batch import QueryBatch
+
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Squared distances (B, N, M) between the points of ``a`` (B, N, 3) and ``b`` (B, M, 3), in float32.
@@ -73,3 +75,22 @@ def repulsion(points: Tensor, radius: float, k: int = 4) -> Tensor:
     near = _rows(points, index.flatten(1)).view(*index.shape, 3)
     distance = torch.sqrt(((points.unsqueeze(2) - near) ** 2).sum(-1) + 1e-12)
     return torch.relu(1 - distance / radius).mean((1, 2))
+
+
+GAP = 0.25
+"""Between the true points around a query, in units of the spacing: nearer to one than that, in its plane, is on the
+surface."""
+
+
+def surface_distance(batch: QueryBatch, moved: Tensor) -> Tensor:
+    """Distance (Q,) of moved queries (Q, 3) from the surface, as the nearest of the points around them tells it.
+
+    Whichever sheet is nearest after the move counts, so of two that compete either will do.
+    """
+    way = moved[:, None] - batch.surface  # (Q, s, 3)
+    nearest = (way.detach() ** 2).sum(-1).argmin(1)[:, None, None].expand(-1, 1, 3)
+    way, normal = way.gather(1, nearest)[:, 0], batch.normals.gather(1, nearest)[:, 0]  # (Q, 3)
+    off = (way * normal).sum(-1)
+    aside = ((way - off[:, None] * normal) ** 2).sum(-1).clamp(min=1e-12).sqrt()
+    beyond = (aside - GAP * batch.spacing[batch.near[:, 0]]).clamp(min=0)
+    return torch.sqrt(off**2 + beyond**2 + 1e-12)

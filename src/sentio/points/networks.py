@@ -28,10 +28,10 @@ STORED = np.float16
 """Of the features between network calls: half of the memory; they change by less than a thousandth of the largest."""
 CHUNK = 512
 """Queries in one network call: fits the cache."""
-DOUBT = 0.25
+DOUBT = 0.2
 """Candidates with a larger expected error, in units of the spacing, are moved once more and dropped if it stays so:
 they lie between sheets. On noisy clouds the limit is 3 times the usual error."""
-KEPT_DOUBT, ENOUGH = 0.12, 3.5
+KEPT_DOUBT, ENOUGH = 0.06, 3.5
 """The limit where the input is kept, as that of laser scanners is: what is added to measured points must not hang
 between near and far things or among leaves. The surest, this many for each point, stay in any case: a round asks for 3,
 and fewer would be mostly copies of the input. Chosen by bench/sweeps.py; even clouds come out less even with it."""

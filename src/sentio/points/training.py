@@ -1,4 +1,4 @@
-"""Training data from a folder of meshes and from procedural shapes: clouds, patches, queries, all made on the fly."""
+"""Shapes to train on, from a folder and procedural ones, and the training data of ``pu-mfa``: pairs of patches."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +14,14 @@ from sentio.core import processes
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, require
 from sentio.core.method import TrainingData
-from sentio.points import candidates, geometry
-from sentio.points.batch import PatchBatch, QueryBatch
+from sentio.points import geometry
+from sentio.points.batch import PatchBatch
 from sentio.points.io.mesh import SUFFIXES, read_mesh
 from sentio.points.losses import centred_chamfer
 from sentio.points.shapes import procedural
 from sentio.points.surface import Surface
 
 Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 Random = np.random.Generator
 
 
@@ -44,159 +43,6 @@ def _in_unit_sphere(surface: Surface) -> Surface:
     vertices = np.zeros_like(surface.vertices)
     vertices[used] = unit.points
     return Surface(vertices, surface.faces)
-
-
-@dataclass(frozen=True)
-class QueryDataConfig:
-    """How training clouds for ``pu-any`` are made.
-
-    Args:
-        procedural_shapes: how many are added to the meshes.
-        clouds: fresh clouds in an epoch.
-        patches: patches cut from a cloud.
-        patch: source points in a patch.
-        queries: candidates asked for in a patch.
-        density: least and most points of a cloud, drawn log-uniformly.
-        noise: largest noise, in units of the spacing; the level is uniform.
-        clean: share of clouds without noise.
-        scattered: share of clouds sampled at random instead of evenly.
-        jitter: largest displacement of queries, in units of the spacing.
-        surface: share of queries that lie on the true surface, where they are to stay.
-        bent: share of patches, and of queries in a patch, drawn where the surface bends: at creases, tips, thin sheets.
-    """
-
-    procedural_shapes: int = 60
-    clouds: int = 2000
-    patches: int = 4
-    patch: int = 384
-    queries: int = 384
-    density: tuple[int, int] = (700, 5000)
-    noise: float = 0.5
-    clean: float = 0.5
-    scattered: float = 0.2
-    jitter: float = 0.25
-    surface: float = 0.0
-    bent: float = 0.0
-
-
-class QueryClouds(Dataset[list[dict[str, Floats]]]):
-    """An item is one fresh cloud of one shape, as a list of patches."""
-
-    def __init__(
-        self, surfaces: list[Surface], config: QueryDataConfig, *, seed: int, neighbours: int, near: int
-    ) -> None:
-        self.surfaces, self.config, self.seed = surfaces, config, seed
-        self.neighbours, self.near = neighbours, near
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.config.clouds
-
-    def __getitem__(self, index: int) -> list[dict[str, Floats]]:
-        random = np.random.default_rng([self.seed, self.epoch, index])
-        config = self.config
-        surface = self.surfaces[random.integers(len(self.surfaces))]
-        count = int(np.exp(random.uniform(*np.log(config.density))))
-        draw = surface.sample if random.random() < config.scattered else surface.sample_evenly
-        samples = draw(count, seed=int(random.integers(2**31)))
-        level = 0.0 if random.random() < config.clean else random.uniform(0, config.noise)
-        spacing = np.sqrt(surface.area / count)
-        noisy = samples.points + random.normal(size=samples.points.shape) * level * spacing
-        bend = _bend(samples.points, surface.normals[samples.face])
-        return [self._patch(surface, noisy, bend, level, random) for _ in range(config.patches)]
-
-    def _patch(self, surface: Surface, points: Floats, bend: Floats, level: float, random: Random) -> dict[str, Floats]:
-        config = self.config
-        centre = points[self._choose(bend, 1, random)[0]]
-        _, index = geometry.nearest(points, centre[None], min(config.patch, len(points)))
-        source = geometry.measure(points[index[0]], self.neighbours)
-        inner = index[0][: int(0.6 * config.patch)]  # farther out the patch's border would be seen
-        queries = self._queries(surface, source, bend[inner], random)
-        _, near = geometry.nearest(source.points, queries, self.near)
-        closest = surface.closest(queries)
-        reached = closest.distance < 2 * source.spacing[near[:, 0]]
-        return {
-            "points": source.points - centre,
-            "frames": source.frames,
-            "spacing": source.spacing,
-            "neighbours": source.neighbours,
-            "queries": queries - centre,
-            "near": near,
-            "target": closest.points - centre,
-            "normal": surface.normals[closest.face],
-            "weight": reached / (1 + 8 * level),
-        }
-
-    def _queries(self, surface: Surface, source: geometry.Sources, bend: Floats, random: Random) -> Floats:
-        """Points of the surface and candidates around the first points, half of the candidates shaken."""
-        config, centres = self.config, source.points[: len(bend)]
-        found, _ = candidates.generate(source, np.arange(len(bend)))
-        count = round(config.surface * config.queries)
-        found = found[self._choose(bend[geometry.nearest(centres, found, 1)[1][:, 0]], config.queries - count, random)]
-        amount = random.uniform(0, config.jitter, (len(found), 1)) * (random.random((len(found), 1)) < 0.5)
-        shaken = found + random.normal(size=found.shape) * amount * source.spacing.mean()
-        around = centres[self._choose(bend, count, random)]
-        around = around + random.normal(size=around.shape) * 0.5 * source.spacing.mean()
-        return np.concatenate([surface.closest(around).points, shaken])
-
-    def _choose(self, bend: Floats, count: int, random: Random) -> Indices:
-        """``count`` indices, a share of them in proportion to the bend; distinct where there are enough."""
-        chance = (1 - self.config.bent) / len(bend) + self.config.bent * bend / bend.sum()
-        return random.choice(len(bend), count, replace=len(bend) < count, p=chance)
-
-
-def _bend(points: Floats, normals: Floats, k: int = 12) -> Floats:
-    """How far the true normals (N, 3) around each point disagree: near 0 on a plane, near 1 on a sheet of two sides."""
-    around = normals[geometry.nearest(points, points, k)[1]]
-    return np.asarray(1.001 - np.linalg.norm(around.mean(1), axis=1))
-
-
-def join(items: list[list[dict[str, Floats]]]) -> QueryBatch:
-    """Patches, end to end, with shifted indices."""
-    patches = [patch for item in items for patch in item]
-    starts = np.cumsum([0] + [len(patch["points"]) for patch in patches[:-1]])
-    columns: dict[str, torch.Tensor] = {}
-    for name in patches[0]:
-        parts = [patch[name] for patch in patches]
-        if name in ("neighbours", "near"):
-            parts = [part + start for part, start in zip(parts, starts, strict=True)]
-            columns[name] = torch.from_numpy(np.concatenate(parts))
-        else:
-            columns[name] = torch.from_numpy(np.concatenate(parts).astype(np.float32))
-    return QueryBatch(**columns)
-
-
-class QueryData(TrainingData):
-    """Training data of ``pu-any``; validation is the mean distance to the surface on shapes kept apart."""
-
-    monitor = "p2f"
-    higher_is_better = False
-
-    def __init__(self, train: QueryClouds, held_out: QueryClouds) -> None:
-        self.train, self.held_out = train, held_out
-
-    def train_dataset(self) -> QueryClouds:
-        return self.train
-
-    def set_epoch(self, epoch: int) -> None:
-        self.train.epoch = epoch
-
-    def collate(self, items: list[Any]) -> QueryBatch:
-        return join(items)
-
-    def validate(self, method: Any) -> dict[str, float]:
-
-        def miss_of(index: int) -> tuple[bool, float]:
-            """Whether the cloud is clean, and its points' mean distance along the normal, by their spacing."""
-            batch = join([self.held_out[index]]).to(method.device)
-            unit = batch.spacing[batch.near[:, 0]]
-            displacement, _ = method(batch)
-            miss = ((batch.queries + displacement - batch.target) * batch.normal).sum(-1).abs() / unit
-            return float(batch.weight.max()) == 1, float(miss[batch.weight > 0].mean())
-
-        found = processes.spread(miss_of, range(24))
-        clean, noisy = ([miss for is_clean, miss in found if is_clean == wanted] for wanted in (True, False))
-        return {"p2f": float(np.mean(clean + noisy)), "clean": float(np.mean(clean)), "noisy": float(np.mean(noisy))}
 
 
 @dataclass(frozen=True)
@@ -369,34 +215,21 @@ class PatchData(TrainingData):
         return {"chamfer": 1e3 * float(np.mean(values))}
 
 
-def open_queries(path: Path, values: dict[str, Any], *, neighbours: int, near: int, seed: int = 0) -> QueryData:
-    """The training data of ``pu-any`` from a folder of meshes.
-
-    Args:
-        values: the ``data`` section of a recipe.
-        neighbours: of a source point.
-        near: source points of a query.
+def open_patches(path: Path, values: dict[str, Any]) -> PatchData:
+    """The training data of ``pu-mfa`` from a folder of meshes or an h5 file of patches.
 
     Raises:
         RecipeError: an unknown key or a wrong value.
-        InputError: see :func:`read_surfaces`.
+        InputError: see :func:`read_surfaces` and :func:`read_patches`.
     """
-    config = from_dict(QueryDataConfig, values, where="data")
-    train, kept = _split(read_surfaces(path), config.procedural_shapes, seed)
-    sizes = {"neighbours": neighbours, "near": near}
-    return QueryData(QueryClouds(train, config, seed=seed, **sizes), QueryClouds(kept, config, seed=seed + 1, **sizes))
-
-
-def open_patches(path: Path, values: dict[str, Any]) -> PatchData:
-    """The training data of ``pu-mfa`` from a folder of meshes or an h5 file of patches; see :func:`open_queries`."""
     config = from_dict(PatchDataConfig, values, where="data")
     if path.is_file():
         return PatchData(PatchFile(path, config, seed=config.seed), PatchFile(path, config, seed=HELD_OUT_SEED))
-    train, kept = _split(read_surfaces(path), config.procedural_shapes, 0)
+    train, kept = split(read_surfaces(path), config.procedural_shapes, 0)
     return PatchData(PatchClouds(train, config, seed=config.seed), PatchClouds(kept, config, seed=HELD_OUT_SEED))
 
 
-def _split(surfaces: list[Surface], procedural_shapes: int, seed: int) -> tuple[list[Surface], list[Surface]]:
+def split(surfaces: list[Surface], procedural_shapes: int, seed: int) -> tuple[list[Surface], list[Surface]]:
     """Shapes to train on, and every tenth to validate on."""
     everything = surfaces + [procedural(i, seed=seed) for i in range(procedural_shapes)]
     return [shape for i, shape in enumerate(everything) if i % 10], everything[::10]

@@ -7,8 +7,8 @@ from sentio.core import export, registry
 from sentio.core.config import to_dict
 from sentio.points import candidates, geometry, networks
 from sentio.points.models.pu_any import ContextRefiner, Encoder, PointTransformerBlock, PUAnyConfig
+from sentio.points.queries import QueryClouds, QueryDataConfig, join
 from sentio.points.shapes import procedural
-from sentio.points.training import QueryClouds, QueryDataConfig, join
 
 SMALL = {"channels": 16, "heads": 2, "neighbours": 6, "dilations": [1, 2], "query_neighbours": 5}
 
@@ -24,7 +24,8 @@ def batch(points, queries, config):
     source = geometry.measure(points, config.neighbours * max(config.dilations))
     near = geometry.nearest(points, queries, config.query_neighbours)[1]
     item = {"points": points, "frames": source.frames, "spacing": source.spacing, "neighbours": source.neighbours}
-    item |= {"queries": queries, "near": near, "target": queries, "normal": queries, "weight": np.ones(len(queries))}
+    item |= {"queries": queries, "near": near, "surface": queries[:, None], "normals": queries[:, None]}
+    item |= {"weight": np.ones(len(queries)), "single": np.ones(len(queries))}
     return join([[item]])
 
 
@@ -133,7 +134,7 @@ def test_loss_falls_and_every_parameter_learns():
         optimizer.zero_grad()
         sum(terms.values()).backward()
         optimizer.step()
-        losses.append(terms["plane"].item())
+        losses.append(terms["surface"].item())
     assert losses[-1] < 0.8 * losses[0]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters())
 

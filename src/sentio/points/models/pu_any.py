@@ -24,8 +24,9 @@ from torch.nn import functional
 from sentio.core.method import Graph
 from sentio.core.registry import register
 from sentio.points.batch import QueryBatch
+from sentio.points.losses import surface_distance
 from sentio.points.method import PointsMethod
-from sentio.points.training import QueryData, open_queries
+from sentio.points.queries import QueryData, open_queries
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class PUAnyConfig:
 
     Args:
         tangential: weight of the distance to the closest point.
-        resting: the same for queries that lie on the surface already.
+        resting: the same for queries that lie on the surface already, where it is one sheet and without noise.
         error: weight of the error's own estimate.
     """
 
@@ -238,7 +239,7 @@ class PUAny(PointsMethod):
         self.head = Head(config)
 
     def open_data(self, path: Path, section: dict[str, Any]) -> QueryData:
-        """A folder of meshes, and procedural shapes; see ``points.training.QueryDataConfig``."""
+        """A folder of meshes, and procedural shapes; see ``points.queries.QueryDataConfig``."""
         neighbours = self.config.neighbours * max(self.config.dilations)
         return open_queries(path, section, neighbours=neighbours, near=self.config.query_neighbours)
 
@@ -252,9 +253,10 @@ class PUAny(PointsMethod):
             neighbours=source["neighbours"],
             queries=torch.randn(q, 3, generator=random),
             near=torch.randint(0, len(source["spacing"]), (q, self.config.query_neighbours), generator=random),
-            target=torch.randn(q, 3, generator=random),
-            normal=functional.normalize(torch.randn(q, 3, generator=random), dim=1),
+            surface=torch.randn(q, 4, 3, generator=random),
+            normals=functional.normalize(torch.randn(q, 4, 3, generator=random), dim=-1),
             weight=torch.ones(q),
+            single=torch.ones(q),
         )
 
     def _example_source(self) -> dict[str, Tensor]:
@@ -276,21 +278,20 @@ class PUAny(PointsMethod):
         return result
 
     def loss(self, batch: QueryBatch, progress: float) -> dict[str, Tensor]:
-        """Distance to the surface along its normal, distance to the closest point, and the error's own estimate.
+        """Distance to the surface, distance to the closest point of it before the move, and the estimate of the first.
 
-        Queries within a tenth of the spacing of the surface are those that are to stay.
+        Queries that are to stay lie within a tenth of the spacing of the surface, of which only one sheet is near.
         """
         displacement, expected = self(batch)
-        unit = batch.spacing[batch.near[:, 0]]
-        on_surface = (batch.queries - batch.target).norm(dim=-1) < 0.1 * unit
-        closest = torch.where(on_surface, self.config.resting, self.config.tangential)
-        miss = (batch.queries + displacement - batch.target) / unit[:, None]
-        distance = torch.sqrt((miss**2).sum(-1) + 1e-8)
-        plane = (miss * batch.normal).sum(-1).abs()
+        unit, moved, target = batch.spacing[batch.near[:, 0]], batch.queries + displacement, batch.surface[:, 0]
+        staying = (batch.single > 0) & ((batch.queries - target).norm(dim=-1) < 0.1 * unit)
+        closest = torch.where(staying, self.config.resting, self.config.tangential)
+        slid = torch.sqrt((((moved - target) / unit[:, None]) ** 2).sum(-1) + 1e-8)
+        off = surface_distance(batch, moved) / unit
         return {
-            "plane": (batch.weight * plane).mean(),
-            "closest": (closest * batch.weight * distance).mean(),
-            "error": self.config.error * functional.smooth_l1_loss(expected, distance.detach().clamp(max=2.0)),
+            "surface": (batch.weight * off).mean(),
+            "closest": (closest * batch.weight * slid).mean(),
+            "error": self.config.error * functional.smooth_l1_loss(expected, off.detach().clamp(max=2.0)),
         }
 
     def graphs(self) -> list[Graph]:
