@@ -32,7 +32,7 @@ def test_masked(cells):
     for cell in found.values():
         parts = (cell[f"{part}, {masked.LONG}"] for part in masked.PARTS.values())
         assert cell[masked.LONG] == pytest.approx(sum(parts))
-    plain, filled = found[masked.NEVER], found[masked.NEAREST]
+    plain, filled = found[masked.NEVER], found[masked.FILLED]
     assert filled["none"] == plain["none"] and filled["75 %"] != plain["75 %"]  # one network, other faces
 
 

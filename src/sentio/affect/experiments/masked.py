@@ -16,14 +16,11 @@ from sentio.core.config import from_dict
 from sentio.core.experiments import Claim, Experiment, train
 from sentio.core.runs import Recipe
 
-NEVER, HALF, NEAREST = "nothing masked", "p = 0.5", "nothing masked, nearest face"
-MASKING: dict[str, dict[str, Any]] = {
-    NEVER: {"share": 0.0},
-    "p = 0.2": {"share": 0.2},
-    HALF: {"share": 0.5},
-    "p = 0.8": {"share": 0.8},
-}
-"""By row."""
+NEVER, HALF = "nothing masked", "p = 0.5"
+MASKING = {NEVER: 0.0, "p = 0.2": 0.2, HALF: 0.5, "p = 0.8": 0.8}
+"""Share of the frames, by row."""
+NEAREST = {"nothing masked, nearest face": NEVER, "p = 0.5, nearest face": HALF}
+"""Rows in which a frame without a face is shown that of the nearest frame that has one, and whose networks they use."""
 MISSING = {
     "none": Gaps(),
     "50 %": Gaps(faces=0.5),
@@ -34,6 +31,7 @@ MISSING = {
 """Faces that are missing when it is scored."""
 PARTS = {"p_va": "CCC", "p_expr": "EXPR F1", "p_au": "AU F1"}
 LONG = "75 % in runs"
+FILLED, MASKED_FILLED = NEAREST
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,8 @@ class MaskedTrial(Experiment):
     scores: ClassVar[tuple[str, ...]] = (*MISSING, *(f"{part}, {LONG}" for part in PARTS.values()))
     claims: ClassVar[tuple[Claim, ...]] = (
         *(Claim(f"Masking half of the frames helps, missing: {name}", HALF, NEVER, name) for name in MISSING),
-        Claim("It helps more than to show the nearest face does", HALF, NEAREST, LONG),
+        Claim("It helps more than to show the nearest face does", HALF, FILLED, LONG),
+        Claim("It helps where the nearest face is shown, too", MASKED_FILLED, FILLED, LONG),
     )
     protocol: ClassVar[dict[str, str]] = {
         "Metric": "P_MTL, the sum of the official scores of three tasks, pooled over all labelled frames, those "
@@ -71,7 +70,7 @@ class MaskedTrial(Experiment):
     }
 
     def variants(self, quick: bool) -> tuple[str, ...]:
-        return (NEVER, HALF, NEAREST) if quick else (*MASKING, NEAREST)
+        return (NEVER, HALF, *NEAREST) if quick else (*MASKING, *NEAREST)
 
     def seeds(self, quick: bool) -> int:
         return 2 if quick else 3
@@ -81,22 +80,22 @@ class MaskedTrial(Experiment):
 
     def run(self, variant: str, seed: int, data: Path, work: Path, quick: bool) -> dict[str, float]:
         """P_MTL by what is missing, and its parts in one case."""
-        masked = NEVER if variant == NEAREST else variant
+        masked = NEAREST.get(variant, variant)
         run = work / "runs" / f"{masked.replace(' ', '-')}-{seed}"
         train(from_dict(Recipe, self._plan(MASKING[masked], seed, data, work, quick)), data, run)
-        filled = variant == NEAREST
+        filled = variant in NEAREST
         missing = {name: replace(gaps, nearest=filled and gaps.faces > 0) for name, gaps in MISSING.items()}
         found = scores_with(run, data, work, missing, seed)
         parts = {f"{title}, {LONG}": found[LONG][part] for part, title in PARTS.items()}
         return {name: scores["p_mtl"] for name, scores in found.items()} | parts
 
-    def _plan(self, masking: dict[str, Any], seed: int, data: Path, work: Path, quick: bool) -> dict[str, Any]:
+    def _plan(self, share: float, seed: int, data: Path, work: Path, quick: bool) -> dict[str, Any]:
         return {
             "system": "masked",
             "start": {"encoder": sets.FACE},
             "model": {
                 "encoder": "aligned", "tasks": list(TASKS), "answers": "all", "dim": 128, "layers": 4, "heads": 4,
-                "hidden": 256, "dropout": 0.2, "masking": masking,
+                "hidden": 256, "dropout": 0.2, "masking": {"share": share},
             },
             "data": {
                 "sets": ["va", "expr", "au"], "face_encoder": sets.FACE, "choose_on": sets.CHOOSE_ON,

@@ -75,7 +75,7 @@ class PUMFATrial(Experiment):
 
     points: int = 2048
     shapes: int = KINDS
-    steps: int = 300
+    steps: int = 200
 
     name: ClassVar[str] = "pu-mfa"
     claim: ClassVar[str] = "Multi-scale features that attention uses adaptively up-sample better than simpler networks"
