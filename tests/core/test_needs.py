@@ -74,6 +74,16 @@ def test_bytes_and_arithmetic_are_those_of_a_real_step(name, precision, hub):
     assert told.optimizer == sum(tensor.nbytes for tensor in state)
 
 
+def test_a_frozen_face_network_is_counted_once_a_frame():
+    section = {"windows": {"length": 4, "step": 5}}
+    plan = runs.Recipe("capnet", {"encoder": "small", "seconds": 1}, section)
+    stored, pictures = (needs.needs(runs.change(plan, [f"data.pictures={value}"])) for value in ("false", "true"))
+    faces, system = stored.hour
+    [anew] = pictures.hour
+    assert faces.name == "faces: small" and faces.stored == 108_000 * (4 * 192 + 8)
+    assert 2.9 < (anew.flops - system.flops) / faces.flops < 4.1  # three faces a window
+
+
 def test_what_is_kept_grows_with_the_batch(hub):
     one, two = (needs.needs(small("crossattn", hub, f"fit.batch_size={size}")) for size in (4, 8))
     assert one.weights == two.weights and two.activations == pytest.approx(2 * one.activations, rel=0.01)

@@ -8,6 +8,7 @@ of the CPU, and no tensor on it becomes an array.
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -53,14 +54,6 @@ class Held(torch.Tensor):
 
 class Present(TorchDispatchMode):
     """Inside, the device is there."""
-
-    def __enter__(self) -> "Present":
-        torch._C._set_only_lift_cpu_tensors(True)  # numbers become a tensor of the CPU first, which then goes here
-        return super().__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        torch._C._set_only_lift_cpu_tensors(False)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return call(func, args, kwargs or {})
@@ -134,12 +127,23 @@ class Fake(Accelerator):
 def accelerator() -> Iterator[torch.device]:
     """Inside, the machine has the device, and ``auto`` takes it."""
     autocast, choose = torch.autocast, devices.choose
+    submit = ThreadPoolExecutor.submit
+
+    def present(do: Any, /, *args: Any, **kwargs: Any) -> Any:
+        with Present():
+            return do(*args, **kwargs)
+
     fabric = Fabric(accelerator=Fake(), strategy=SingleDeviceStrategy(DEVICE))
     with pytest.MonkeyPatch.context() as patch, Present():
         patch.setattr(devices, "choose", lambda name="auto": DEVICE if name in ("auto", str(DEVICE)) else choose(name))
+        patch.setattr(ThreadPoolExecutor, "submit", lambda pool, do, *a, **k: submit(pool, present, do, *a, **k))
         patch.setattr(training, "make_fabric", lambda config: fabric)
         patch.setattr(torch._C, "_InferenceMode", lambda on: torch.no_grad() if on else contextlib.nullcontext())
         patch.setattr(
             torch, "autocast", lambda kind, *a, **k: autocast("cpu" if kind == DEVICE.type else kind, *a, **k)
         )
-        yield DEVICE
+        torch._C._set_only_lift_cpu_tensors(True)  # numbers become a tensor of the CPU first, which then goes here
+        try:
+            yield DEVICE
+        finally:
+            torch._C._set_only_lift_cpu_tensors(False)
