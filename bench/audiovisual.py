@@ -20,14 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from face_and_voice import Lossy
-from masking import interval
 from sentio.affect.data.features import Features
+from sentio.affect.data.items import Item, WindowDataset
+from sentio.affect.experiments._gaps import drop
 from sentio.affect.protocol.predictions import Prediction
 from sentio.affect.protocol.scoring import predict, tally
 from sentio.affect.training.hearing import HearingData
 from sentio.core import runs, weights
+from sentio.core.experiments import interval
 from temporal import flicker
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -46,7 +48,33 @@ FIGURES = {
     "p_au": "AU mean F1", "flicker": "flicker",
 }  # fmt: skip
 FOREIGN, ALONE = "somebody else's voice", "the voice model alone"
+RUN = 15
+"""Frames of half a second, that lose their face together."""
+PIECE_S = 0.5
+"""Seconds of sound that go missing together."""
 Figures = dict[str, dict[str, float]]
+
+
+class Lossy(WindowDataset):
+    """The validation windows without some faces and some pieces of sound."""
+
+    def __init__(self, data: HearingData, faces: float, sound: float, seed: int) -> None:
+        config = data.config
+        super().__init__(
+            data.scored("validation"), config.windows, data.kinds, faces=data.faces, sound=data.sound,
+            sound_s=config.sound_s, own_rate=config.own_rate, sound_suffices=data.sound_suffices,
+        )  # fmt: skip
+        random = np.random.default_rng((seed, int(100 * faces), int(100 * sound)))
+        for number, clip in enumerate(self.clips):
+            self.lookups[number] = np.where(drop(clip.frames, faces, RUN, random), -1, self.lookups[number])
+        self.silent: list[NDArray[np.bool_]] = [
+            drop(clip.frames, sound, 1, random) for clip in self.clips
+        ]  # one piece for each frame, which are more than enough
+
+    def __getitem__(self, index: int) -> Item:
+        item, silent = super().__getitem__(index), self.silent[self.locate(index)[0]]
+        pieces = np.clip(np.floor(item["audio_time_s"] / PIECE_S).astype(int), 0, len(silent) - 1)
+        return item | {"audio_valid": item["audio_valid"] & ~silent[pieces]}
 
 
 class Foreign:
@@ -98,8 +126,9 @@ def show(seeds: list[Figures]) -> None:
     for row in seeds[0]:
         told = []
         for name in FIGURES:
-            mean, half = interval([seed[row].get(name, np.nan) for seed in seeds])
-            told.append(f"{mean:.3f} ± {half:.3f}" if half >= 5e-5 else f"{mean:.3f}")
+            found = interval([seed[row].get(name, np.nan) for seed in seeds])
+            half = found.high - found.mean
+            told.append(f"{found.mean:.3f} ± {half:.3f}" if half >= 5e-5 else f"{found.mean:.3f}")
         print(f"| {row} | " + " | ".join(told) + " |")
 
 
