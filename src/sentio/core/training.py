@@ -11,12 +11,13 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sentio.core import checkpoints, loading, processes, weights
@@ -114,6 +115,19 @@ class _Objective(nn.Module):
 
     def forward(self, batch: Callable[[], Any], progress: float) -> dict[str, Tensor]:
         return self.method.loss(batch(), progress)
+
+
+class _Rows(Sequence[list[int]]):
+    """The rows of an array as lists, one at a time: all at once, millions of numbers are hundreds of megabytes."""
+
+    def __init__(self, numbers: NDArray[np.int64]) -> None:
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.numbers[row].tolist()
 
 
 class _Run:
@@ -280,8 +294,8 @@ class _Run:
         order = epoch_order(len(self.dataset), epoch, self.config.seed)[: self.steps_per_epoch * self.items_per_step]
         shape = (self.steps_per_epoch, self.config.accumulate, self.fabric.world_size, self.config.batch_size)
         ahead = order.reshape(shape)[self.step % self.steps_per_epoch :]
-        everyone: list[list[int]] = ahead.reshape(-1, shape[2] * shape[3]).tolist()
-        batches: list[list[int]] = ahead[:, :, self.fabric.global_rank].reshape(-1, shape[3]).tolist()
+        everyone = _Rows(ahead.reshape(-1, shape[2] * shape[3]))
+        batches = _Rows(ahead[:, :, self.fabric.global_rank].reshape(-1, shape[3]))
         loaded = loading.batches(self.dataset, batches, self.data.collate, self.config.workers, seed=epoch)
         return zip(everyone, loaded, strict=True)
 
