@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,16 @@ def test_cells_of_other_settings_or_data_are_refused(tmp_path) -> None:
     assert not Draws.ran
 
 
+def test_what_was_drawn_for_other_settings_is_refused_without_a_cell_too(tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(Draws(fails_at=0), None, tmp_path)
+    assert not list((tmp_path / "cells").glob("*"))
+    with pytest.raises(InputError, match="another settings"):
+        reproduce(Draws(), None, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(Draws(fails_at=0), None, tmp_path)
+
+
 def test_what_cannot_be_done_is_refused_before_it_begins(tmp_path) -> None:
     with pytest.raises(InputError, match="no .*absent"):
         reproduce(Draws(), tmp_path / "absent", tmp_path / "out")
@@ -200,3 +211,9 @@ def test_every_file_holds_the_experiment_of_its_name() -> None:
         assert {row for claim in kind.claims for row in (claim.better, claim.worse)} <= names
         assert {claim.score for claim in kind.claims} | set(kind.paper) <= set(kind.scores)
         assert found.seeds(False) >= experiments.FEWEST
+
+
+def test_a_fingerprint_passes_over_what_is_no_file(tmp_path) -> None:
+    (tmp_path / "a.txt").symlink_to(tmp_path / "gone.txt")
+    os.mkfifo(tmp_path / "b.txt")
+    assert len(fingerprint(tmp_path)) == 12

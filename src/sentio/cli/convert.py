@@ -51,7 +51,8 @@ def convert(
 
     if not paths:
         raise InputError("Nothing to read.", "Name files that OpenFace, Py-Feat, LibreFace or Hume wrote.")
-    if video is not None and len(paths) > 1:
+    found = conversion.find(paths)
+    if video is not None and len(found) > 1:
         raise InputError("One video cannot be what several files are about.", "Give one file with --video.")
     if video is not None and not video.is_file():
         raise InputError(f"{video} is no file.", "Give the media file that the result is about.")
@@ -59,7 +60,7 @@ def convert(
         raise RecipeError(f"{fps:g} is no rate.", "Give frames a second, above 0.")
     pictures = [name for name, wanted in (("report", report), ("plot", plot)) if wanted]
     work = conversion.Conversion(out, (*formats, *pictures), video, fps)
-    summary = jobs.run(conversion.find(paths), work, out, title="convert", show=not (json or quiet))
+    summary = jobs.run(found, work, out, title="convert", show=not (json or quiet))
     if json:
         print(json_format.dumps(summary.to_dict(), indent=2))
     elif not quiet:

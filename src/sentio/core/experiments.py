@@ -34,6 +34,8 @@ PACKAGES = ("sentio.affect.experiments", "sentio.points.experiments")
 CONFIDENCE = 0.95
 FEWEST = 3
 """Seeds below which nothing is called shown."""
+STAMP = "stamp.json"
+"""In ``work``: experiment, form, settings and data, once they are known."""
 DERIVED = "features"
 """Folder of stored features in a data folder: made of the data, and so no part of what tells them apart."""
 
@@ -237,10 +239,10 @@ def reproduce(
         raise InputError(f"There is no {data}.", "Give --data the folder of the data, or leave it out.")
     try_folder(out)
     stamp = {"experiment": experiment.name, "quick": quick, "settings": to_dict(experiment)}
-    _refuse_other(out, stamp)
+    _hold_to(out, stamp)
     root = experiment.prepare(data, out / "work", quick)
     stamp["data_hash"] = fingerprint(root)
-    _refuse_other(out, stamp)
+    _hold_to(out, stamp)
     variants = experiment.variants(quick)
     cells: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
     seconds = 0.0
@@ -296,8 +298,10 @@ def fingerprint(folder: Path) -> str:
         folders[:] = sorted(name for name in folders if name != DERIVED)
         for file in sorted(files):
             path = Path(place, file)
-            digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
-            if path.suffix in (".txt", ".csv", ".json"):
+            is_file = path.is_file()  # and no link to nothing, or pipe
+            name, size = path.relative_to(folder).as_posix(), path.stat().st_size if is_file else None
+            digest.update(f"{name} {size}\n".encode("utf-8", "surrogateescape"))
+            if is_file and path.suffix in (".txt", ".csv", ".json"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -317,17 +321,19 @@ def _cell(
     return read_json(path, what="cell")
 
 
-def _refuse_other(out: Path, stamp: Mapping[str, Any]) -> None:
-    """See that the cells there are were made as the new ones will be."""
-    wanted = json.loads(json.dumps(stamp))
-    for path in sorted((out / "cells").glob("*.json")):
-        found = read_json(path, what="cell").get("stamp", {})
+def _hold_to(out: Path, stamp: Mapping[str, Any]) -> None:
+    """See that what there is was made as the rest will be, cells and what was drawn or trained before the first."""
+    wanted, place = json.loads(json.dumps(stamp)), out / "work" / STAMP
+    begun = read_json(place, what="stamp") if place.exists() else {}
+    made = [(path, read_json(path, what="cell").get("stamp", {})) for path in sorted((out / "cells").glob("*.json"))]
+    for path, found in [(place, wanted | begun), *made]:
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise InputError(
                     f"{path} is of another {key.replace('_', ' ')}: {found.get(key)!r}, and not {value!r}.",
-                    "Give another --out, or what these cells were made with.",
+                    "Give another --out, or what was begun there.",
                 )
+    write_json(place, begun | wanted)
 
 
 def _write(result: Result, out: Path) -> None:

@@ -105,6 +105,15 @@ def test_what_cannot_be_converted_is_told(tmp_path, capsys, flags, told) -> None
     assert told in said.out + said.err
 
 
+def test_one_video_is_not_of_several_files(tmp_path, capsys) -> None:
+    video = write_media(tmp_path / "clip.mp4", times=[0.0, 0.04, 0.08, 0.12, 0.16])
+    for name in ("a.csv", "b.csv"):
+        pyfeat(tmp_path / name)
+    assert main(["convert", str(tmp_path / "*.csv"), "--video", str(video), "--out", str(tmp_path / "out")]) != 0
+    assert "One video cannot be what several files are about" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_conversion_replaces_its_own_result_alone(tmp_path, capsys) -> None:
     (tmp_path / "other").mkdir()
     for source, code in ((openface(tmp_path / "clip.csv"), 0), (openface(tmp_path / "clip.csv", 3), 0)):

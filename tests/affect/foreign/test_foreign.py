@@ -187,7 +187,10 @@ def test_faces_that_hume_does_not_tell_apart_are_counted(tmp_path) -> None:
         ("[" * 100_000, "is no JSON"),
         ("frame,confidence,AU01_r\n1,1\n", "line 2: 2 fields under 3 columns"),
         ("frame,confidence,AU01_r\nx,1,1\n", "frame is 'x'"),
+        ("frame,confidence,AU01_r\n0,1,1\n", "frame is '0', which is no whole number from 1 on"),
+        ("frame,confidence,AU01_r\n1e30,1,1\n", "frame is '1e30'"),
         ("frame,confidence,AU01_r\n", "holds no row of OpenFace"),
+        ("a," + "b" * 200_000 + "\n1,2\n", "field larger than field limit"),
     ],
 )
 def test_what_cannot_be_read_is_told(tmp_path, text, told) -> None:
@@ -210,3 +213,35 @@ def test_a_table_of_a_spreadsheet_is_read(tmp_path) -> None:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
         writer.writerows([["frame", "timestamp", "confidence", "success", "AU01_r"], [1, 0.0, 0.9, 1, 2.5], []])
     assert read(path)[0].rows[0]["au_1_intensity"] == 0.5
+
+
+@pytest.mark.parametrize("field", ["frame", "time", "prob"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e300", "1" * 400, '"x"'])
+def test_numbers_that_can_be_none_are_told(tmp_path, field, value) -> None:
+    face = hume_face(0, 0.5) | {field: "HERE"}
+    path = hume(tmp_path, {"a.mp4": [{"id": "a", "predictions": [face]}]})
+    path.write_text(path.read_text().replace('"HERE"', value))
+    with pytest.raises(InputError, match="is JSON, but no predictions of Hume"):
+        read(path)
+
+
+def test_numbers_out_of_range_are_none(tmp_path) -> None:
+    columns = {"confidence": "1e300", "face_id": "1e30", "pose_Rx": "-1e12", "AU12_c": "1"}
+    row = read(openface(tmp_path, [columns]))[0].rows[0]
+    assert (row["person"], row["au_12"]) == (0, 1)
+    assert not {"face_score", "pose_pitch"} & row.keys()
+
+
+@pytest.mark.parametrize(
+    ("told", "name"), [("..\\..\\a.mp4", "a.mp4"), ("/b/c\0\x1b[.mp4", "c[.mp4"), ("a\ud800", "a"), ("\n", None)]
+)
+def test_names_of_media_are_those_of_files(tmp_path, told, name) -> None:
+    path = hume(tmp_path, {told: [{"id": "a", "predictions": [hume_face(0, 0.5)]}]})
+    assert [study.media for study in read(path)] == [name]
+
+
+def test_a_source_that_the_tool_could_not_read_is_passed_over(tmp_path) -> None:
+    path = hume(tmp_path, {"a.mp4": [{"id": "a", "predictions": [hume_face(0, 0.5)]}]})
+    unread = {"source": {}, "results": None, "error": "no such file"}
+    path.write_text(json.dumps([unread, *json.loads(path.read_text())]))
+    assert [study.media for study in read(path)] == ["a.mp4"]

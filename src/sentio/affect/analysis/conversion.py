@@ -137,7 +137,7 @@ class Conversion:
         if self.video is not None:
             with open_media(self.video) as media:
                 return media.info
-        times = np.unique([row["time_s"] for row in rows])
+        times = np.unique(np.round([row["time_s"] for row in rows], 6))  # microseconds
         if len(times) < 2:
             return Info(IMAGES, has_video=True, has_audio=False)
         rate = float(1 / np.median(np.diff(times)))

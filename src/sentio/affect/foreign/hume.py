@@ -7,10 +7,10 @@ to 1 that do not exclude one another: six of them have a class of ours, none is 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-from sentio.affect.foreign.study import JSON, Row, Study, Tool, in_order
+from sentio.affect.foreign.study import JSON, LARGEST, Row, Study, Tool, in_order, media_name
 from sentio.affect.labels import ALL_UNITS
 from sentio.core.errors import InputError
 
@@ -34,11 +34,12 @@ def _knows(header: list[str]) -> bool:
 def _read(path: Path) -> list[Study]:
     try:
         sources = json.loads(path.read_bytes())
-        found = [entry for source in _listed(sources) for entry in source["results"]["predictions"]]
-        return [_study(entry) for entry in found]
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON that can be read: {error}.") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    try:
+        found = [source["results"] for source in _listed(sources)]
+        return [_study(entry) for results in found if results is not None for entry in results["predictions"]]
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         what = f"{path} is JSON, but no predictions of Hume: {error!r} is missing or of another kind."
         raise InputError(what, "Give the predictions of a batch job, as the API or the site gave them.") from error
 
@@ -55,30 +56,40 @@ def _study(entry: Mapping[str, Any]) -> Study:
     rows = in_order(row for number, faces in enumerate(people.values()) for row in _rows(number, faces, len(people)))
     left_out = {name for faces in people.values() for face in faces for name in _unplaced(face)}
     others = {f"model {name}" for name, found in models.items() if name != "face" and found}
-    name = PurePath(str(entry["file"]).replace("\\", "/")).name or None
-    return Study(TOOL.name, name, rows, tuple(sorted(left_out | others)))
+    return Study(TOOL.name, media_name(str(entry["file"])), rows, tuple(sorted(left_out | others)))
 
 
 def _rows(group: int, faces: list[Mapping[str, Any]], groups: int) -> Iterator[Row]:
     """Of one id; where ids were not asked for, there is one, and the faces of a frame are counted."""
     seen: dict[int, int] = {}
     for face in faces:
-        frame = int(face["frame"])
+        frame = int(_number(face["frame"], least=0))
         person = group if groups > 1 else seen.get(frame, 0)
         seen[frame] = seen.get(frame, 0) + 1
         yield _row(frame, person, face)
 
 
 def _row(frame: int, person: int, face: Mapping[str, Any]) -> Row:
-    row: Row = {"frame": frame, "time_s": float(face["time"]), "person": person, "face_score": float(face["prob"])}
-    row |= {name: float(face["box"][theirs]) for name, theirs in BOX.items()}
+    row: Row = {"frame": frame, "time_s": _number(face["time"]), "person": person, "face_score": _number(face["prob"])}
+    row |= {name: _number(face["box"][theirs]) for name, theirs in BOX.items()}
     for emotion in face["emotions"]:
         if name := EMOTIONS.get(emotion["name"]):
-            row[name] = max(row.get(name, 0.0), float(emotion["score"]))
+            row[name] = max(row.get(name, 0.0), _number(emotion["score"]))
     for action in face.get("facs") or []:
         if name := _unit(action["name"]):
-            row[name] = float(action["score"])
+            row[name] = _number(action["score"])
     return row
+
+
+def _number(value: Any, least: float = -LARGEST) -> float:
+    """A number of a row.
+
+    Raises:
+        ValueError: it is none, or out of range.
+    """
+    if not least <= float(value) <= LARGEST:
+        raise ValueError(value)
+    return float(value)
 
 
 def _unit(name: str) -> str | None:

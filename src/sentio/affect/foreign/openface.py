@@ -38,7 +38,7 @@ def _used(name: str) -> bool:
 
 def _row(fields: Mapping[str, str], path: Path) -> Row:
     """Without a frame it is of a single picture."""
-    row: Row = {"frame": whole(fields, "frame", path) - 1 if "frame" in fields else 0}
+    row: Row = {"frame": whole(fields, "frame", path, least=1) - 1 if "frame" in fields else 0}
     row |= {"time_s": 0.0} if "frame" not in fields else told({"time_s": number(fields, "timestamp")})
     if number(fields, "success") == 0:
         return row | {"reason": NO_FACE}

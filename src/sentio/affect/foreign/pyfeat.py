@@ -8,10 +8,22 @@ versions and radians in others, and the file does not tell.
 import re
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from sentio.affect.foreign.openface import UNITS
-from sentio.affect.foreign.study import NO_FACE, Row, Study, Tool, header_of, in_order, number, table_rows, told, whole
+from sentio.affect.foreign.study import (
+    NO_FACE,
+    Row,
+    Study,
+    Tool,
+    header_of,
+    in_order,
+    media_name,
+    number,
+    table_rows,
+    told,
+    whole,
+)
 from sentio.affect.labels import EXPRESSIONS
 
 BOX = {"face_x": "FaceRectX", "face_y": "FaceRectY", "face_w": "FaceRectWidth", "face_h": "FaceRectHeight"}
@@ -34,8 +46,8 @@ def _read(path: Path) -> list[Study]:
         by_file.setdefault(file, []).append(_row(fields, frame, seen[file, frame]))
         seen[file, frame] += 1
     if _are_pictures(by_file):
-        return [Study(TOOL.name, _name(file), _picture(rows), left_out) for file, rows in by_file.items()]
-    return [Study(TOOL.name, _name(file), in_order(rows), left_out) for file, rows in by_file.items()]
+        return [Study(TOOL.name, media_name(file), _picture(rows), left_out) for file, rows in by_file.items()]
+    return [Study(TOOL.name, media_name(file), in_order(rows), left_out) for file, rows in by_file.items()]
 
 
 def _are_pictures(by_file: Mapping[str, list[Row]]) -> bool:
@@ -47,14 +59,10 @@ def _picture(rows: list[Row]) -> list[Row]:
     return [row | {"frame": 0, "time_s": 0.0} for row in rows]
 
 
-def _name(file: str) -> str | None:
-    return PurePath(file.replace("\\", "/")).name or None
-
-
 def _row(fields: Mapping[str, str], frame: int, place: int) -> Row:
     if number(fields, "FaceRectX") is None:
         return {"frame": frame, "reason": NO_FACE}
-    identity = re.fullmatch(r"Person_(\d+)", fields.get("Identity", ""))
+    identity = re.fullmatch(r"Person_(\d{1,9})", fields.get("Identity", ""))
     row: Row = {"frame": frame, "person": int(identity[1]) if identity else place}
     row |= told({name: number(fields, theirs) for name, theirs in (BOX | PLAIN | _swapped(UNITS)).items()})
     emotions = told({name: number(fields, theirs) for theirs, name in EMOTIONS.items()})

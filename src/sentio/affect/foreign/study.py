@@ -1,11 +1,10 @@
 """What another tool's file holds, and how a table of text is read."""
 
 import csv
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TextIO
 
 from sentio.core.errors import InputError
@@ -17,6 +16,9 @@ JSON = ["JSON"]
 """What stands for the columns of a file of JSON."""
 LARGEST_HEADER = 1 << 20
 """Characters of a first line that are looked at; the longest header known has some 15,000."""
+
+LARGEST = 1e9
+"""No frame, time, place or score is farther from 0."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ def header_of(path: Path) -> list[str]:
     """
     with _opened(path) as file:
         first = file.readline(LARGEST_HEADER)
-    if first.lstrip("\ufeff \n").startswith(("[", "{")):
-        return JSON
-    return [name.strip() for name in next(csv.reader([first.lstrip("\ufeff")]), [])]
+        if first.lstrip("\ufeff \n").startswith(("[", "{")):
+            return JSON
+        return [name.strip() for name in next(csv.reader([first.lstrip("\ufeff")]), [])]
 
 
 def table_rows(path: Path) -> Iterator[dict[str, str]]:
@@ -101,24 +103,29 @@ def _opened(path: Path) -> Iterator[TextIO]:
 
 
 def number(fields: Mapping[str, str], name: str) -> float | None:
-    """A number of a row; None if the column or the value is missing, or is no finite number."""
+    """A number of a row; None if the column or the value is missing, is no number, or beyond `LARGEST`."""
     try:
         value = float(fields.get(name, ""))
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= LARGEST else None
 
 
-def whole(fields: Mapping[str, str], name: str, path: Path) -> int:
-    """A whole number that a row cannot do without.
+def whole(fields: Mapping[str, str], name: str, path: Path, least: int = 0) -> int:
+    """A whole number, from ``least`` on, that a row cannot do without.
 
     Raises:
         InputError: there is none.
     """
     value = number(fields, name)
-    if value is None or value != int(value):
-        raise InputError(f"{path}: {name} is {fields.get(name, '')!r}, which is no whole number.")
+    if value is None or value != int(value) or value < least:
+        raise InputError(f"{path}: {name} is {fields.get(name, '')!r}, which is no whole number from {least} on.")
     return int(value)
+
+
+def media_name(path: str) -> str | None:
+    """The name of a media file by its path on any system, without what a name cannot hold; None if nothing is left."""
+    return "".join(filter(str.isprintable, PurePath(path.replace("\\", "/")).name)) or None
 
 
 def told(values: Mapping[str, float | None]) -> Row:
