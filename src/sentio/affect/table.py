@@ -37,8 +37,8 @@ SCORES = (
         for column, name in zip(INTENSITY_COLUMNS, ALL_UNITS, strict=True)
     ),
     *(
-        Column(name, "float32", "-1 to 1", f"{end} end of the interval of {name}; its coverage stands in the header")
-        for name, end in zip(BOUND_COLUMNS, ("lower", "upper") * len(BOUNDED), strict=True)
+        Column(name, "float32", "-1 to 1", f"{end} of the interval of {name[:-3]}; its coverage stands in the header")
+        for name, end in zip(BOUND_COLUMNS, ("lower end", "upper end") * len(BOUNDED), strict=True)
     ),
 )
 """What the face model fills in for every face, fit or not; null where there was none, or no model that tells."""

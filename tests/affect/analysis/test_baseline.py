@@ -1,7 +1,9 @@
 """A person's rest: what it is made of, and that it is taken as told, for files, streams and live."""
 
+import shutil
 import statistics
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ from hypothesis import strategies as st
 
 from media import steady, write_media
 from sentio.affect.analysis.baseline import FEWEST, SHIFTED, Baseline, Span, parse, rest_of, taken
+from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.pipeline import analyze
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.media import open_media
 from sentio.core.errors import InputError, RecipeError
+from sentio.core.jobs import Job
 
 
 def row(time_s, person=0, valence=0.2, au=0.5, **more):
@@ -157,6 +161,16 @@ class TestFiles:
         fit = np.array([reason is None for reason in table["reason"]])
         assert np.nanmedian(table["au_12"][fit]) == pytest.approx(0, abs=1e-6)
         assert set(table.header["baseline"]) == {"all"}
+
+    def test_a_result_is_made_anew_with_a_baseline_that_was_changed(self, clips, tmp_path) -> None:
+        rest = shutil.copy(clips / "turning.mp4", tmp_path / "rest.mp4")
+        options = Options(detector="builtin", model="face", baseline=str(rest))
+        analysis = Analysis(tmp_path / "out", options, ("csv",), resume=True)
+        job = Job(clips / "turning.mp4", Path("a.sentio"))
+        assert [analysis(job).state, analysis(job).state] == ["done", "skipped"]
+        rest.write_bytes(write_media(tmp_path / "other.mp4", times=steady(6)).read_bytes())
+        with pytest.raises(InputError, match="shows no face"):
+            analysis(job)
 
     def test_a_file_without_a_face_is_no_rest(self, clips, tmp_path) -> None:
         empty = write_media(tmp_path / "empty.mp4", times=steady(6))

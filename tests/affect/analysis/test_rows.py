@@ -9,6 +9,7 @@ from sentio.affect.analysis.voice import VoiceScore
 from sentio.affect.faces.alignment import TEMPLATE, align, to_crop, warp
 from sentio.affect.faces.quality import Pose, Quality, Reason
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
+from sentio.affect.table import AFFECT, BOUND_COLUMNS
 
 
 def score(speech: bool = True) -> VoiceScore:
@@ -98,3 +99,9 @@ def test_bounds_stay_on_the_scale() -> None:
     ends = bounds(row, {"valence": 0.25, "arousal": 0.3})
     assert ends == pytest.approx({"valence_lo": 0.65, "valence_hi": 1.0, "arousal_lo": -0.8, "arousal_hi": -0.2})
     assert bounds({"valence": None}, {"valence": 0.25}) == {}
+
+
+def test_the_ends_of_an_interval_say_what_they_are_of() -> None:
+    about = {column.name: column.about.partition(";")[0] for column in AFFECT.columns if column.name in BOUND_COLUMNS}
+    assert about["valence_lo"] == "lower end of the interval of valence"
+    assert about["arousal_hi"] == "upper end of the interval of arousal"

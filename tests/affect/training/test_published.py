@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sentio.affect.batch import AffectBatch, AffectOutput
 from sentio.affect.data.extraction import extract, extract_faces, extract_sound
 from sentio.affect.data.features import FeatureStore, SoundSteps
 from sentio.affect.data.images import read_image
+from sentio.affect.data.tree import scan
 from sentio.affect.data.windows import Windows
 from sentio.affect.labels import SOURCES
 from sentio.affect.protocol.scoring import predict
@@ -140,6 +143,16 @@ def test_some_training_videos_choose_the_weights_and_the_validation_split_judges
     assert names(data.scored("validation")) == names(usual.validation.clips)
     with pytest.raises(RecipeError, match="choose_on is 2 or more"):
         from_dict(DataConfig, {"choose_on": 1})
+
+
+def test_the_validation_split_never_stands_in_for_videos_that_choose(drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path / "partial")
+    (path,) = [path for split, path in scan(tmp_path / "partial").mtl if split == "train"]
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([rows[0], *(row for row in rows[1:] if row.startswith("video2"))]) + "\n")
+    data = AffectData(tmp_path / "partial", DataConfig(sets=("va", "mtl"), choose_on=2))
+    with pytest.raises(InputError, match="choose_on=2 takes has labels"):
+        _ = data.validation
 
 
 def test_true_answers_score_one(drawn):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sentio.affect.analysis.baseline import parse as parse_baseline
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.origin import Origin
@@ -117,6 +118,7 @@ def _record(choice: Choice, origin: Origin, counts: dict[str, Any]) -> dict[str,
     return {
         "file": None if origin.path is None else str(origin.path),
         "input": None if origin.path is None else _fingerprint(origin.path),
+        "baseline_input": _baseline_input(origin.options),
         "outputs": [output.file for output in choice.outputs],
         "left_out": choice.left_out,
         **counts,
@@ -201,12 +203,13 @@ class Analysis:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             outputs = tuple(output for output in outputs if output.name not in record["left_out"])
             made = [record[key] for key in ("schema_version", "detector", "model", "temporal", "voice", "input")]
-            made += [_that_matter(record["options"], outputs)]
+            made += [_that_matter(record["options"], outputs), record.get("baseline_input")]
             here = {output.file for output in outputs} <= set(record["outputs"])
             media = record["media"]
             models = self._models(timed=media["format"] != IMAGES, sound=media["has_audio"])
             now = [AFFECT.version, detectors.describe(self.options.detector), *models.describe().values()]
             now += [_fingerprint(source), _that_matter(to_dict(self.options), outputs)]
+            now += [_baseline_input(self.options)]
         except (OSError, ValueError, KeyError, TypeError, WeightsError):
             return False
         return here and now == made and all((folder / output.file).exists() for output in outputs)
@@ -306,6 +309,13 @@ def _refuse_another(folder: Path, source: Path) -> None:
             f"{folder} holds the result of another file, {record['file']}.",
             "Choose another folder with --out, or remove that result.",
         )
+
+
+def _baseline_input(options: Options) -> dict[str, Any] | None:
+    """What tells the file that shows a person at rest from others, if there is one."""
+    if options.baseline is None or parse_baseline(options.baseline) is not None:
+        return None
+    return _fingerprint(Path(options.baseline))
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

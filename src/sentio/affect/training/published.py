@@ -154,7 +154,14 @@ class AffectData(TrainingData):
 
     @cached_property
     def validation(self) -> WindowDataset:
-        """The labelled windows, ``validation_hop`` frames apart, of the clips that choose the weights."""
+        """The labelled windows, ``validation_hop`` frames apart, of the clips that choose the weights.
+
+        Raises:
+            InputError: ``choose_on`` takes training videos without labels.
+        """
+        if self.config.choose_on and not self.choosing:
+            what = f"No training video that data.choose_on={self.config.choose_on} takes has labels to choose by."
+            raise InputError(what, "Choose another data.choose_on, or leave it out.")
         rule = self.config.windows
         hop = rule.hop if rule.answers == "all" else self.config.validation_hop
         return self.windows(self.choosing or self.scored("validation"), replace(rule, hop=hop))
