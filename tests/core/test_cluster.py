@@ -322,6 +322,15 @@ def test_auto_joins_the_cluster_of_this_machine_and_says_so(address, monkeypatch
     assert f"ray: joined the cluster at {address}: 2 machines, 2 CPUs" in capfd.readouterr().err
 
 
+def test_auto_passes_over_a_cluster_that_another_run_has_for_itself(address, monkeypatch) -> None:
+    """With Ray's own settings its address is not 127.0.0.1, where nothing of it listens."""
+    services = pytest.importorskip("ray._private.services")
+    monkeypatch.setattr(services, "get_ray_address_from_environment", lambda *_: address)  # others may be there, too
+    assert clusters._running() == address
+    monkeypatch.setattr(services, "resolve_ip_for_localhost", lambda host: "127.0.0.2")
+    assert clusters._running() == ""
+
+
 def test_a_cluster_that_is_started_listens_to_this_machine_alone() -> None:
     ray = pytest.importorskip("ray", reason="needs the extra scale")
     before = {child.pid for child in psutil.Process().children(recursive=True)}

@@ -69,16 +69,29 @@ def _join(ray: Any, address: str) -> str:
     """Connect to a cluster or start one; says which."""
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS") or AUTO
-    if address != AUTO:
-        _refuse_silent(address)
+    if address == AUTO and not (address := _running()):
+        return _start(ray)
+    _refuse_silent(address)
     try:
         found = ray.init(address, **QUIET).address_info["gcs_address"]
     except (ConnectionError, RuntimeError, ValueError, SystemExit) as error:
-        if address == AUTO and isinstance(error, ConnectionError):
-            return _start(ray)
         what = f"The Ray cluster at {address} cannot be joined: {' '.join(str(error).split())}"
         raise ClusterError(what, "All machines need the same versions of Ray and Python.") from error
     return f"joined the cluster at {found}"
+
+
+def _running() -> str:
+    """The address of a cluster of this machine, empty if there is none.
+
+    One that another run has started for itself is none: Ray looks for it beyond the loopback interface, for minutes.
+    """
+    services: Any = importlib.import_module("ray._private.services")
+    try:
+        found: str = services.canonicalize_bootstrap_address(AUTO)
+        _refuse_silent(found)
+    except (ConnectionError, ClusterError):
+        return ""
+    return found
 
 
 def _refuse_silent(address: str) -> None:
