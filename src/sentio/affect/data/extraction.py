@@ -152,7 +152,7 @@ def _parts(store: FeatureStore, folders: Mapping[str, Path], size: int, pool: Th
                 place,
                 min(1.0, (start + size) / max(len(numbers), 1)),
                 source,
-                part[there] - 1.0,
+                (part[there] - 1).astype(np.float64),
                 np.stack(good) if good else np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8),
                 [Problem("warning", path, "the image cannot be decoded") for path in bad],
             )

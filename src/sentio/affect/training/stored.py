@@ -133,8 +133,8 @@ def encodings(config: Any, fit: FitConfig, crops: int) -> float:
         crops: of the folder; each is the newest of a window, once in ``windows.hop``.
     """
     if fit.steps is not None:
-        return fit.steps * fit.accumulate * (config.stream_batch or fit.batch_size) * config.windows.length
-    return fit.epochs * crops * config.windows.length / config.windows.hop
+        return float(fit.steps * fit.accumulate * (config.stream_batch or fit.batch_size) * config.windows.length)
+    return float(fit.epochs * crops * config.windows.length / config.windows.hop)
 
 
 def _faces(store: FeatureStore, tree: Tree, often: float | None) -> Iterator[Missing]:
