@@ -118,6 +118,14 @@ def test_an_outlier_invents_no_points_beyond_itself(seed):
     assert np.linalg.norm(dense[out] - far, axis=1).max(initial=0) < 2 * spacing
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_far_points_are_kept_where_spacings_differ_a_millionfold():
+    """Features are beyond 16 bits there."""
+    random = np.random.default_rng(0)
+    dense = upsample(np.concatenate([scale * random.normal(size=(300, 3)) for scale in (1e-3, 1e3)]), 4)
+    assert (np.linalg.norm(dense, axis=1) > 500).sum() > 2000
+
+
 def test_noise_is_reduced():
     noisy = procedural_sphere() + 0.02 * np.random.default_rng(1).normal(size=(1000, 3))
 

@@ -26,6 +26,8 @@ TILE = 512
 """Points whose features are computed in one network call: fits the cache."""
 STORED = np.float16
 """Of the features between network calls: half of the memory; they change by less than a thousandth of the largest."""
+LARGEST = float(np.finfo(STORED).max)
+"""Features beyond it, of points a million spacings from others, would leave no number in what rests on them."""
 CHUNK = 512
 """Queries in one network call: fits the cache."""
 DOUBT = 0.2
@@ -118,7 +120,7 @@ class AnyRatio:
             feed |= {"offsets": offsets.astype(np.float32), "neighbours": local.reshape(near.shape) + len(core)}
             if before is not None:
                 feed["before"] = before[rows].astype(np.float32)
-            features[core] = model.sessions[graph].run(["feature"], feed)[0]
+            features[core] = np.clip(model.sessions[graph].run(["feature"], feed)[0], -LARGEST, LARGEST)
 
         with ThreadPoolExecutor(usable_cores()) as pool:
             list(pool.map(run, tiles))

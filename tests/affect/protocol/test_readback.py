@@ -38,6 +38,7 @@ ANYWAY = {
     "range": (lambda lines: [lines[0], "b_left/00001.jpg,0,-5", *lines[2:]], 2, "'-5' is no number in [-1, 1]"),
     "nan": (lambda lines: [lines[0], "b_left/00001.jpg,nan,0", *lines[2:]], 2, "'nan' is no number in [-1, 1]"),
     "letters": (lambda lines: [lines[0], "b_left/00001.jpg,x,0", *lines[2:]], 2, "'x' is no number in [-1, 1]"),
+    "digits": (lambda lines: [lines[0], "b_left/00001.jpg,\u0660.5,0", *lines[2:]], 2, "is no number in [-1, 1]"),
     "python": (lambda lines: [lines[0], "b_left/00001.jpg,0.1_5,0", *lines[2:]], 2, "'0.1_5' is no number in [-1, 1]"),
     "comma": (lambda lines: [lines[0], "b_left/00001.jpg,0,25,0", *lines[2:]], 2, "3 values, expected 2"),
     "fields": (lambda lines: [lines[0], "b_left/00001.jpg,0", *lines[2:]], 2, "1 values, expected 2"),

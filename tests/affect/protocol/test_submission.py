@@ -76,6 +76,13 @@ def test_abaw2_never_answers_other(tmp_path):
     assert not (tmp_path / "a.txt").read_text().splitlines()[0].endswith("Other")
 
 
+@pytest.mark.parametrize(("track", "edition"), [("va", 3), ("va", 6), ("lsd", 4)])
+def test_a_list_that_names_nothing_is_refused(tmp_path, track, edition):
+    (tmp_path / "list.txt").write_text("\n\n")
+    with pytest.raises(InputError, match="names n"):
+        submission.read_asked(tmp_path / "list.txt", track, edition)
+
+
 def test_lsd(tmp_path):
     path = submission.write_lsd(tmp_path, ["0.jpg", "1.jpg"], np.array([0, 5]))
     assert path.read_text() == "image,expression\n0.jpg,0\n1.jpg,5\n"

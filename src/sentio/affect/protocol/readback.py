@@ -12,7 +12,7 @@ from sentio.affect.data.problems import Problem
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, EXPRESSIONS_ABAW2, EXPRESSIONS_LSD, Source
 from sentio.affect.protocol.submission import header, numbered_lines, one_file_a_video
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _SHOWN = 5
 """Stretches of missing frames that are told of a clip."""
 

@@ -134,15 +134,18 @@ def read_asked(path: Path, track: Source, edition: int, tree: Tree | None = None
     Raises:
         InputError: the list cannot be read, names nothing, or names what the track does not answer for.
     """
-    if track == "lsd":
-        return [line.split(",")[0] for number, line in numbered_lines(path, "utf-8-sig") if ".jpg" in line]
     rows = [line.split(",")[0].strip() for _, line in numbered_lines(path, "utf-8-sig")]
-    if not one_file_a_video(track, edition):
+    if track == "lsd":
+        names = [row for row in rows if row.endswith(".jpg")]
+    elif not one_file_a_video(track, edition):
         return read_frames(path)
-    if any("/" in row for row in rows):
+    elif any("/" in row for row in rows):
         return {name: np.arange(1, numbers.max() + 1) for name, numbers in read_frames(path).items()}
-    names = [re.sub(r"\.(txt|mp4|avi|mkv|mov|webm)$", "", row) for row in rows if row]
-    return names if tree is None else filmed_frames(tree, names)
+    else:
+        names = [re.sub(r"\.(txt|mp4|avi|mkv|mov|webm)$", "", row) for row in rows if row]
+    if not names:
+        raise InputError(f"{path} names nothing to answer for.", "Give the organisers' list.")
+    return names if tree is None or track == "lsd" else filmed_frames(tree, names)
 
 
 def one_file_a_video(track: Source, edition: int) -> bool:
