@@ -1,6 +1,7 @@
 """Files appear whole or not at all; tables keep values, nulls, units and their header."""
 
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -184,5 +185,7 @@ def test_a_folder_is_tried_before_work(tmp_path) -> None:
     try_folder(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="Cannot write"):
-        try_folder(tmp_path / "file")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OutputError, match=f"Cannot write {re.escape(str(folder))}: ") as refused:
+            try_folder(folder)
+        assert "A file stands where a folder is needed" in str(refused.value)

@@ -27,9 +27,11 @@ WAIT_S = 60
 
 
 @contextmanager
-def serving(out: Path, *, detector: str = "builtin", model: str = "face", **settings: Any) -> Iterator[Server]:
+def serving(
+    out: Path, *, detector: str = "builtin", model: str = "face", baseline: str | None = None, **settings: Any
+) -> Iterator[Server]:
     name, titles = choose(model)
-    options = Options(detector=detector, model=name, causal=True)
+    options = Options(detector=detector, model=name, causal=True, baseline=baseline)
     given = {"outputs": ("parquet", "csv"), **settings}
     server = Server(Settings(options, titles, out, **given), port=0)
     thread = threading.Thread(target=server.run)

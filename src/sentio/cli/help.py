@@ -130,6 +130,8 @@ def _about(argument: Argument) -> str:
         return f"{text} (required)" if argument.index is None else text
     if default in (None, False, (), "", argument.field_info.empty):
         return text
+    if default is True:
+        return f"{text} (default: {argument.name})"
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
     return f"{text} (default: {f'{shown:g}' if isinstance(shown, float) else shown})"
 

@@ -65,6 +65,6 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
             raise
         raise MissingExtraError(
-            f"This needs the package {module!r}, which is not installed.",
+            f"This needs the package {module.split('.')[0]!r}, which is not installed.",
             f'In the folder of this project, run: pip install ".[{extra}]"',
         ) from error

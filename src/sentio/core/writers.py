@@ -62,7 +62,10 @@ def output_error(path: Path, error: OSError) -> OutputError:
     """What the system's refusal to write means for the user."""
     if error.errno in FULL:
         return DiskFullError(f"Cannot write {path}: the disk is full.", "Free some space, then go on.")
-    return OutputError(f"Cannot write {path}: {error.strerror or error}.", "Check the folder's permissions.")
+    fix = "Check the folder's permissions."
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        fix = "A file stands where a folder is needed; choose another place."
+    return OutputError(f"Cannot write {path}: {error.strerror or error}.", fix)
 
 
 @contextmanager
@@ -85,9 +88,10 @@ def try_folder(folder: Path) -> None:
         OutputError: they cannot.
         DiskFullError: less than `LEAST_FREE` bytes are free.
     """
-    with atomic_path(folder / f"{TEMPORARY}trial") as temporary:
-        temporary.write_bytes(b"trial")
-    (folder / f"{TEMPORARY}trial").unlink(missing_ok=True)
+    with refusals_told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(prefix=TEMPORARY, dir=folder) as trial:
+            trial.write(b"trial")
     if (free := shutil.disk_usage(folder).free) < LEAST_FREE:
         raise DiskFullError(f"Only {free} bytes are free in {folder}.", "Free some space or choose another --out.")
 

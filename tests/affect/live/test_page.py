@@ -434,6 +434,18 @@ def test_boxes_lie_where_the_face_is(browser: Any, url: str) -> None:
         assert drawn["right"] >= left + row["face_w"] * scale - 6
 
 
+def test_scores_that_wait_for_a_resting_face_say_so_beside_them(browser: Any, clips: Path, tmp_path: Path) -> None:
+    source = open_source(str(clips / "talking.mp4"))
+    with (
+        serving(tmp_path, source=source, baseline="2") as server,
+        live_page(browser, server.url, start=False) as (page, _),
+    ):
+        until(page, "!document.querySelector('#baseline').hidden")
+        assert text(page, "#baseline").startswith("The first 2 s of each person are taken as rest")
+        note, empty = page.locator("#baseline").bounding_box(), page.locator("#valence").bounding_box()
+        assert 0 <= note["y"] - empty["y"] - empty["height"] < 30, "right below, not at the foot of the page"
+
+
 def test_a_source_of_the_server_needs_no_camera(browser: Any, clips: Path, tmp_path: Path) -> None:
     source, script = open_source(str(clips / "talking.mp4")), NO_CAMERA % "NotAllowedError"
     with (

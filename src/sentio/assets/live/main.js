@@ -43,7 +43,7 @@ const session = new Session(token, {
     if (greeted) return; // it is the answer to open
     greeted = true;
     at("baseline").hidden = message.baseline === null;
-    at("baseline").textContent = `The first ${message.baseline} s of each person are taken as rest: then valence and action units begin, from 0.`;
+    at("baseline").textContent = `The first ${message.baseline} s of each person are taken as rest: valence and action units are empty until then, and count from it.`;
     at("folder").textContent = `Recordings are written into ${message.record_folder}.`;
     if (source) startSource();
     else if (camera.deviceId) open();
