@@ -37,7 +37,7 @@ def test_an_old_study_becomes_a_result_folder(tmp_path, capsys) -> None:
     converted = table.header["converted"]
     assert (converted["tool"], converted["left_out"]) == ("OpenFace", ["AU28_c"])
     assert table.header["media"]["rate"] == pytest.approx(10)
-    assert "20 rows from OpenFace, 1 columns have no place here" in capsys.readouterr().out
+    assert "20 rows from OpenFace, 1 column has no place here" in capsys.readouterr().out
 
 
 def test_episodes_of_converted_action_units_are_annotated(tmp_path) -> None:

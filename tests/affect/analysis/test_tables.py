@@ -151,4 +151,6 @@ def test_one_line_about_the_file() -> None:
     info = Info("mov", True, True, size=(640, 360), rate=29.97)
     assert facts(summary, info) == "2.0 s, 640 x 360, 29.97 frames a second, 2 persons, with sound"
     assert "64 x 48, 1000 frames a second" in facts(summary, Info("mov", True, False, size=(64, 48), rate=1000.0))
+    unseen = facts(Summary({}), Info("OpenFace", True, False, rate=30.0))
+    assert unseen == "0.0 s, 30 frames a second, 0 persons, no sound", "a converted file, whose pictures nobody saw"
     assert facts(Summary({}), Info("wav", False, True)) == "0.0 s, no pictures, with sound"

@@ -179,7 +179,8 @@ def find(paths: Sequence[Path]) -> list[Job]:
 
 def line(record: dict[str, Any]) -> str:
     """What a record of a job says in one line."""
-    left_out = f", {len(record['left_out'])} columns have no place here" if record["left_out"] else ""
+    number = len(record["left_out"])
+    left_out = f", {number} column{'s have' if number > 1 else ' has'} no place here (run.json)" if number else ""
     files = f" of {record['files']} files" if record["files"] > 1 else ""
     return f"{record['result']}: {record['rows']} rows{files} from {record['tool']}{left_out}"
 

@@ -27,7 +27,8 @@ MODALITIES = {"face": "the face alone", "both": "face and voice", "voice": "the 
 def facts(summary: Summary, info: Info) -> str:
     """One line about the file."""
     width, height = info.size
-    pictures = f"{width} x {height}, {round(info.rate, 2):g} frames a second" if info.has_video else "no pictures"
+    size = f"{width} x {height}, " if width else ""  # of other tools' results it may not be known
+    pictures = f"{size}{round(info.rate, 2):g} frames a second" if info.has_video else "no pictures"
     number = len(summary.persons)
     people = f"{number} person{'s' * (number != 1)}" if info.has_video else ""
     sound = "with sound" if info.has_audio else "no sound"
