@@ -98,7 +98,7 @@ def test_resume_takes_up_only_the_items_that_are_left(killed):
 def test_interrupt_saves_at_the_end_of_the_step_and_says_how_to_go_on(tmp_path, whole):
     stopped = run_child(tmp_path / "run", 13, "SIGINT")
     assert stopped.returncode != 0
-    assert "Stopped at step 13 of 30" in stopped.stderr and "--resume" in stopped.stderr
+    assert "Stopped at step 13 of 30" in stopped.stderr and "sentio train with --resume" in stopped.stderr
     assert state(tmp_path / "run")[1]["step"] == 13
     train(tmp_path / "run", resume=True)
     assert_same_bits(tmp_path / "run", whole)

@@ -234,7 +234,7 @@ class _Run:
                 self._save()
             if stops:
                 log.say(f"Stopped at step {self.step} of {self.total}; a checkpoint is in {self.out / 'checkpoints'}.")
-                log.say("To go on, give the same command with --resume (in Python: fit(..., resume=True)).")
+                log.say("To go on, give the command again (sentio train with --resume, in Python: fit(resume=True)).")
                 raise KeyboardInterrupt
 
     def _train_step(self, stream: Iterator[tuple[list[int], Any]]) -> dict[str, float]:
