@@ -38,7 +38,7 @@ MAY = {
 """What each part of ``affect`` may import besides labels, batch, heard and ``core``: a method evaluates itself, so that
 models stand above evaluate."""
 SHARED = {"labels", "batch", "heard"}
-POINTS = ("experiments", "models", "method", "training", "evaluate")
+POINTS = ("experiments", "models", "method", "queries", "training", "evaluate")
 """Parts of ``points``, from above; the rest is below them."""
 WITHOUT_TORCH = (
     "sentio",

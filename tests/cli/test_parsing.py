@@ -69,7 +69,7 @@ def test_a_switch_of_three_states() -> None:
         (["evaluate", "r", "--out", "o"], "--data is missing: the data"),
         (["synth", "--rigs", "r"], "OUT is missing: folder to fill."),
         (["train", "r", "s", "--data", "d", "--out", "o"], "'s' is one argument too many; sentio train --help"),
-        (["synt"], "Did you mean synth? There are: analyze, live, upsample"),
+        (["synt"], "Did you mean synth? There are: analyze, live, convert, upsample"),
         (["data", "chekc", "x"], "Did you mean check? There are: check, fetch."),
         (["models", "fecth", "yunet"], "Did you mean fetch?"),
         (["data", "fetch", "mpfd"], '"mpfb", "ict-facekit"'),
@@ -83,7 +83,7 @@ def commands() -> list[str]:
     """What people are told to type: in the pages, and in the messages and examples of the code."""
     found = []
     for path in PLACES:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in re.sub(r"\\\n +", "", path.read_text(encoding="utf-8")).splitlines():
             for match in COMMAND.finditer(line):
                 text = (match[1] or match[2] or match[0]).strip()
                 found.append(f"{path.relative_to(ROOT)}: {text}")

@@ -181,7 +181,10 @@ def _lay_out(source: Path, folder: Path, training: int, shrink: int) -> None:
     """
     found = scan(source).lsd
     if {split for split, _, _ in found} < {"train", "validation"}:
-        raise InputError(f"{source} has no {TRAINING} and {VALIDATION}.", "`sentio synth OUT --images N` makes them.")
+        raise InputError(
+            f"{source} has no {TRAINING} and {VALIDATION}.",
+            "`sentio synth OUT --images 6000 --rigs RIG,RIG` makes them.",
+        )
     for split, name, images in found:
         halves = [path for path in sorted(images.glob("*.jpg")) if split == "train" or not _half(path)]
         rest = [path for path in sorted(images.glob("*.jpg")) if split == "validation" and _half(path)]
