@@ -18,7 +18,7 @@ from sentio.core.writers import write_text
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "sentio"
 WIDTH, BOX, GAP, ROW, TOP = 1180, (150, 46), 14, 92, 24
-LIFTED = ("method", "evaluate", "trained", "training")
+LIFTED = ("method", "evaluate", "trained", "training", "queries")
 """Files of a domain that stand above others of it: rooms of their own."""
 FOLDED = ("io",)
 """Folders that lean on the files beside them: one room with these."""
