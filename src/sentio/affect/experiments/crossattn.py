@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 from sentio.affect.experiments import _data as sets
 from sentio.affect.experiments._gaps import Gaps, scores_with
-from sentio.affect.synth.moving_picture import MovingPicture
-from sentio.core.config import from_dict
-from sentio.core.experiments import Claim, Experiment, train
-from sentio.core.runs import Recipe
+from sentio.affect.experiments._heard import HeardTrial
+from sentio.affect.labels import Source
+from sentio.core.experiments import Claim
 
 BOTH = "face and voice"
 CHANGES: dict[str, dict[str, Any]] = {
@@ -39,24 +38,11 @@ LENGTH, HOP = 60, 30
 
 
 @dataclass(frozen=True)
-class CrossAttentionTrial(Experiment):
-    """See the module's text.
-
-    Args:
-        sound: sound encoder: ``voice``, the embedded model; a run of it that has not heard the people who are scored;
-            or a published one. Given data need features of it (``sentio features DATA --visual face --audio SOUND``),
-            or they are made.
-        videos, seconds: of the drawn set.
-        lr, epochs: of each training.
-    """
-
-    sound: str = "voice"
-    videos: int = 24
-    seconds: float = 10.0
-    lr: float = 5e-4
-    epochs: int = 8
+class CrossAttentionTrial(HeardTrial):
+    """See the module's text."""
 
     name: ClassVar[str] = "crossattn"
+    labels: ClassVar[Source] = "expr"
     claim: ClassVar[str] = "Attention between face and voice, guided by sentences, tells expressions better"
     published: ClassVar[str] = (
         "macro-F1 0.3334 on the validation set of ABAW10 (a digest of version 1), 0.32 against the baseline's 0.25 "
@@ -84,37 +70,18 @@ class CrossAttentionTrial(Experiment):
     def variants(self, quick: bool) -> tuple[str, ...]:
         return tuple(CHANGES) if quick else (*CHANGES, *LENGTHS)
 
-    def seeds(self, quick: bool) -> int:
-        return 2 if quick else 3
-
-    def prepare(self, data: Path | None, work: Path, quick: bool) -> Path:
-        return data or sets.drawn(work, MovingPicture(self.videos // 3 if quick else self.videos, self.seconds))
-
     def run(self, variant: str, seed: int, data: Path, work: Path, quick: bool) -> dict[str, float]:
         """Macro-F1 by what is missing."""
-        run = work / "runs" / f"{variant.replace(' ', '-')}-{seed}"
-        train(from_dict(Recipe, self._plan(variant, seed, data, work, quick)), data, run)
+        run = self.trained(variant, seed, data, work, quick)
         return {name: found["p_expr"] for name, found in scores_with(run, data, work, MISSING, seed).items()}
 
-    def _plan(self, variant: str, seed: int, data: Path, work: Path, quick: bool) -> dict[str, Any]:
-        info, length = sets.sound_info(data, self.sound), LENGTHS.get(variant, LENGTH)
+    def model(self, variant: str, data: Path) -> dict[str, Any]:
+        info = sets.sound_info(data, self.sound)
         return {
-            "system": "crossattn",
-            "start": {"encoder": sets.FACE},
-            "model": {
-                "sound_features": info.dim, "reach_s": 0.1 if info.hop_s else 0.55, "dim": 128, "heads": 4,
-                "hidden": 256, "head": 64, "dropping": {"face": 0.15, "sound": 0.15},
-                "guidance": {"text": "learnt", "features": 64},
-            } | CHANGES.get(variant, {}),
-            "data": {
-                "sets": ["expr"], "face_encoder": sets.FACE, "sound_encoder": self.sound, "sound_s": length / 30 + 1,
-                "features": sets.store_features(data, work, sets.FACE, self.sound), "own_rate": True,
-                "choose_on": sets.CHOOSE_ON,
-                "windows": {"length": length, "hop": HOP, "answers": "all", "padding": "mask"},
-            },
-            "fit": {
-                "epochs": 2 if quick else self.epochs, "batch_size": 4 if quick else 16, "lr": self.lr,
-                "weight_decay": 0.05, "schedule": "cosine", "warmup_steps": 20, "clip_norm": 5.0, "seed": seed,
-            },
-            "evaluation": {"resamples": 0},
-        }  # fmt: skip
+            "sound_features": info.dim, "reach_s": 0.1 if info.hop_s else 0.55, "dim": 128, "heads": 4,
+            "hidden": 256, "head": 64, "dropping": {"face": 0.15, "sound": 0.15},
+            "guidance": {"text": "learnt", "features": 64},
+        } | CHANGES.get(variant, {})  # fmt: skip
+
+    def windows(self, variant: str) -> tuple[int, int]:
+        return LENGTHS.get(variant, LENGTH), HOP

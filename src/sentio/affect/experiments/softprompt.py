@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 from sentio.affect.experiments import _data as sets
 from sentio.affect.experiments._gaps import Gaps, scores_with
-from sentio.affect.synth.moving_picture import MovingPicture
-from sentio.core.config import from_dict
-from sentio.core.experiments import Claim, Experiment, train
-from sentio.core.runs import Recipe
+from sentio.affect.experiments._heard import HeardTrial
+from sentio.affect.labels import Source
+from sentio.core.experiments import Claim
 
 SOFT = "soft labels"
 CHANGES: dict[str, dict[str, Any]] = {
@@ -38,24 +37,11 @@ LENGTH = 64
 
 
 @dataclass(frozen=True)
-class SoftPromptTrial(Experiment):
-    """See the module's text.
-
-    Args:
-        sound: sound encoder: ``voice``, the embedded model; a run of it that has not heard the people who are scored;
-            or a published one. Given data need features of it (``sentio features DATA --visual face --audio SOUND``),
-            or they are made.
-        videos, seconds: of the drawn set.
-        lr, epochs: of each training.
-    """
-
-    sound: str = "voice"
-    videos: int = 24
-    seconds: float = 10.0
-    lr: float = 5e-4
-    epochs: int = 8
+class SoftPromptTrial(HeardTrial):
+    """See the module's text."""
 
     name: ClassVar[str] = "softprompt"
+    labels: ClassVar[Source] = "va"
     claim: ClassVar[str] = "Soft labels of nine regions of the plane help to tell valence and arousal"
     published: ClassVar[str] = (
         "no CCC on a validation set was found; the organisers' summary of ABAW10 has this lab's team third with a mean "
@@ -82,37 +68,18 @@ class SoftPromptTrial(Experiment):
     def variants(self, quick: bool) -> tuple[str, ...]:
         return tuple(CHANGES)
 
-    def seeds(self, quick: bool) -> int:
-        return 2 if quick else 3
-
-    def prepare(self, data: Path | None, work: Path, quick: bool) -> Path:
-        return data or sets.drawn(work, MovingPicture(self.videos // 3 if quick else self.videos, self.seconds))
-
     def run(self, variant: str, seed: int, data: Path, work: Path, quick: bool) -> dict[str, float]:
         """Mean CCC by what is missing, and its parts where nothing is."""
-        run = work / "runs" / f"{variant.replace(' ', '-')}-{seed}"
-        train(from_dict(Recipe, self._plan(CHANGES[variant], seed, data, work, quick)), data, run)
+        run = self.trained(variant, seed, data, work, quick)
         found = scores_with(run, data, work, MISSING, seed)
         parts = {title: found[WHOLE][part] for part, title in PARTS.items()}
         return {name: scores["p_va"] for name, scores in found.items()} | parts
 
-    def _plan(self, change: dict[str, Any], seed: int, data: Path, work: Path, quick: bool) -> dict[str, Any]:
+    def model(self, variant: str, data: Path) -> dict[str, Any]:
         return {
-            "system": "softprompt",
-            "start": {"encoder": sets.FACE},
-            "model": {
-                "sound_features": sets.sound_info(data, self.sound).dim, "units": 64, "heads": 4,
-                "dropping": {"face": 0.1, "sound": 0.1},
-            } | change,
-            "data": {
-                "sets": ["va"], "face_encoder": sets.FACE, "sound_encoder": self.sound, "sound_s": LENGTH / 30 + 1,
-                "features": sets.store_features(data, work, sets.FACE, self.sound), "own_rate": True,
-                "choose_on": sets.CHOOSE_ON,
-                "windows": {"length": LENGTH, "hop": LENGTH // 2, "answers": "all", "padding": "mask"},
-            },
-            "fit": {
-                "epochs": 2 if quick else self.epochs, "batch_size": 4 if quick else 16, "lr": self.lr,
-                "weight_decay": 0.05, "schedule": "cosine", "warmup_steps": 20, "clip_norm": 5.0, "seed": seed,
-            },
-            "evaluation": {"resamples": 0},
-        }  # fmt: skip
+            "sound_features": sets.sound_info(data, self.sound).dim, "units": 64, "heads": 4,
+            "dropping": {"face": 0.1, "sound": 0.1},
+        } | CHANGES[variant]  # fmt: skip
+
+    def windows(self, variant: str) -> tuple[int, int]:
+        return LENGTH, LENGTH // 2
