@@ -7,8 +7,19 @@ from 0 to 5; ``facial_expression`` the most probable of eight classes.
 from collections.abc import Mapping
 from pathlib import Path
 
-from sentio.affect.foreign.openface import STRONGEST
-from sentio.affect.foreign.study import NO_FACE, Row, Study, Tool, header_of, in_order, number, table_rows, told, whole
+from sentio.affect.foreign.study import (
+    NO_FACE,
+    Row,
+    Study,
+    Tool,
+    header_of,
+    in_order,
+    number,
+    strength,
+    table_rows,
+    told,
+    whole,
+)
 from sentio.affect.labels import ALL_UNITS, EXPRESSIONS
 
 UNITS = tuple(f"au_{unit.removeprefix('AU')}" for unit in ALL_UNITS)
@@ -36,9 +47,7 @@ def _row(fields: Mapping[str, str], path: Path) -> Row:
     time_ms = number(fields, "frame_time_in_ms") if "frame_idx" in fields else 0.0
     row |= {} if time_ms is None else {"time_s": time_ms / 1000}
     scores = told({unit: number(fields, unit) for unit in UNITS})
-    for unit in UNITS:
-        if (strength := number(fields, f"{unit}_intensity")) is not None:
-            scores[f"{unit}_intensity"] = min(max(strength / STRONGEST, 0.0), 1.0)
+    scores |= told({f"{unit}_intensity": strength(fields, f"{unit}_intensity") for unit in UNITS})
     if expression := EXPRESSION.get(fields.get("facial_expression", "").capitalize()):
         scores["expression"] = expression
     if not scores:

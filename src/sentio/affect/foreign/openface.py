@@ -10,11 +10,21 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from sentio.affect.foreign.study import NO_FACE, Row, Study, Tool, header_of, in_order, number, table_rows, told, whole
+from sentio.affect.foreign.study import (
+    NO_FACE,
+    Row,
+    Study,
+    Tool,
+    header_of,
+    in_order,
+    number,
+    strength,
+    table_rows,
+    told,
+    whole,
+)
 from sentio.affect.labels import ALL_UNITS
 
-STRONGEST = 5.0
-"""The largest strength of an action unit."""
 UNITS = {f"AU{int(unit.removeprefix('AU')):02d}": f"au_{unit.removeprefix('AU')}" for unit in ALL_UNITS}
 """Their names and ours."""
 POSE = {"pose_yaw": ("pose_Ry", -1), "pose_pitch": ("pose_Rx", 1), "pose_roll": ("pose_Rz", -1)}
@@ -48,9 +58,7 @@ def _row(fields: Mapping[str, str], path: Path) -> Row:
         if (angle := number(fields, theirs)) is not None:
             row[name] = sign * math.degrees(angle)
     for theirs, name in UNITS.items():
-        row |= told({name: number(fields, f"{theirs}_c")})
-        if (strength := number(fields, f"{theirs}_r")) is not None:
-            row[f"{name}_intensity"] = min(max(strength / STRONGEST, 0.0), 1.0)
+        row |= told({name: number(fields, f"{theirs}_c"), f"{name}_intensity": strength(fields, f"{theirs}_r")})
     return row
 
 

@@ -12,6 +12,8 @@ from sentio.core.errors import InputError
 Row = dict[str, Any]
 """A row of our table; what is left out is null."""
 NO_FACE = "no face"
+STRONGEST = 5.0
+"""The largest strength of an action unit in the tables of others, by FACS: A to E."""
 JSON = ["JSON"]
 """What stands for the columns of a file of JSON."""
 LARGEST_HEADER = 1 << 20
@@ -109,6 +111,12 @@ def number(fields: Mapping[str, str], name: str) -> float | None:
     except ValueError:
         return None
     return value if abs(value) <= LARGEST else None
+
+
+def strength(fields: Mapping[str, str], name: str) -> float | None:
+    """A strength of an action unit from 0 to `STRONGEST`, as one from 0 to 1; None as for `number`."""
+    value = number(fields, name)
+    return None if value is None else min(max(value / STRONGEST, 0.0), 1.0)
 
 
 def whole(fields: Mapping[str, str], name: str, path: Path, least: int = 0) -> int:
