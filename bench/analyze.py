@@ -27,16 +27,16 @@ import cv2
 import numpy as np
 import psutil
 
-from sentio.affect.analysis.folder import Analysis, choose
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.outputs import DEFAULT
 from sentio.affect.analysis.pipeline import Reading
 from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.analysis.voice import VoiceTrack
 from sentio.affect.faces.detectors import NAMES, open_detector
 from sentio.affect.faces.tracking import FaceTracker
 from sentio.affect.media import SAMPLE_RATE, open_media
+from sentio.affect.results.folder import Analysis, choose
+from sentio.affect.results.outputs import DEFAULT
 from sentio.core.bench import StageTimer, report
 from sentio.core.runtime import usable_cores
 

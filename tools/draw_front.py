@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sentio
-from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.sources import DEMO_CLIP
 from sentio.affect.media import open_media
+from sentio.affect.results.folder import Analysis
 from sentio.points.io.cloud import Cloud
 from sentio.points.preview import draw_preview
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.sources import DEMO_CLIP
+from sentio.affect.results.folder import Analysis
 
 SIZE = (1360, 1012)
 MOMENT_S = 2.0

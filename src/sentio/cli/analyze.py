@@ -92,10 +92,11 @@ def analyze(
         sentio analyze clip.mp4 videos/ --out results
         sentio analyze "takes/*.mov" --fps 10 --formats csv,vtt,eaf
     """
-    from sentio.affect.analysis import folder, sources
+    from sentio.affect.analysis import sources
     from sentio.affect.analysis.models import open_models
     from sentio.affect.analysis.options import Options
     from sentio.affect.media.film import check_encoder
+    from sentio.affect.results import folder
     from sentio.affect.table import AFFECT
     from sentio.core import jobs
     from sentio.core.cluster import workplace

@@ -46,7 +46,7 @@ def convert(
         sentio convert processed/clip.csv --video clip.mp4
         sentio convert "pyfeat/*.csv" --fps 25 --out results
     """
-    from sentio.affect.analysis import conversion
+    from sentio.affect.results import conversion
     from sentio.core import jobs
 
     if not paths:

@@ -56,15 +56,15 @@ def live(
     """
     for module in ("fastapi", "uvicorn", "websockets"):
         require(module, "live")
-    from sentio.affect.analysis.folder import asked
     from sentio.affect.analysis.models import open_models
     from sentio.affect.analysis.options import Options
-    from sentio.affect.analysis.outputs import OUTPUTS
     from sentio.affect.live.choice import choose
     from sentio.affect.live.lsl import load
     from sentio.affect.live.server import Server
     from sentio.affect.live.session import Settings
     from sentio.affect.live.source import open_source
+    from sentio.affect.results.folder import asked
+    from sentio.affect.results.outputs import OUTPUTS
     from sentio.core.writers import try_folder
 
     first, titles = choose(model)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from media import steady, write_media
 from sentio.affect.analysis.baseline import FEWEST, SHIFTED, Baseline, Span, parse, rest_of, taken
-from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.pipeline import analyze
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.media import open_media
+from sentio.affect.results.folder import Analysis
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.jobs import Job
 

@@ -15,7 +15,6 @@ import pytest
 from media import burst, steady, tone, write_media
 from sentio import analyze
 from sentio.affect.analysis import models
-from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.models import OUTPUTS, FaceModel, open_models, roll_in_picture
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.rows import NO_PICTURE, points_in_picture
@@ -28,6 +27,7 @@ from sentio.affect.faces.quality import HEAD, Pose, Quality, Reason
 from sentio.affect.faces.tracking import FaceTracker, TrackedFace
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.media import open_media
+from sentio.affect.results.folder import Analysis
 from sentio.affect.synth.appearance import rotation
 from sentio.affect.table import AU_COLUMNS, BOUND_COLUMNS, P_COLUMNS, SCORES, VOICE
 from sentio.core import weights

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from media import steady, write_media
-from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.models import FaceScore, Models, ScoredFrame, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.persons import TemporalScorer
@@ -20,6 +19,7 @@ from sentio.affect.analysis.temporal import BRIDGED_S
 from sentio.affect.faces.quality import Pose, Quality, Reason
 from sentio.affect.faces.tracking import FaceFrame, TrackedFace
 from sentio.affect.media import open_media
+from sentio.affect.results.folder import Analysis
 from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, P_COLUMNS
 from sentio.core import jobs
 from sentio.core.errors import WeightsError

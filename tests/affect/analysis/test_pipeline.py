@@ -17,7 +17,6 @@ from pyarrow import csv
 from media import burst, steady, write_media
 from sentio import analyze
 from sentio.affect.analysis import pipeline
-from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.models import BATCH_FACES, FaceScore, Models, open_models
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.rows import BRIDGED, DOUBTFUL
@@ -25,6 +24,7 @@ from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.faces.detectors import NAMES
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import MediaError, open_media
+from sentio.affect.results.folder import Analysis
 from sentio.affect.table import AFFECT, AU_COLUMNS, BOUND_COLUMNS, BOUNDED, FACE_AND_VOICE, P_COLUMNS, SCORES, VOICE
 from sentio.core import weights
 from sentio.core.errors import InputError, RecipeError

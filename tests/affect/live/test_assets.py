@@ -4,8 +4,8 @@ import re
 from html.parser import HTMLParser
 from importlib.resources import files
 
-from sentio.affect.analysis.colours import CLASSES, CURVES, CURVES_ON_DARK, PERSONS
 from sentio.affect.analysis.speaking import SPEAKS
+from sentio.affect.results.colours import CLASSES, CURVES, CURVES_ON_DARK, PERSONS
 
 ASSETS = files("sentio") / "assets" / "live"
 STYLE = (ASSETS / "live.css").read_text()

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.summary import Summary
 from sentio.affect.live import record
 from sentio.affect.live.record import Recording, new_folder
 from sentio.affect.media import Info
+from sentio.affect.results.summary import Summary
 from sentio.core.errors import InputError
 from sentio.core.results import Table
 from sessions import scored

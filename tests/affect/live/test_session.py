@@ -14,13 +14,13 @@ from websockets.exceptions import ConnectionClosed
 
 from live_client import Client, assert_same, jpeg_of, pixels_of, serving
 from media import steady, write_media
-from sentio.affect.analysis import plot
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.pipeline import analyze
 from sentio.affect.analysis.stream import Stream
 from sentio.affect.live import record
 from sentio.affect.live.source import File
 from sentio.affect.media import SAMPLE_RATE, AudioBlock, open_media
+from sentio.affect.results import plot
 from sentio.core.results import Table
 
 pytestmark = pytest.mark.usefixtures("tiny_models")

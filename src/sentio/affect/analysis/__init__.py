@@ -1,1 +1,1 @@
-"""The product: media become tables. Imports no torch."""
+"""From media to rows of the table. Imports no torch."""

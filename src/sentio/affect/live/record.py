@@ -12,13 +12,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sentio.affect.analysis.folder import Choice, choose, writing
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.origin import Origin
-from sentio.affect.analysis.outputs import TABLES, Output, WriteRow
 from sentio.affect.analysis.rows import NO_PICTURE, Row
 from sentio.affect.labels import FRAME_RATE
 from sentio.affect.media import Damage, Info
+from sentio.affect.results.folder import Choice, choose, writing
+from sentio.affect.results.origin import Origin
+from sentio.affect.results.outputs import TABLES, Output, WriteRow
 from sentio.core.errors import DiskFullError, InputError, OutputError, SentioError
 from sentio.core.results import Schema
 from sentio.core.writers import refusals_told

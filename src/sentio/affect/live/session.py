@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sentio import __version__
-from sentio.affect.analysis.episodes import unit_thresholds
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.rows import Row
 from sentio.affect.analysis.stream import Stream
@@ -21,6 +20,7 @@ from sentio.affect.live.messages import BAD_ORDER, Event, Message, MessageError,
 from sentio.affect.live.recorder import Recorder, say
 from sentio.affect.live.source import Control, Shown, Source
 from sentio.affect.media import SAMPLE_RATE, AudioBlock
+from sentio.affect.results.episodes import unit_thresholds
 from sentio.core.errors import InputError, SentioError
 
 DEFECT = 1011

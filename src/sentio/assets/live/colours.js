@@ -19,7 +19,7 @@ export function forgetColours() {
   known.clear();
 }
 
-// Those of sentio.affect.analysis.colours; a test holds them together.
+// Those of sentio.affect.results.colours; a test holds them together.
 const PERSONS = ["#56b4e9", "#e69f00", "#ebebb1", "#89894e", "#8976ff", "#ff009d", "#b1ff76"];
 
 /** Colour of a person. */

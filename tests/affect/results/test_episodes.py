@@ -6,8 +6,8 @@ from itertools import chain, groupby
 import numpy as np
 import pytest
 
-from sentio.affect.analysis.episodes import EXPRESSION, FACE, FIT, VOICE, Episode, Episodes, unit_thresholds
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, FRAME_RATE
+from sentio.affect.results.episodes import EXPRESSION, FACE, FIT, VOICE, Episode, Episodes, unit_thresholds
 from sentio.core.errors import WeightsError
 
 STEP = 1 / 64

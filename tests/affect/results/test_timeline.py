@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sentio.affect.analysis.timeline import LEVELS, STEPS, VOICE_LEVELS, Timeline, quantise
 from sentio.affect.labels import EXPRESSIONS
+from sentio.affect.results.timeline import LEVELS, STEPS, VOICE_LEVELS, Timeline, quantise
 from sentio.core import results
 from sessions import random_rows, scored
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sentio.affect.analysis import plot
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.affect.results import plot
 from sentio.affect.table import AFFECT, AU_COLUMNS, P_COLUMNS
 
 SVG = "{http://www.w3.org/2000/svg}"

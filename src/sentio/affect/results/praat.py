@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from sentio.affect.analysis.annotations import Annotations, Tier
+from sentio.affect.results.annotations import Annotations, Tier
 from sentio.core.writers import write_text
 
 

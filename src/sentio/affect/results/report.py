@@ -14,17 +14,17 @@ from urllib.parse import quote
 
 import numpy as np
 
-from sentio.affect.analysis.colours import CLASSES, CURVES, CURVES_ON_DARK
-from sentio.affect.analysis.elan import link
-from sentio.affect.analysis.episodes import Episode, unit_thresholds
-from sentio.affect.analysis.origin import Origin
 from sentio.affect.analysis.rows import Row
 from sentio.affect.analysis.speaking import SPEAKS
-from sentio.affect.analysis.summary import Summary
-from sentio.affect.analysis.tables import facts, person_name, tables
-from sentio.affect.analysis.timeline import STEPS, Timeline, Track
 from sentio.affect.labels import EXPRESSIONS, UNITS_BY_NUMBER
 from sentio.affect.media import Info
+from sentio.affect.results.colours import CLASSES, CURVES, CURVES_ON_DARK
+from sentio.affect.results.elan import link
+from sentio.affect.results.episodes import Episode, unit_thresholds
+from sentio.affect.results.origin import Origin
+from sentio.affect.results.report_tables import facts, person_name, tables
+from sentio.affect.results.summary import Summary
+from sentio.affect.results.timeline import STEPS, Timeline, Track
 from sentio.affect.table import AFFECT
 from sentio.core.errors import InputError
 from sentio.core.writers import atomic_path

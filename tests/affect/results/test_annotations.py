@@ -13,12 +13,12 @@ import pytest
 
 from media import steady, tone, write_media
 from sentio import stream
-from sentio.affect.analysis import captions, elan, praat
-from sentio.affect.analysis.annotations import Annotations, tiers_of
-from sentio.affect.analysis.episodes import EXPRESSION, FACE, VOICE, Episode, Episodes, unit_thresholds
-from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
 from sentio.affect.labels import EXPRESSIONS
+from sentio.affect.results import captions, elan, praat
+from sentio.affect.results.annotations import Annotations, tiers_of
+from sentio.affect.results.episodes import EXPRESSION, FACE, VOICE, Episode, Episodes, unit_thresholds
+from sentio.affect.results.folder import Analysis
 from sentio.core.results import Table
 
 pympi = pytest.importorskip("pympi", reason="needs the dev extra")

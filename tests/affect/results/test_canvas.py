@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sentio.affect.analysis.canvas import Canvas, border, dashed, plain, rgb, rounded, width_of, written
+from sentio.affect.results.canvas import Canvas, border, dashed, plain, rgb, rounded, width_of, written
 
 
 @pytest.fixture

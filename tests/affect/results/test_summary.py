@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from sentio.affect.analysis.episodes import Episodes
-from sentio.affect.analysis.summary import Summary
 from sentio.affect.labels import ACTION_UNITS
+from sentio.affect.results.episodes import Episodes
+from sentio.affect.results.summary import Summary
 from sessions import nobody, random_rows, scored
 
 HALF = dict.fromkeys(ACTION_UNITS, 0.5)

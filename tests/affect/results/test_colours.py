@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sentio.affect.analysis.canvas import rgb
-from sentio.affect.analysis.colours import GROUND, PERSONS, of_person
+from sentio.affect.results.canvas import rgb
+from sentio.affect.results.colours import GROUND, PERSONS, of_person
 
 SEEN = {
     "all cones": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],

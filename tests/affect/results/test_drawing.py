@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from sentio.affect.analysis import drawing as drawing_module
-from sentio.affect.analysis.canvas import Canvas, rgb
-from sentio.affect.analysis.colours import PERSONS, WARNING, of_person
-from sentio.affect.analysis.drawing import Drawing, enlargement, unit_of
 from sentio.affect.labels import ACTION_UNITS
+from sentio.affect.results import drawing as drawing_module
+from sentio.affect.results.canvas import Canvas, rgb
+from sentio.affect.results.colours import PERSONS, WARNING, of_person
+from sentio.affect.results.drawing import Drawing, enlargement, unit_of
 
 GREY = 120
 

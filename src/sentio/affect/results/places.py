@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sentio.affect.analysis.canvas import Box
+from sentio.affect.results.canvas import Box
 
 SLACK = 0.04
 """A face moves by this share of its panel's width before the panel follows."""

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sentio.affect.analysis.episodes import FACE, Episode, Episodes
 from sentio.affect.analysis.rows import BRIDGED, Row
 from sentio.affect.analysis.speaking import SPEAKS
 from sentio.affect.labels import FRAME_RATE
+from sentio.affect.results.episodes import FACE, Episode, Episodes
 
 PERSON_COLUMNS = ("quality", "valence", "arousal")
 VOICE_COLUMNS = ("speech", "voice_valence", "voice_arousal")

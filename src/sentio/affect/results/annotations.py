@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sentio.affect.analysis.episodes import AVERAGED, EXPRESSION, FACE, VOICE, Episode
+from sentio.affect.results.episodes import AVERAGED, EXPRESSION, FACE, VOICE, Episode
 
 ORDER = (EXPRESSION, VOICE, *(kind for kind in AVERAGED if kind not in (EXPRESSION, VOICE, FACE)), FACE)
 """The tiers of a person, one below the other."""

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from media import steady, write_media
-from sentio.affect.analysis import folder as folders
 from sentio.affect.analysis import sources
-from sentio.affect.analysis.folder import RECORD, Analysis
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.outputs import DEFAULT, OUTPUTS
+from sentio.affect.results import folder as folders
+from sentio.affect.results.folder import RECORD, Analysis
+from sentio.affect.results.outputs import DEFAULT, OUTPUTS
 from sentio.core import jobs, writers
 from sentio.core.errors import DiskFullError, InputError
 from sentio.core.results import Table

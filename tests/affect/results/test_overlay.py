@@ -15,15 +15,15 @@ import pytest
 
 from browser import open_browser, open_page, until
 from media import burst, number_in, steady, tone, write_media
-from sentio.affect.analysis import overlay as overlay_module
-from sentio.affect.analysis.canvas import rgb
-from sentio.affect.analysis.colours import PERSONS
-from sentio.affect.analysis.drawing import Drawing, enlargement
-from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.overlay import film_size
 from sentio.affect.media import Media, open_media
 from sentio.affect.media import film as film_module
+from sentio.affect.results import overlay as overlay_module
+from sentio.affect.results.canvas import rgb
+from sentio.affect.results.colours import PERSONS
+from sentio.affect.results.drawing import Drawing, enlargement
+from sentio.affect.results.folder import Analysis
+from sentio.affect.results.overlay import film_size
 from sentio.core.errors import DiskFullError, InputError, OutputError
 from sentio.core.jobs import Job
 from sentio.core.results import Table

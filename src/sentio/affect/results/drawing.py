@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 import cv2
 import numpy as np
 
-from sentio.affect.analysis.canvas import Box, Canvas, width_of
-from sentio.affect.analysis.colours import CLASSES, CURVES_ON_DARK, DIM, GROUND, LIGHT, WARNING, of_person
-from sentio.affect.analysis.places import Places
 from sentio.affect.analysis.rows import Row
 from sentio.affect.analysis.speaking import SPEAKS
 from sentio.affect.labels import ALL_UNITS, UNITS_BY_NUMBER, VALENCE_AROUSAL
 from sentio.affect.media.frame import Image
+from sentio.affect.results.canvas import Box, Canvas, width_of
+from sentio.affect.results.colours import CLASSES, CURVES_ON_DARK, DIM, GROUND, LIGHT, WARNING, of_person
+from sentio.affect.results.places import Places
 from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, P_COLUMNS
 
 LEAST_HEIGHT = 480

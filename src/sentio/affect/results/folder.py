@@ -14,8 +14,13 @@ from typing import Any
 from sentio.affect.analysis.baseline import parse as parse_baseline
 from sentio.affect.analysis.models import Models, open_models
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.origin import Origin
-from sentio.affect.analysis.outputs import (
+from sentio.affect.analysis.pipeline import Reading
+from sentio.affect.analysis.rows import Row
+from sentio.affect.faces import detectors
+from sentio.affect.media import Info
+from sentio.affect.media.info import IMAGES
+from sentio.affect.results.origin import Origin
+from sentio.affect.results.outputs import (
     CROPS,
     DEFAULT,
     EVERYTHING,
@@ -25,11 +30,6 @@ from sentio.affect.analysis.outputs import (
     Output,
     WriteRow,
 )
-from sentio.affect.analysis.pipeline import Reading
-from sentio.affect.analysis.rows import Row
-from sentio.affect.faces import detectors
-from sentio.affect.media import Info
-from sentio.affect.media.info import IMAGES
 from sentio.affect.table import AFFECT
 from sentio.core.config import to_dict
 from sentio.core.errors import OutputError, RecipeError, WeightsError

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.summary import Summary
-from sentio.affect.analysis.tables import clock, command, facts, percent, tables
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import Info
+from sentio.affect.results.report_tables import clock, command, facts, percent, tables
+from sentio.affect.results.summary import Summary
 from sentio.affect.table import AFFECT
 from sentio.cli import build
 from sessions import Session, nobody, scored

@@ -11,14 +11,14 @@ import pytest
 
 from media import steady, write_media
 from sentio import analyze
-from sentio.affect.analysis.folder import RECORD, Analysis
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.outputs import EVERYTHING, OUTPUTS
 from sentio.affect.data.images import read_image
 from sentio.affect.data.tree import scan
 from sentio.affect.faces.haar import Haar
 from sentio.affect.faces.tracking import FaceTracker
 from sentio.affect.media import open_media
+from sentio.affect.results.folder import RECORD, Analysis
+from sentio.affect.results.outputs import EVERYTHING, OUTPUTS
 from sentio.affect.synth.layout import write_annotations
 from sentio.affect.table import X_COLUMNS, Y_COLUMNS
 from sentio.core.errors import RecipeError

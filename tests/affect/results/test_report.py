@@ -16,11 +16,11 @@ import pytest
 
 from browser import open_browser, open_page, until
 from media import number_in, steady, tone, write_media
-from sentio.affect.analysis import report
-from sentio.affect.analysis.folder import Analysis
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.report import write_report
 from sentio.affect.media import Info
+from sentio.affect.results import report
+from sentio.affect.results.folder import Analysis
+from sentio.affect.results.report import write_report
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.jobs import Job
 from sessions import Session, nobody, random_rows, scored

@@ -15,16 +15,16 @@ from typing import IO
 import pyarrow as pa
 from pyarrow import ipc
 
-from sentio.affect.analysis.annotations import provenance_of
-from sentio.affect.analysis.captions import NOTICE
-from sentio.affect.analysis.drawing import COLUMNS, Drawing, enlargement
-from sentio.affect.analysis.episodes import unit_thresholds
-from sentio.affect.analysis.origin import Origin
 from sentio.affect.analysis.rows import Row
 from sentio.affect.media import Info, Media, MediaError, open_media
 from sentio.affect.media.film import Film, check_encoder, tick_of
 from sentio.affect.media.frame import Frame, Image
 from sentio.affect.media.soundtrack import Soundtrack
+from sentio.affect.results.annotations import provenance_of
+from sentio.affect.results.captions import NOTICE
+from sentio.affect.results.drawing import COLUMNS, Drawing, enlargement
+from sentio.affect.results.episodes import unit_thresholds
+from sentio.affect.results.origin import Origin
 from sentio.affect.table import AFFECT
 from sentio.core.ahead import ahead
 from sentio.core.results import RowBuffer

@@ -10,17 +10,17 @@ import cv2
 import pyarrow as pa
 from pyarrow import csv
 
-from sentio.affect.analysis import overlay, plot
-from sentio.affect.analysis.annotations import Annotations, tiers_of
-from sentio.affect.analysis.captions import SHORTEST_CUE_S, write_vtt
-from sentio.affect.analysis.elan import write_eaf
-from sentio.affect.analysis.episodes import SHORTEST_S, Episode, Episodes, unit_thresholds
-from sentio.affect.analysis.origin import Origin
-from sentio.affect.analysis.praat import write_textgrid
-from sentio.affect.analysis.report import write_report
 from sentio.affect.analysis.rows import CROP, Row
 from sentio.affect.analysis.sources import DEMO_CLIP, DEMO_TRUTH
 from sentio.affect.media import Info
+from sentio.affect.results import overlay, plot
+from sentio.affect.results.annotations import Annotations, tiers_of
+from sentio.affect.results.captions import SHORTEST_CUE_S, write_vtt
+from sentio.affect.results.elan import write_eaf
+from sentio.affect.results.episodes import SHORTEST_S, Episode, Episodes, unit_thresholds
+from sentio.affect.results.origin import Origin
+from sentio.affect.results.praat import write_textgrid
+from sentio.affect.results.report import write_report
 from sentio.affect.table import AFFECT, LANDMARKS
 from sentio.core.results import RowBuffer, Schema, open_writers
 from sentio.core.writers import WRITERS, refusals_told

@@ -3,8 +3,8 @@
 from html import escape
 from pathlib import Path
 
-from sentio.affect.analysis.annotations import Annotations, Span
-from sentio.affect.analysis.episodes import EXPRESSION, VOICE
+from sentio.affect.results.annotations import Annotations, Span
+from sentio.affect.results.episodes import EXPRESSION, VOICE
 from sentio.core.writers import write_text
 
 SHORTEST_CUE_S = 1.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sentio.affect.analysis.places import PATIENCE, Places, distance, overlap
+from sentio.affect.results.places import PATIENCE, Places, distance, overlap
 
 INSIDE = (10, 10, 980, 580)
 SIZE = (200, 180)

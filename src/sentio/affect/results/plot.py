@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sentio.affect.analysis.colours import CLASSES, CURVES
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
+from sentio.affect.results.colours import CLASSES, CURVES
 from sentio.affect.table import AFFECT, AU_COLUMNS, P_COLUMNS
 from sentio.core.writers import write_text
 

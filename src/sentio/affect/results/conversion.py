@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentio import __version__
-from sentio.affect.analysis.folder import RECORD, choose, writing
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.outputs import DEFAULT
 from sentio.affect.analysis.rows import Row
 from sentio.affect.analysis.sources import RESULT
 from sentio.affect.foreign import Study, read
 from sentio.affect.labels import ACTION_UNITS
 from sentio.affect.media import Info, open_media
 from sentio.affect.media.info import IMAGES
+from sentio.affect.results.folder import RECORD, choose, writing
+from sentio.affect.results.outputs import DEFAULT
 from sentio.core.config import to_dict
 from sentio.core.errors import InputError, OutputError
 from sentio.core.jobs import Job, Outcome, ShareDone, distinct, expand

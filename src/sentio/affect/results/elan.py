@@ -9,9 +9,9 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 from sentio import __version__
-from sentio.affect.analysis.annotations import Annotations
-from sentio.affect.analysis.episodes import EXPRESSION, FACE, VOICE
 from sentio.affect.labels import EXPRESSIONS
+from sentio.affect.results.annotations import Annotations
+from sentio.affect.results.episodes import EXPRESSION, FACE, VOICE
 from sentio.core.writers import atomic_path
 
 SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"

@@ -8,12 +8,12 @@ from html import escape
 from typing import Any
 
 from sentio.affect.analysis.options import Options
-from sentio.affect.analysis.origin import Origin
 from sentio.affect.analysis.rows import BRIDGED
 from sentio.affect.analysis.speaking import SPEAKS
-from sentio.affect.analysis.summary import Share, Summary
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import Info
+from sentio.affect.results.origin import Origin
+from sentio.affect.results.summary import Share, Summary
 
 USE = """<p>The scores say <strong>what a viewer would perceive</strong> in these pictures and this voice, not what
 somebody feels, wants or thinks. They are no lie detector, no diagnosis, no measure of attention, honesty, suitability

@@ -1,0 +1,1 @@
+"""What a run leaves and shows: tables, pictures, pages, films and annotations, in a result folder. Imports no torch."""
