@@ -85,9 +85,9 @@ PLY = (
     + "end_header\n0 0 0\n"
 )
 CLOUDS: dict[str, tuple[bytes | str, str]] = {
-    "many.ply": (PLY.format(10**12), "cut short: 1000000000000 vertices announced, 1 present."),
+    "many.ply": (PLY.format(10**12), "cut short: 1,000,000,000,000 vertices announced, 1 present."),
     "more.ply": (PLY.format(10**30).replace("ascii", "binary_little_endian"), "cut short"),
-    "many.pcd": (PCD.format(10**12, "ascii"), "cut short: 1000000000000 points announced, 1 present."),
+    "many.pcd": (PCD.format(10**12, "ascii"), "cut short: 1,000,000,000,000 points announced, 1 present."),
     "more.pcd": (PCD.format(10**30, "binary"), "cut short"),
     "noise.stl": (NOISE, "The file is no STL or cut short"),
     "noise.bin": (NOISE[:16_001], "do not look like coordinates"),

@@ -41,12 +41,16 @@ class Draws(Experiment):
     ran: ClassVar[list[tuple[str, int]]] = []
     spread: float = 0.1
     fails_at: int = -1
+    judge: str | None = None
 
     def variants(self, quick: bool) -> tuple[str, ...]:
         return tuple(BASE)
 
     def seeds(self, quick: bool) -> int:
         return 3 if quick else 4
+
+    def further_data(self) -> tuple[Path, ...]:
+        return (Path(self.judge),) if self.judge else ()
 
     def prepare(self, data: Path | None, work: Path, quick: bool) -> Path:
         return data or make(work / "drawn", lambda folder: folder.mkdir())
@@ -117,21 +121,36 @@ def test_cells_of_other_settings_or_data_are_refused(tmp_path) -> None:
     (tmp_path / "data/labels.txt").write_text("1")
     reproduce(Draws(), tmp_path / "data", tmp_path / "out", seeds=1)
     Draws.ran.clear()
-    with pytest.raises(InputError, match="another settings: .*'spread': 0.1.*0.2"):
+    with pytest.raises(InputError, match="of other settings: .*'spread': 0.1.*0.2"):
         reproduce(Draws(spread=0.2), tmp_path / "data", tmp_path / "out")
-    with pytest.raises(InputError, match="another quick"):
+    with pytest.raises(InputError, match="of the other form"):
         reproduce(Draws(), tmp_path / "data", tmp_path / "out", quick=True)
     (tmp_path / "data/labels.txt").write_text("2")
-    with pytest.raises(InputError, match="another data hash"):
+    with pytest.raises(InputError, match="of other data"):
         reproduce(Draws(), tmp_path / "data", tmp_path / "out")
     assert not Draws.ran
+
+
+def test_cells_of_other_further_data_are_refused(tmp_path) -> None:
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge/labels.csv").write_text("1")
+    judged = Draws(judge=str(tmp_path / "judge"))
+    with_judge = reproduce(judged, None, tmp_path / "out", seeds=1).header["data_hash"]
+    without = reproduce(Draws(), None, tmp_path / "alone", seeds=1).header["data_hash"]
+    assert without == fingerprint(tmp_path / "alone/work/drawn") != with_judge
+    (tmp_path / "judge/labels.csv").write_text("2")
+    with pytest.raises(InputError, match="of other data"):
+        reproduce(judged, None, tmp_path / "out", seeds=1)
+    with pytest.raises(InputError, match="absent is no folder"):
+        reproduce(Draws(judge=str(tmp_path / "absent")), None, tmp_path / "new", seeds=1)
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_was_drawn_for_other_settings_is_refused_without_a_cell_too(tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         reproduce(Draws(fails_at=0), None, tmp_path)
     assert not list((tmp_path / "cells").glob("*"))
-    with pytest.raises(InputError, match="another settings"):
+    with pytest.raises(InputError, match="of other settings"):
         reproduce(Draws(), None, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         reproduce(Draws(fails_at=0), None, tmp_path)

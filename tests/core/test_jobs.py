@@ -44,6 +44,22 @@ def test_a_refusal_known_before_is_a_failure(tmp_path) -> None:
     assert [outcome.state for outcome in summary.outcomes] == ["failed", "done"]
 
 
+@pytest.mark.parametrize(
+    ("source", "error", "told"),
+    [
+        ("x.mp4", "x.mp4 does not exist.", "x.mp4 does not exist."),
+        ("a/x.mp4", "Cannot read a/x.mp4: is a folder.", "Cannot read a/x.mp4: is a folder."),
+        ("x.mp4", "There is no x.mp4.", "There is no x.mp4."),
+        ("x.mp4", "The file is empty.", "x.mp4: The file is empty."),
+        ("x.mp4", "other/x.mp4 is in the way.", "x.mp4: other/x.mp4 is in the way."),
+        ("x", "x.mp4 is in the way.", "x: x.mp4 is in the way."),
+    ],
+)
+def test_a_failed_file_is_named_once(source, error, told) -> None:
+    summary = jobs.Summary((Outcome(source, "failed", error=error, fix="Mend it."),))
+    assert summary.text(str).splitlines()[:2] == [f"failed: {told}", "  Mend it."]
+
+
 def test_a_full_disk_ends_the_run_with_what_is_whole(tmp_path) -> None:
     summary = run(tmp_path, "a", "bad", "full", "b", "c")
     assert [outcome.state for outcome in summary.outcomes] == ["done", "failed", "failed", "untried", "untried"]

@@ -267,6 +267,16 @@ def test_where_there_is_no_terminal_start_pace_and_end_are_told(tmp_path, capfd)
     assert out == "" and "5 steps of 10 items" in told and "s a step" in told and "Done: step 5" in told
 
 
+def test_a_run_that_is_done_is_said_to_be(tmp_path, capfd):
+    config = dataclasses.replace(CONFIG, epochs=1)
+    train(tmp_path, config)
+    capfd.readouterr()
+    train(tmp_path, config, resume=True)
+    _, told = capfd.readouterr()
+    already, done = told.splitlines()
+    assert already == f"{tmp_path} is trained already." and done.startswith("Done: step 5, best mse ")
+
+
 def test_a_terminal_gets_a_bar_with_steps_loss_and_score(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "160")

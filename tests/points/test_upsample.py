@@ -246,12 +246,12 @@ def test_any_unit(cloud, factor):
     ("points", "words"),
     [
         (np.empty((0, 3)), "0 points"),
-        (np.zeros((1, 3)), "1 points"),
+        (np.zeros((1, 3)), "A cloud of 1 point without"),
         (np.ones((30, 3)), "two different"),
         (np.zeros((30, 2)), r"shape \(N, 3\)"),
         (np.zeros(3), r"shape \(N, 3\)"),
         (np.array([["a", "b", "c"]]), "found"),
-        (np.array([[0, 0, np.nan], [1, 0, 0], [0, np.inf, 0]]), "2 of 3 points are not finite"),
+        (np.array([[0, 0, np.nan], [1, 0, 0], [0, np.inf, 0]]), "not finite in 2 of 3 points"),
     ],
 )
 def test_bad_clouds_are_refused(points, words):

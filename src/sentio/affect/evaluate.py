@@ -21,6 +21,7 @@ from sentio.affect.protocol.scoring import complete_rows, predict, tally
 from sentio.affect.protocol.smoothing import Smoothing
 from sentio.affect.training.published import AffectData
 from sentio.core import runs
+from sentio.core.counts import counted
 from sentio.core.devices import refuse_precision
 from sentio.core.errors import InputError, OutputError
 from sentio.core.method import Method
@@ -164,7 +165,8 @@ def _batch_averaged(
             "Take a system of all three, and the multi-task set.",
         )
     rows = sum(len(batch["expression"][0]) for batch in batches)
-    protocol = f"NOT official: the mean over {len(batches)} mini-batches of up to {batch_rows} complete rows"
+    parts = counted(len(batches), "mini-batch", "mini-batches")
+    protocol = f"NOT official: the mean over {parts} of up to {batch_rows} complete rows"
     unused: dict[str, Any] = {"frames_filled": 0, "fill": None, "smoothing": {}}
     note = "Batch-averaged scores lie far above the official ones and compare with the ABAW3 distillation paper alone."
     header = header | unused | {"protocol": protocol, "labelled_frames": rows}

@@ -9,6 +9,7 @@ from typing import Any
 from sentio import __version__
 from sentio.core import weights
 from sentio.core.bench import installed_version, machine
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, SentioError, WeightsError
 
 DECODERS = (
@@ -141,7 +142,7 @@ def _text(report: dict[str, Any]) -> str:
     lacking = [name for name, there in report["decoders"].items() if not there]
     lines = [
         f"sentio {report['sentio']}, Python {report['python']}, {hardware['system']}",
-        f"{hardware['processor']}, {hardware['usable_cores']} usable cores",
+        f"{hardware['processor']}, {counted(hardware['usable_cores'], 'usable core')}",
         f"ONNX Runtime: {', '.join(report['onnx_providers']) or 'none'}",
         f"decoders: {len(report['decoders']) - len(lacking)} of {len(DECODERS)}",
     ]

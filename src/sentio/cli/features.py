@@ -79,6 +79,6 @@ def _extract_on(ray: str, works: "list[Extraction]", gpus: int) -> int:
         summaries = [jobs.run(todo, work, None, title="features", show=True, each=each) for todo, work in pairs]
     outcomes = [outcome for summary in summaries for outcome in summary.outcomes]
     problems = [problem for outcome in outcomes for problem in outcome.record.get("problems", ())]
-    problems += [f"error: {outcome.source}: {outcome.error}" for outcome in outcomes if outcome.state == "failed"]
+    problems += [f"error: {outcome.complaint}" for outcome in outcomes if outcome.state == "failed"]
     print(*problems, *(f"features: {work.store.folder}" for work in works), sep="\n")
     return 0 if all(summary.whole for summary in summaries) else 1

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import App
 
 from sentio.cli.parsing import FILE, FOLDER
+from sentio.core.counts import counted
 
 submission = App(name="submission", help="Read a submission to an ABAW challenge back.")
 
@@ -50,7 +51,7 @@ def check(
         levels[fault.level] += 1
         if levels.total() <= SHOWN:
             print(fault)
-    print(f"{path}: {levels['error']} errors, {levels['warning']} warnings")
+    print(f"{path}: {counted(levels['error'], 'error')}, {counted(levels['warning'], 'warning')}")
     if expected is None:
         print("Without --images it is not known whether frames are missing.")
     return 1 if levels["error"] else 0

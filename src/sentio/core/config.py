@@ -6,6 +6,7 @@ import types
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from sentio.core.counts import counted
 from sentio.core.errors import RecipeError
 
 T = TypeVar("T")
@@ -124,7 +125,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple and isinstance(value, list | tuple):
         kinds = args[:1] * len(value) if len(args) == 2 and args[1] is Ellipsis else args
         if len(kinds) != len(value):
-            raise RecipeError(f"{where}: expected {len(kinds)} values, found {len(value)}.")
+            raise RecipeError(f"{where}: expected {counted(len(kinds), 'value')}, found {len(value)}.")
         pairs = enumerate(zip(kinds, value, strict=True))
         return tuple(_convert(inner, item, f"{where}[{i}]") for i, (inner, item) in pairs)
     if origin is dict and isinstance(value, dict):

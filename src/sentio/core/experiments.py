@@ -23,6 +23,7 @@ import numpy as np
 
 from sentio.core import bench, runs
 from sentio.core.config import read_json, to_dict
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.experiment_plot import draw
 from sentio.core.progress import duration, progress
@@ -36,6 +37,13 @@ FEWEST = 3
 """Seeds below which nothing is called shown."""
 STAMP = "stamp.json"
 """In ``work``: experiment, form, settings and data, once they are known."""
+OTHER = {
+    "experiment": "another experiment",
+    "quick": "the other form (quick)",
+    "settings": "other settings",
+    "data_hash": "other data",
+}
+"""What differs, by its key in the stamp."""
 DERIVED = "features"
 """Folder of stored features in a data folder: made of the data, and so no part of what tells them apart."""
 
@@ -101,6 +109,10 @@ class Experiment(ABC):
     @abstractmethod
     def prepare(self, data: Path | None, work: Path, quick: bool) -> Path:
         """The folder of the data: ``data``, or what is made of it in ``work``, or drawn there without it."""
+
+    def further_data(self) -> tuple[Path, ...]:
+        """Folders besides the data that the settings name; their content is part of the result's hash."""
+        return ()
 
     @abstractmethod
     def run(self, variant: str, seed: int, data: Path, work: Path, quick: bool) -> dict[str, float]:
@@ -190,8 +202,8 @@ class Result:
             f"a claim is shown if the interval of its difference, paired by seed, is above 0",
             **self.experiment.protocol,
             "Data": f"{self.header['data']}, hash {self.header['data_hash']}",
-            "Machine": f"{machine['processor']}, {machine['usable_cores']} cores, threads {machine['omp_threads']}, "
-            f"Python {machine['python']}, {packages}, commit {machine['commit']}",
+            "Machine": f"{machine['processor']}, {counted(machine['usable_cores'], 'core')}, "
+            f"threads {machine['omp_threads']}, Python {machine['python']}, {packages}, commit {machine['commit']}",
             "Time": duration(self.header["seconds"]),
         }
         return [f"- {title}: {text}" for title, text in notes.items()]
@@ -237,11 +249,14 @@ def reproduce(
         raise InputError(f"{count} seeds are none.", "Give --seeds 1 or more.")
     if data is not None and not data.exists():
         raise InputError(f"There is no {data}.", "Give --data the folder of the data, or leave it out.")
+    further = experiment.further_data()
+    if absent := [folder for folder in further if not folder.is_dir()]:
+        raise InputError(f"{absent[0]} is no folder.", "Name in --set the folder of the data.")
     try_folder(out)
     stamp = {"experiment": experiment.name, "quick": quick, "settings": to_dict(experiment)}
     _hold_to(out, stamp)
     root = experiment.prepare(data, out / "work", quick)
-    stamp["data_hash"] = fingerprint(root)
+    stamp["data_hash"] = fingerprint(root, *further)
     _hold_to(out, stamp)
     variants = experiment.variants(quick)
     cells: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
@@ -291,18 +306,18 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - float(half), mean + float(half))
 
 
-def fingerprint(folder: Path) -> str:
-    """Twelve digits that tell data apart: names and sizes of all files, and what stands in the texts."""
+def fingerprint(*data: Path) -> str:
+    """Twelve digits that tell folders of data apart: names and sizes of all files, and what stands in the texts."""
     digest = hashlib.sha256()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if name != DERIVED)
-        for file in sorted(files):
-            path = Path(place, file)
-            is_file = path.is_file()  # and no link to nothing, or pipe
-            name, size = path.relative_to(folder).as_posix(), path.stat().st_size if is_file else None
-            digest.update(f"{name} {size}\n".encode("utf-8", "surrogateescape"))
-            if is_file and path.suffix in (".txt", ".csv", ".json"):
-                digest.update(path.read_bytes())
+    for folder in data:
+        for place, folders, files in os.walk(folder, followlinks=True):
+            folders[:] = sorted(name for name in folders if name != DERIVED)
+            for path in (Path(place, file) for file in sorted(files)):
+                is_file = path.is_file()  # and no link to nothing, or pipe
+                name, size = path.relative_to(folder).as_posix(), path.stat().st_size if is_file else None
+                digest.update(f"{name} {size}\n".encode("utf-8", "surrogateescape"))
+                if is_file and path.suffix in (".txt", ".csv", ".json"):
+                    digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -330,7 +345,7 @@ def _hold_to(out: Path, stamp: Mapping[str, Any]) -> None:
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise InputError(
-                    f"{path} is of another {key.replace('_', ' ')}: {found.get(key)!r}, and not {value!r}.",
+                    f"{path} is of {OTHER[key]}: {found.get(key)!r}, and not {value!r}.",
                     "Give another --out, or what was begun there.",
                 )
     write_json(place, begun | wanted)

@@ -64,6 +64,12 @@ class Outcome:
         """An entry of the list of failures."""
         return {"file": self.source, "error": self.error, "fix": self.fix}
 
+    @property
+    def complaint(self) -> str:
+        """The same for people; the input is named once, for most errors name it themselves."""
+        named = re.search(rf"(?<!\S){re.escape(self.source)}(?=[\s,:]|\.?$)", self.error)
+        return f"{self.error if named else f'{self.source}: {self.error}'}\n  {self.fix}".rstrip()
+
 
 Work = Callable[[Job, ShareDone], Outcome]
 """What is done with a job; errors may be raised, see `attempt`."""
@@ -113,7 +119,7 @@ class Summary:
     def text(self, line: Callable[[dict[str, Any]], str]) -> str:
         """A line of each record as ``line`` makes it, the failures, and one line for the whole."""
         lines = [line(outcome.record) for outcome in self.of("done")]
-        lines += [f"failed: {entry['file']}: {entry['error']}\n  {entry['fix']}".rstrip() for entry in self.failed]
+        lines += [f"failed: {outcome.complaint}" for outcome in self.of("failed")]
         counts = f"{len(self.of('done'))} done, {len(self.of('skipped'))} skipped, {len(self.failed)} failed"
         if untried := self.of("untried"):
             lines += [f"not tried: {outcome.source}" for outcome in untried]

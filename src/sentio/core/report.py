@@ -45,12 +45,21 @@ class Figures:
         }
 
     def to_text(self) -> str:
-        """Header, scores and notes."""
-        lines = [f"{name}: {value}" for name, value in self.header.items()]
+        """Header without what was not given, scores and notes."""
+        lines = [f"{name}: {_plain(value)}" for name, value in self.header.items() if value not in (None, [], {})]
         for name, value in self.scores.items():
             low, high = self.intervals.get(name, (math.nan, math.nan))
             lines.append(f"{name:>18} {value:7.4f}" + ("" if math.isnan(low) else f"  [{low:.4f}, {high:.4f}]"))
         return "\n".join([*lines, *self.notes])
+
+
+def _plain(value: object) -> str:
+    """A value of a header without the marks of a language."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def finite_or_none(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, MissingExtraError, OutputError
 from sentio.core.writers import HEADER_KEY, WRITERS, ParquetWriter, atomic_path, write_json
 
@@ -94,7 +95,8 @@ class Table:
         return frame
 
     def __repr__(self) -> str:
-        return f"<{self.header.get('schema', 'table')}: {len(self)} rows, {self.arrow.num_columns} columns>"
+        size = f"{counted(len(self), 'row')}, {counted(self.arrow.num_columns, 'column')}"
+        return f"<{self.header.get('schema', 'table')}: {size}>"
 
     @classmethod
     def read(cls, path: Path | str) -> "Table":

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from sentio.core import checkpoints, loading, processes, weights
 from sentio.core.bench import peak_memory_mb
 from sentio.core.config import to_dict
+from sentio.core.counts import counted
 from sentio.core.devices import deterministic, make_fabric
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
 from sentio.core.interrupts import stop_requests
@@ -150,7 +151,7 @@ class _Run:
         self.steps_per_epoch = len(self.dataset) // self.items_per_step
         if not self.steps_per_epoch:
             raise InputError(
-                f"The training set has {len(self.dataset)} items, one step takes {self.items_per_step}.",
+                f"The training set has {counted(len(self.dataset), 'item')}, one step takes {self.items_per_step}.",
                 "Lower batch_size or accumulate, or give more data.",
             )
         self.total = config.steps or config.epochs * self.steps_per_epoch
@@ -173,7 +174,7 @@ class _Run:
         first = self.fabric.is_global_zero
         log = RunLog(self.out, step=self.step, total=self.total, active=first)
         with deterministic(self.fabric.device), stop_requests() as requests, log:
-            log.say(self._plan())
+            log.say(f"{self.out} is trained already." if self.finished else self._plan())
             self.started = self.step, time.perf_counter()
             while not self.finished:
                 self._train_epoch(log, requests)
@@ -185,14 +186,16 @@ class _Run:
     def _plan(self) -> str:
         """Device, size and length of what is about to be done."""
         here = self.fabric.device
-        device = torch.cuda.get_device_name(here) if here.type == "cuda" else f"{torch.get_num_threads()} threads"
+        device = torch.cuda.get_device_name(here) if here.type == "cuda" else counted(torch.get_num_threads(), "thread")
         learnt = sum(value.numel() for value in self.method.parameters() if value.requires_grad)
         begun = f" from step {self.step:,}" if self.step else ""
-        each, world = self.items_per_step // self.fabric.world_size, self.fabric.world_size
-        shared = f" {world} processes take {each} items of a step each; the rate does not grow with them (fit.lr)."
+        world = self.fabric.world_size
+        each = counted(self.items_per_step // world, "item")
+        shared = f" {world} processes take {each} of a step each; the rate does not grow with them (fit.lr)."
         return (
             f"Training {self.method.name} ({learnt:,} parameters) on {here.type} ({device}, {self.config.precision})"
-            f"{begun}: {self.total:,} steps of {self.items_per_step} items, {self.steps_per_epoch:,} steps an epoch, "
+            f"{begun}: {counted(self.total, 'step')} of {counted(self.items_per_step, 'item')}, "
+            f"{counted(self.steps_per_epoch, 'step')} an epoch, "
             f"learning rate {self.config.lr:g}.{shared if world > 1 else ''}"
         )
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from sentio.core import registry
 from sentio.core.config import from_dict, read_json, to_dict
+from sentio.core.counts import counted
 from sentio.core.errors import WeightsError, require
 from sentio.core.runtime import onnx_session
 from sentio.core.writers import atomic_path
@@ -251,7 +252,7 @@ def load_into(method: Any, name_or_path: Path | str) -> None:
     tensors |= _read_shared(shared, path)
     if different := sorted(tensors.keys() ^ expected.keys()):
         kind = "an unknown" if different[0] in tensors else "no"
-        raise WeightsError(f"{path} has {kind} tensor {different[0]!r} ({len(different)} such differences).")
+        raise WeightsError(f"{path} has {kind} tensor {different[0]!r} ({counted(len(different), 'such difference')}).")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             found, wanted = (f"{tuple(t.shape)} {t.dtype}" for t in (tensor, expected[name]))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
+from sentio.core.counts import counted
 from sentio.core.errors import DiskFullError, OutputError
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ def try_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(prefix=TEMPORARY, dir=folder) as trial:
             trial.write(b"trial")
     if (free := shutil.disk_usage(folder).free) < LEAST_FREE:
-        raise DiskFullError(f"Only {free} bytes are free in {folder}.", "Free some space or choose another --out.")
+        raise DiskFullError(
+            f"Only {counted(free, 'byte is', 'bytes are')} free in {folder}.",
+            "Free some space or choose another --out.",
+        )
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sentio.core.bench import machine
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.core.progress import Tell, silent
 from sentio.core.report import finite_or_none
@@ -149,7 +150,8 @@ class Evaluation:
     def table(self) -> Table:
         """The means over starts for a terminal, times 1000 as the field prints them."""
         ratio, points, noise, starts = (self.protocol[name] for name in ("ratio", "points", "noise", "starts"))
-        title = f"x{ratio:g} from {points} points, noise {noise:g}, mean of {starts} starts; values x 1000"
+        what = f"x{ratio:g} from {counted(points, 'point')}, noise {noise:g}"
+        title = f"{what}, mean of {counted(starts, 'start')}; values x 1000"
         table = Table(title=title)
         table.add_column("shape")
         table.add_column("method")
@@ -251,7 +253,9 @@ def _measure(
         dense = method(sparse, config.ratio, _seed(seed, case.name, f"start {start}"))
     seconds = time.perf_counter() - began
     if len(dense) != len(case.truth):
-        raise InputError(f"{name} gave {len(dense)} points for {case.name}, {len(case.truth)} were asked for.")
+        raise InputError(
+            f"{name} gave {counted(len(dense), 'point')} for {case.name}, {len(case.truth)} were asked for."
+        )
     everywhere = case.surface.sample(COVERAGE_SAMPLES, seed=_seed(seed, case.name, "coverage")).points
     scores = compare(dense, case.truth) | point_to_face(dense, case.surface) | coverage(dense, everywhere)
     scores["uniformity"] = uniformity(dense, case.surface, seed=_seed(seed, case.name, "disks"))

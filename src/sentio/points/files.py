@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sentio.core import weights
 from sentio.core.cluster import workplace
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError, require
 from sentio.core.jobs import Job, Outcome, ShareDone, Summary, run
 from sentio.points.io import (
@@ -271,7 +272,7 @@ def check_target(path: Path, overwrite: bool, *, folder: bool = False) -> None:
 def line(record: dict[str, Any]) -> str:
     """What a record of a cloud that is done says: one line, and one for each note."""
     before, after = record["points_before"], record["points_after"]
-    first = f"{record['target']}: {before:,} -> {after:,} points, {record['seconds']:.1f} s"
+    first = f"{record['target']}: {before:,} -> {counted(after, 'point')}, {record['seconds']:.1f} s"
     return "\n  ".join([first, *record["notes"]])
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.core.counts import counted
 from sentio.core.errors import OutputError
 from sentio.core.writers import atomic_path
 from sentio.points.geometry import local_frames, nearest
@@ -81,7 +82,9 @@ def draw_preview(before: Cloud, after: Cloud, path: Path | str) -> None:
     check_picture(path)
     camera = place_camera(before)
     panels = [draw_cloud(cloud, camera, like=after) for cloud in (before, after)]
-    labels = [f"{name}: {len(cloud.points):,} points" for name, cloud in (("before", before), ("after", after))]
+    labels = [
+        f"{name}: {counted(len(cloud.points), 'point')}" for name, cloud in (("before", before), ("after", after))
+    ]
     write_picture(np.concatenate([_label(*pair) for pair in zip(panels, labels, strict=True)], axis=1), path)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.points.geometry import check_range
 
@@ -61,7 +62,9 @@ class Surface:
         if self.faces.ndim != 2 or self.faces.shape[1] != 3 or len(self.faces) == 0:
             raise InputError("The mesh has no triangles.")
         if self.faces.min() < 0 or self.faces.max() >= len(self.vertices):
-            raise InputError(f"A face of the mesh names a vertex outside of its {len(self.vertices)} vertices.")
+            raise InputError(
+                f"A face of the mesh names a vertex outside of its {counted(len(self.vertices), 'vertex', 'vertices')}."
+            )
         if not np.isfinite(self.vertices).all():
             raise InputError("The mesh has a vertex that is not finite.")
         check_range(self.vertices)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sentio.core.ahead import ahead
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.points import geometry, patches
 from sentio.points.networks import NETWORKS, Model, Network, PatchWise, embedded, patch_outputs
@@ -109,11 +110,13 @@ def _checked(points: npt.ArrayLike) -> Floats:
         raise InputError(f"Expected points of shape (N, 3), found {cloud.shape} of {cloud.dtype}.")
     cloud = cloud.astype(np.float64)
     if bad := int((~np.isfinite(cloud)).any(1).sum()):
-        raise InputError(f"{bad} of {len(cloud)} points are not finite.", "Remove them first.")
+        raise InputError(
+            f"A coordinate is not finite in {bad} of {counted(len(cloud), 'point')}.", "Remove them first."
+        )
     if len(cloud):
         geometry.check_range(cloud)
     if len(cloud) < 2 or (cloud == cloud[0]).all():
-        raise InputError(f"A cloud of {len(cloud)} points without two different ones cannot be up-sampled.")
+        raise InputError(f"A cloud of {counted(len(cloud), 'point')} without two different ones cannot be up-sampled.")
     return cloud
 
 
@@ -125,7 +128,7 @@ def _wanted(n: int, ratio: float, count: int | None, keep_input: bool) -> int:
         raise InputError(f"At least 1 point must be asked for, found {wanted}.")
     if keep_input and wanted < n:
         raise InputError(
-            f"{wanted} points cannot hold the {n} of the input.", "Ask for more, or do not keep the input."
+            f"{counted(wanted, 'point')} cannot hold the {n} of the input.", "Ask for more, or do not keep the input."
         )
     return wanted
 
@@ -143,7 +146,7 @@ def _grow(points: Floats, target: int, kept: int, model: Model, start: int, prog
         if len(grown) == target:
             return grown
         if len(grown) <= len(source.points):
-            raise InputError(f"There is no room for {target} different points.", "Ask for fewer points.")
+            raise InputError(f"There is no room for {counted(target, 'different point')}.", "Ask for fewer points.")
         source = geometry.measure(grown)
         network.follow(source)
 

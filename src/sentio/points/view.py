@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.core.counts import counted
 from sentio.core.errors import require
 from sentio.core.writers import write_text
 from sentio.points.io.cloud import Array, Cloud
@@ -121,7 +122,7 @@ def _named(vector: Floats) -> dict[str, float]:
 
 def _note(clouds: dict[str, Cloud], shown: dict[str, NDArray[np.int64]], centre: Floats) -> str:
     parts = [
-        f"Of {name}, {len(shown[name]):,} of {len(cloud.points):,} points are shown, drawn at random."
+        f"Of {name}, {len(shown[name]):,} of {counted(len(cloud.points), 'point')} are shown, drawn at random."
         for name, cloud in clouds.items()
         if len(shown[name]) < len(cloud.points)
     ]

@@ -53,9 +53,9 @@ def test_the_eight_action_units_of_abaw1_find_their_places(tmp_path):
     ("bad", "message"),
     [
         ("x,0.1", "'x,0.1' is not made of numbers"),
-        ("0.1", "1 values, expected 2"),
+        ("0.1", "1 value, expected 2"),
         ("0.1,0.2,0.3", "3 values, expected 2"),
-        ("", "1 values, expected 2"),
+        ("", "1 value, expected 2"),
         ("nan,0.1", "lie in [-1, 1] or are -5"),
         ("0.1,inf", "lie in [-1, 1] or are -5"),
         ("1.5,0", "lie in [-1, 1] or are -5"),

@@ -75,7 +75,7 @@ def test_files_that_are_no_frames_images_are_named_and_not_used(copy, tmp_path):
     folder = copy / "cropped_aligned/video1"
     for name in ("00000", "0", "0000007", "1" * 20):
         shutil.copy(next(folder.glob("00*.jpg")), folder / f"{name}.jpg")
-    assert "4 files that are not named as frames are (00001.jpg), the first: 0.jpg" in whats(check(copy), "warning")
+    assert "4 files not named as frames are (00001.jpg), the first: 0.jpg" in whats(check(copy), "warning")
     tree = scan(copy)
     assert set(tree.numbers("video1")) <= set(range(1, 151))
     store = FeatureStore(tmp_path / "store", Corner())

@@ -77,8 +77,8 @@ def test_aligned_crops_stand_before_others_of_the_same_clips(copy, plain):
     tree = scan(copy)
     assert tree.crops["video1"] == copy / "cropped_aligned/video1" and tree.crops["video4"] == copy / plain / "video4"
     passed, alone = tree.problems
-    assert passed.path == copy / plain and "crops of 2 clips are not used" in passed.what
-    assert f"1 clips have crops that are not in cropped_aligned, the first: {copy / plain / 'video4'}" in alone.what
+    assert passed.path == copy / plain and "not used are crops of 2 clips" in passed.what
+    assert f"1 clip with crops that are not in cropped_aligned, the first: {copy / plain / 'video4'}" in alone.what
 
 
 def test_crops_of_any_other_name_are_used_where_there_are_no_aligned_ones(copy):

@@ -51,7 +51,7 @@ def test_batches_depend_on_the_epoch_and_on_nothing_else(drawn):
 
 
 def test_a_set_too_small_for_its_share_is_named(drawn):
-    with pytest.raises(InputError, match=r"The set mtl has \d+ windows for \d+ batches"):
+    with pytest.raises(InputError, match=r"The set mtl has \d+ windows?, and is to give each of \d+ batches two"):
         AffectData(drawn, DataConfig(sets=("va", "mtl"), stream_batch=2)).train_dataset()
 
 

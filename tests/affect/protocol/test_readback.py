@@ -41,14 +41,14 @@ ANYWAY = {
     "digits": (lambda lines: [lines[0], "b_left/00001.jpg,\u0660.5,0", *lines[2:]], 2, "is no number in [-1, 1]"),
     "python": (lambda lines: [lines[0], "b_left/00001.jpg,0.1_5,0", *lines[2:]], 2, "'0.1_5' is no number in [-1, 1]"),
     "comma": (lambda lines: [lines[0], "b_left/00001.jpg,0,25,0", *lines[2:]], 2, "3 values, expected 2"),
-    "fields": (lambda lines: [lines[0], "b_left/00001.jpg,0", *lines[2:]], 2, "1 values, expected 2"),
+    "fields": (lambda lines: [lines[0], "b_left/00001.jpg,0", *lines[2:]], 2, "1 value, expected 2"),
 }
 LISTED = {
-    "missing": (lambda lines: lines[:3] + lines[4:], None, "b_left: 1 frames are missing: 00003"),
+    "missing": (lambda lines: lines[:3] + lines[4:], None, "b_left: 1 frame missing: 00003"),
     "many": (
         lambda lines: [lines[0], lines[2], *lines[6:8]],
         None,
-        "b_left: 4 frames are missing: 00001, 00003 to 00005",
+        "b_left: 4 frames missing: 00001, 00003 to 00005",
     ),
     "order": (
         lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
@@ -79,14 +79,14 @@ def test_missing_frames_are_told_by_clip_and_stretch(tmp_path):
     given = [f"a/{number:05d}.jpg,0,0" for number in range(1, 31, 2)]
     path.write_text("\n".join([HEADERS["va"], *given]) + "\n")
     one, other = validate(path, "va", 6, asked)
-    assert one.what == "a: 15 frames are missing: 00002, 00004, 00006, 00008, 00010 and 10 more stretches"
-    assert other.what == "b: 2 frames are missing: 00001 to 00002"
+    assert one.what == "a: 15 frames missing: 00002, 00004, 00006, 00008, 00010 and 10 more stretches"
+    assert other.what == "b: 2 frames missing: 00001 to 00002"
 
 
 def test_frames_stay_missing_where_one_is_answered_twice(tmp_path):
     lines = sound()
     twice, missing = faults(tmp_path / "x.txt", [*lines[:2], lines[1], *lines[3:]])
-    assert twice.line == 3 and missing.what == "b_left: 1 frames are missing: 00002"
+    assert twice.line == 3 and missing.what == "b_left: 1 frame missing: 00002"
 
 
 def test_without_a_list_an_odd_order_is_a_warning_and_a_name_must_be_a_frames(tmp_path):
@@ -120,8 +120,8 @@ def test_every_video_of_a_folder_is_read(tmp_path):
     whats = [fault.what for fault in validate(folder, "va", 3, FRAMES | {"e": np.arange(3)})]
     expected = ["7 frames, expected 6", "this video is missing", *["a video that was not asked for"] * 2]
     assert whats == expected
-    assert [fault.what for fault in validate(folder, "va", 3, ["a", "d", "b_left", "c"])] == ["1 values, expected 2"]
-    assert [fault.what for fault in validate(folder, "va", 3)] == ["1 values, expected 2"]
+    assert [fault.what for fault in validate(folder, "va", 3, ["a", "d", "b_left", "c"])] == ["1 value, expected 2"]
+    assert [fault.what for fault in validate(folder, "va", 3)] == ["1 value, expected 2"]
 
 
 def test_a_file_in_the_place_of_a_folder_and_the_reverse(tmp_path):

@@ -89,7 +89,7 @@ def test_lsd(tmp_path):
     assert not list(validate(path, "lsd", 4, ["0.jpg", "1.jpg"]))
     path.write_text("image,expression\n0.jpg,6\n")
     faults = [fault.what for fault in validate(path, "lsd", 4, ["0.jpg", "1.jpg"])]
-    assert faults == ["'6' is not one of 0 to 5", "images: 1 frames are missing: 1"]
+    assert faults == ["'6' is not one of 0 to 5", "images: 1 frame missing: 1"]
 
 
 def test_a_list_may_name_frames_past_the_end(tmp_path):

@@ -103,12 +103,12 @@ def test_pts(name: str, tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("1 2 3\n4 5 6\n", "not the number of points"),
-        ("3\n1 2 3\n4 5 6\n", "3 points announced, 2 present"),
-        ("1\n1 2 3\n4 5 6\n", "1 points announced, 2 present"),
+        ("3\n1 2 3\n4 5 6\n", "the number of points is 3, present are 2"),
+        ("1\n1 2 3\n4 5 6\n", "the number of points is 1, present are 2"),
         ("0\n", "no points"),
         ("2\n1 2 3\n4 5\n", "no table"),
-        ("9" * 20 + "\n1 2 3\n", "points announced, 1 present"),
-        ("9" * 5000 + "\n1 2 3\n", "points announced, 1 present"),
+        ("9" * 20 + "\n1 2 3\n", "9{20}, present are 1"),
+        ("9" * 5000 + "\n1 2 3\n", "9{20}, present are 1"),
         ("2\n1 2\n3 4\n", "A line holds 2 values"),
     ],
 )

@@ -22,6 +22,7 @@ from sentio.affect.labels import (
     valid_action_units,
     valid_valence_arousal,
 )
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 
 Task = Literal["va", "expr", "au"]
@@ -90,7 +91,7 @@ def parse(path: Path, lines: list[str], columns: int) -> tuple[NDArray[np.float6
     for row, line in enumerate(lines):
         fields = line.split(",")
         if len(fields) != columns:
-            problems.append(Problem("warning", path, f"{len(fields)} values, expected {columns}", row + 2))
+            problems.append(Problem("warning", path, f"{counted(len(fields), 'value')}, expected {columns}", row + 2))
             continue
         try:
             numbers[row] = [float(field) for field in fields]
@@ -150,4 +151,4 @@ def shortened(path: Path, problems: list[Problem]) -> list[Problem]:
     rest = len(problems) - _SHOWN
     if rest <= 0:
         return problems
-    return [*problems[:_SHOWN], Problem("warning", path, f"{rest} more lines like these")]
+    return [*problems[:_SHOWN], Problem("warning", path, f"{counted(rest, 'more line')} like these")]

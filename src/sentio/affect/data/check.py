@@ -16,6 +16,7 @@ from sentio.affect.data.sets import read_sets
 from sentio.affect.data.tree import Tree, scan
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SOURCES
 from sentio.affect.media.info import probe
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.core.progress import track
 
@@ -58,14 +59,17 @@ class Report:
 
     def to_text(self) -> str:
         """The same for people, all problems at the end."""
-        lines = [f"{self.root}: {self.crop_folders} crop folders, {self.images} images, {self.videos} videos"]
+        folders, images = counted(self.crop_folders, "crop folder"), counted(self.images, "image")
+        lines = [f"{self.root}: {folders}, {images}, {counted(self.videos, 'video')}"]
         for part in self.sets:
-            lines.append(f"\n{part.source.upper()} {part.split}: {part.clips} clips, {part.frames} frames")
+            lines.append(
+                f"\n{part.source.upper()} {part.split}: {counted(part.clips, 'clip')}, {counted(part.frames, 'frame')}"
+            )
             for name, count in part.labelled.items():
                 lines.append(f"  {name}: {count} valid, {part.usable[name]} of them with a crop")
                 lines.append("    " + "  ".join(f"{key} {value:g}" for key, value in part.balance[name].items()))
         levels = Counter(problem.level for problem in self.problems)
-        lines.append(f"\n{levels['error']} errors, {levels['warning']} warnings")
+        lines.append(f"\n{counted(levels['error'], 'error')}, {counted(levels['warning'], 'warning')}")
         return "\n".join([*lines, *map(str, self.problems)]) + "\n"
 
 
@@ -147,7 +151,7 @@ def _count_problems(tree: Tree, clips: list[Clip]) -> list[Problem]:
         numbers = tree.numbers(clip.name)
         last = int(numbers[-1]) if len(numbers) else 0
         if last > clip.frames + affwild2.FEW:
-            what = f"images go up to {last}, the {clip.source.upper()} annotation has {clip.frames} lines"
+            what = f"images go up to {last}, the {clip.source.upper()} annotation has {counted(clip.frames, 'line')}"
             problems.append(Problem("warning", clip.crops.folder, what))
     return problems
 
@@ -157,7 +161,7 @@ def _strays(tree: Tree) -> list[Problem]:
     problems = []
     for clip, folder in tree.crops.items():
         if names := tree.strays(clip):
-            what = f"{len(names)} files that are not named as frames are (00001.jpg), the first: {names[0]}"
+            what = f"{counted(len(names), 'file')} not named as frames are (00001.jpg), the first: {names[0]}"
             problems.append(Problem("warning", folder, what))
     return problems
 
@@ -196,7 +200,8 @@ def _media_problems(tree: Tree, clips: list[Clip]) -> list[Problem]:
     for clip in clips:
         count = lengths.get(clip.media) if clip.media else None
         if count is not None and clip.source != "mtl" and abs(count - clip.frames) > affwild2.FEW:
-            what = f"the {clip.source.upper()} annotation of {clip.name} has {clip.frames} lines, about {count} frames"
+            lengths_of_both = f"{counted(clip.frames, 'line')}, about {counted(count, 'frame')}"
+            what = f"the {clip.source.upper()} annotation of {clip.name} has {lengths_of_both}"
             problems.append(Problem("warning", cast(Path, clip.media), what))
     return problems
 

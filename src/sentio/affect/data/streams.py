@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from sentio.affect.data.items import Item, WindowDataset
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 
 
@@ -33,7 +34,8 @@ class Streams(Dataset[list[Item]]):
         for name, rows in self.rows.items():
             if len(rows) < 2 * self.rounds:
                 raise InputError(
-                    f"The set {name} has {len(rows)} windows for {self.rounds} batches, which need two each.",
+                    f"The set {name} has {counted(len(rows), 'window')}, and is to give each of "
+                    f"{counted(self.rounds, 'batch', 'batches')} two.",
                     "Raise stream_batch, or leave the set out.",
                 )
         self.set_epoch(0)
@@ -54,4 +56,4 @@ class Streams(Dataset[list[Item]]):
     def describe(self, index: int) -> str:
         """A batch in words, for error messages."""
         name, rows = self.batches[index]
-        return f"{len(rows)} windows of {name}, the first {self.windows.describe(int(rows[0]))}"
+        return f"{counted(len(rows), 'window')} of {name}, the first {self.windows.describe(int(rows[0]))}"

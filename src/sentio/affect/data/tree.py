@@ -19,6 +19,7 @@ from sentio.affect.data.annotations import Task
 from sentio.affect.data.clips import IMAGE, Crops, Split, list_images
 from sentio.affect.data.problems import Problem
 from sentio.affect.labels import EXPRESSIONS_LSD
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 
 _TASK = re.compile(r"(va|expr|au)(_(estimation|classification|recognition|detection)_challenge|_set)", re.IGNORECASE)
@@ -161,12 +162,12 @@ def _is_aligned(tree: Tree, folder: Path) -> bool:
 def _unaligned(tree: Tree) -> list[Problem]:
     """Crops that are passed over for aligned ones, and those that are used among aligned ones for want of them."""
     passed = [
-        Problem("warning", place, f"crops of {count} clips are not used: cropped_aligned has them, too")
+        Problem("warning", place, f"not used are crops of {counted(count, 'clip')}: cropped_aligned has them, too")
         for place, count in tree._passed.items()
     ]
     plain = [folder for folder in tree.crops.values() if not _is_aligned(tree, folder)]
     if plain and len(plain) < len(tree.crops):
-        what = f"{len(plain)} clips have crops that are not in cropped_aligned, the first: {plain[0]}"
+        what = f"{counted(len(plain), 'clip')} with crops that are not in cropped_aligned, the first: {plain[0]}"
         passed.append(Problem("warning", tree.root, what))
     return passed
 

@@ -10,6 +10,7 @@ from sentio.affect.media import open_media
 from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.affect.training.published import DataConfig, open_store
 from sentio.core.config import from_dict
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.core.experiments import make, train
 from sentio.core.runs import Recipe
@@ -68,7 +69,9 @@ def store_features(data: Path, work: Path, *specs: str) -> str:
     config = DataConfig(features=str(work / "features"))
     problems = [problem for spec in specs for problem in extract(data, open_store(data, spec, config))]
     if errors := [problem for problem in problems if problem.level == "error"]:
-        raise InputError(f"{len(errors)} unusable files in {data}, the first: {errors[0]}", "Mend it, or take it away.")
+        raise InputError(
+            f"{counted(len(errors), 'unusable file')} in {data}, the first: {errors[0]}", "Mend it, or take it away."
+        )
     return str(work / "features")
 
 

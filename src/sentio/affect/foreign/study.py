@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, TextIO
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 
 Row = dict[str, Any]
@@ -87,7 +88,7 @@ def table_rows(path: Path) -> Iterator[dict[str, str]]:
             if not fields:
                 continue
             if len(fields) != len(names):
-                what = f"{path}, line {number}: {len(fields)} fields under {len(names)} columns."
+                what = f"{path}, line {number}: {counted(len(fields), 'field')} under {counted(len(names), 'column')}."
                 raise InputError(what, "The file is damaged or was cut off; leave that line out, or export it anew.")
             yield {name: field.strip() for name, field in zip(names, fields, strict=True)}
 

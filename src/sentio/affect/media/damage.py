@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from sentio.core.counts import counted
+
 GAPS_KEPT = 1000
 """Gaps listed one by one; the totals count all of them."""
 
@@ -49,14 +51,14 @@ class Damage:
     def __str__(self) -> str:
         parts = []
         if self.packets:
-            parts.append(f"{self.packets} unreadable packets")
+            parts.append(f"{counted(self.packets, 'unreadable packet')}")
         if self.gaps:
             where = ", ".join(f"{gap.start_s:.3f}-{gap.end_s:.3f} s" for gap in self.gaps[:3])
             more = ", ..." if len(self.gaps) > 3 else ""
-            frames = f"about {self.frames_lost} frames, " if self.frames_lost else ""
+            frames = f"about {counted(self.frames_lost, 'frame')}, " if self.frames_lost else ""
             parts.append(f"{frames}{self.seconds_lost:.3f} s missing ({where}{more})")
         if self.frames_doubtful:
-            parts.append(f"{self.frames_doubtful} frames shown from damaged data")
+            parts.append(f"{counted(self.frames_doubtful, 'frame')} shown from damaged data")
         if self.stamps_repaired:
-            parts.append(f"{self.stamps_repaired} time stamps repaired")
+            parts.append(f"{counted(self.stamps_repaired, 'time stamp')} repaired")
         return "; ".join(parts) or "no damage"

@@ -16,6 +16,7 @@ from sentio.affect.media.info import IMAGES, Info
 from sentio.affect.media.orientation import Orientation
 from sentio.affect.media.picture import frame_of
 from sentio.affect.media.source import MediaError, StallError
+from sentio.core.counts import counted
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Files of a folder that are taken for images; a single image is known by its content."""
@@ -98,7 +99,7 @@ def describe_images(paths: list[Path], rate: float) -> Info:
             continue
         size = frame_of(path, 0, 0.0, picture, orientation, False).size
         return Info(IMAGES, True, False, len(paths) / rate, codec=path.suffix.lower().lstrip("."), size=size, rate=rate)
-    raise MediaError(f"None of the {len(paths)} images of {paths[0].parent} can be read.", refusal.fix)
+    raise MediaError(f"None of the {counted(len(paths), 'image')} of {paths[0].parent} can be read.", refusal.fix)
 
 
 def read_images(paths: list[Path], rate: float, damage: Damage) -> Generator[Frame, None, None]:

@@ -22,6 +22,7 @@ from sentio.affect.losses import labels
 from sentio.affect.method import AffectMethod
 from sentio.affect.training.augmentation import SMALLEST, Draws, RandomView
 from sentio.core import processes
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.core.registry import register
 
@@ -242,5 +243,7 @@ def _labelled(batch: AffectBatch) -> tuple[Tensor, Tensor]:
     six = (label >= FIRST) & (label < FIRST + len(EXPRESSIONS_LSD))
     rows = valid & six & batch.face_valid[:, part]
     if rows.sum() < 2:
-        raise InputError(f"The batch has {int(rows.sum())} faces with one of the six expressions, BYEL needs two.")
+        raise InputError(
+            f"The batch has {counted(int(rows.sum()), 'face')} with one of the six expressions, BYEL needs two."
+        )
     return batch.face[:, part][rows], label[rows] - FIRST

@@ -22,6 +22,7 @@ from sentio.affect.labels import EXPRESSIONS, SET_TASKS, SOURCES, TASKS
 from sentio.affect.losses import ccc, labels
 from sentio.affect.method import AffectMethod
 from sentio.core import processes
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.core.registry import register
 
@@ -388,7 +389,9 @@ def _mean_sound(batch: AffectBatch) -> tuple[Tensor, Tensor]:
 
 def _select(inputs: Inputs, usable: Tensor) -> Inputs:
     if usable.sum() < 2:
-        raise InputError(f"The batch has {int(usable.sum())} windows with all faces (or sound), training needs two.")
+        raise InputError(
+            f"The batch has {counted(int(usable.sum()), 'window')} with all faces (or sound), training needs two."
+        )
     faces, sound = (None if value is None else value[usable] for value in inputs)
     return faces, sound
 

@@ -11,6 +11,7 @@ from sentio.affect.data.clips import IMAGE, Frames
 from sentio.affect.data.problems import Problem
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, EXPRESSIONS_ABAW2, EXPRESSIONS_LSD, Source
 from sentio.affect.protocol.submission import header, numbered_lines, one_file_a_video
+from sentio.core.counts import counted
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _SHOWN = 5
@@ -71,7 +72,7 @@ def _video_faults(path: Path, first: str, track: Source, edition: int, count: in
             yield Problem("error", path, fault, number)
     frames = max(number - 1, 0)
     if frames != count if count is not None else not frames:
-        yield Problem("error", path, f"{frames} frames, expected {count or 'one at least'}", number or None)
+        yield Problem("error", path, f"{counted(frames, 'frame')}, expected {count or 'one at least'}", number or None)
 
 
 def _text_faults(
@@ -130,7 +131,7 @@ class _Order:
     def faults(self, path: Path) -> Iterator[Problem]:
         if self.misplaced:
             image, newest, number = self.misplaced[0]
-            what = f"wrong order: {image} stands after {newest} ({len(self.misplaced)} such rows)"
+            what = f"wrong order: {image} stands after {newest} ({counted(len(self.misplaced), 'such row')})"
             yield Problem("warning" if self.places is None else "error", path, what, number)
 
     def _place(self, image: str) -> tuple[int, int]:
@@ -152,8 +153,12 @@ def _missing(images: list[str]) -> Iterator[str]:
         numbers = np.array([int(name) if name.isdecimal() else -1 for name in names])
         stretches = np.split(np.arange(len(names)), np.flatnonzero(np.diff(numbers) != 1) + 1)
         shown = [names[part[0]] + (f" to {names[part[-1]]}" if len(part) > 1 else "") for part in stretches[:_SHOWN]]
-        more = f" and {len(stretches) - _SHOWN} more stretches" if len(stretches) > _SHOWN else ""
-        yield f"{clip or 'images'}: {len(names)} frames are missing: {', '.join(shown)}{more}"
+        more = (
+            f" and {counted(len(stretches) - _SHOWN, 'more stretch', 'more stretches')}"
+            if len(stretches) > _SHOWN
+            else ""
+        )
+        yield f"{clip or 'images'}: {counted(len(names), 'frame')} missing: {', '.join(shown)}{more}"
 
 
 def _value_fault(values: list[str], track: Source, edition: int) -> str | None:
@@ -167,7 +172,7 @@ def _value_fault(values: list[str], track: Source, edition: int) -> str | None:
     if track in ("au", "mtl"):
         kinds += [("0", "1")] * len(ACTION_UNITS)
     if len(values) != len(kinds):
-        return f"{len(values)} values, expected {len(kinds)}"
+        return f"{counted(len(values), 'value')}, expected {len(kinds)}"
     for value, kind in zip(values, kinds, strict=True):
         if kind is not None and value not in kind:
             return f"{value!r} is not one of {kind[0]} to {kind[-1]}"

@@ -19,6 +19,7 @@ from sentio.affect.labels import (
     valid_expression,
     valid_valence_arousal,
 )
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -242,7 +243,8 @@ def _pair(pair: tuple[NDArray[Any], NDArray[Any]], keep: NDArray[np.bool_], name
     wrong = np.count_nonzero(~valid(prediction))
     if wrong:
         raise InputError(
-            f"{name}: {wrong} of {len(prediction) or 1} labelled frames have a prediction missing or out of range.",
+            f"{name}: a prediction is missing or out of range for {wrong} of "
+            f"{counted(len(prediction) or 1, 'labelled frame')}.",
             "Fill frames without a prediction before scoring.",
         )
     return prediction, label

@@ -8,6 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from sentio.core.counts import counted
+
 
 @dataclass(frozen=True)
 class Smoothing:
@@ -33,11 +35,10 @@ class Smoothing:
         """What was done, in words, e.g. ``box +-50 frames, looks ahead``."""
         if self.kind == "none":
             return "none"
+        frames = counted(self.frames, "frame")
         if self.kind == "exponential":
-            return f"exponential {self.frames} frames, {'causal' if self.causal else 'forth and back, looks ahead'}"
-        return f"{self.kind} {'last ' if self.causal else '+-'}{self.frames} frames, " + (
-            "causal" if self.causal else "looks ahead"
-        )
+            return f"exponential {frames}, {'causal' if self.causal else 'forth and back, looks ahead'}"
+        return f"{self.kind} {'last ' if self.causal else '+-'}{frames}, {'causal' if self.causal else 'looks ahead'}"
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Smooth the columns of (N, D) values; NaN rows stay NaN and count for nothing in their neighbours."""

@@ -21,6 +21,7 @@ from sentio.affect.media.info import IMAGES
 from sentio.affect.results.folder import RECORD, choose, writing
 from sentio.affect.results.outputs import DEFAULT
 from sentio.core.config import to_dict
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, OutputError
 from sentio.core.jobs import Job, Outcome, ShareDone, distinct, expand
 from sentio.core.results import Schema
@@ -111,7 +112,7 @@ class Conversion:
         """
         studies = [study for study in read(job.source) if study.rows]
         if self.video is not None and len(studies) > 1:
-            what = f"{job.source} is about {len(studies)} files, and one video is given."
+            what = f"{job.source} is about {counted(len(studies), 'file')}, and one video is given."
             raise InputError(what, "Leave out --video.")
         folder = self.out / job.result
         places = [Path()] if len(studies) == 1 else distinct(_places(studies))
@@ -150,7 +151,7 @@ class Conversion:
         if self.video is not None:
             times = _frame_times(self.video)
             if (last := max(row["frame"] for row in study.rows)) >= len(times):
-                what = f"{source} tells of frame {last}, and {self.video} has {len(times)} frames, from 0."
+                what = f"{source} tells of frame {last}, and {self.video} has {counted(len(times), 'frame')}, from 0."
                 raise InputError(what, "Give the video that the file is about.")
             return [row | {"time_s": float(times[row["frame"]])} for row in study.rows]
         if self.fps is None:
@@ -180,9 +181,9 @@ def find(paths: Sequence[Path]) -> list[Job]:
 def line(record: dict[str, Any]) -> str:
     """What a record of a job says in one line."""
     number = len(record["left_out"])
-    left_out = f", {number} column{'s have' if number > 1 else ' has'} no place here (run.json)" if number else ""
+    left_out = f", {counted(number, 'column has', 'columns have')} no place here (run.json)" if number else ""
     files = f" of {record['files']} files" if record["files"] > 1 else ""
-    return f"{record['result']}: {record['rows']} rows{files} from {record['tool']}{left_out}"
+    return f"{record['result']}: {counted(record['rows'], 'row')}{files} from {record['tool']}{left_out}"
 
 
 def _refusal(path: Path) -> InputError | None:

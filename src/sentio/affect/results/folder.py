@@ -32,6 +32,7 @@ from sentio.affect.results.outputs import (
 )
 from sentio.affect.table import AFFECT
 from sentio.core.config import to_dict
+from sentio.core.counts import counted
 from sentio.core.errors import OutputError, RecipeError, WeightsError
 from sentio.core.jobs import Job, Outcome, ShareDone
 from sentio.core.writers import TEMPORARY, refusals_told, write_json
@@ -243,12 +244,8 @@ def line(record: dict[str, Any]) -> str:
     sound = f"sound: {media['sound_damage']}" if media["sound_damage"] else None
     missed = ", ".join(name for name in record["left_out"] if name not in DEFAULT)
     left_out = f"no {missed}, not made of such a file" if missed else None
-    parts = [_count(record[f"{what}s"], what) for what in ("row", "frame", "person")]
+    parts = [counted(record[f"{what}s"], what) for what in ("row", "frame", "person")]
     return f"{record['result']}: " + ", ".join([*parts, *filter(None, (media["damage"], sound, left_out))])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _that_matter(options: dict[str, Any], outputs: Sequence[Output]) -> dict[str, Any]:

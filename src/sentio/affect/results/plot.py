@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.results.colours import CLASSES, CURVES
 from sentio.affect.table import AFFECT, AU_COLUMNS, P_COLUMNS
+from sentio.core.counts import counted
 from sentio.core.writers import write_text
 
 VOICE = tuple(f"voice_{name}" for name in CURVES)
@@ -73,7 +74,7 @@ def draw(
         values = {name: _column(table, name)[own] for name in COLUMNS}
         known = "; true: dashed, and the upper band" if true else ""
         name = _printable((names or {}).get(f"{number:.0f}", "")) or f"person {number:.0f}"
-        page.title(f"{name}, in {own.sum()} of {len(first)} frames{known}")
+        page.title(f"{name}, in {own.sum()} of {counted(len(first), 'frame')}{known}")
         page.curves(time_s[own], [values[name] for name in CURVES], [true[name] for name in CURVES if true])
         if true:
             page.band(page.clock, true["expression"], "true")
@@ -82,7 +83,7 @@ def draw(
         page.map(time_s[own], [values[name] for name in P_COLUMNS], EXPRESSIONS)
         page.map(time_s[own], [values[name] for name in AU_COLUMNS], ACTION_UNITS)
     if len(found) > PERSONS:
-        page.title(f"{len(found) - PERSONS} more persons, seen less often, are in the table only")
+        page.title(f"{counted(len(found) - PERSONS, 'more person')}, seen less often: in the table only")
     if not len(found):
         page.title("no face")
     page.axis()

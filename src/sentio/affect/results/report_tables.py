@@ -14,6 +14,7 @@ from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
 from sentio.affect.media import Info
 from sentio.affect.results.origin import Origin
 from sentio.affect.results.summary import Share, Summary
+from sentio.core.counts import counted
 
 USE = """<p>The scores say <strong>what a viewer would perceive</strong> in these pictures and this voice, not what
 somebody feels, wants or thinks. They are no lie detector, no diagnosis, no measure of attention, honesty, suitability
@@ -28,9 +29,9 @@ def facts(summary: Summary, info: Info) -> str:
     """One line about the file."""
     width, height = info.size
     size = f"{width} x {height}, " if width else ""  # of other tools' results it may not be known
-    pictures = f"{size}{round(info.rate, 2):g} frames a second" if info.has_video else "no pictures"
-    number = len(summary.persons)
-    people = f"{number} person{'s' * (number != 1)}" if info.has_video else ""
+    rate = round(info.rate, 2)
+    pictures = f"{size}{rate:g} {'frame' if rate == 1 else 'frames'} a second" if info.has_video else "no pictures"
+    people = counted(len(summary.persons), "person") if info.has_video else ""
     sound = "with sound" if info.has_audio else "no sound"
     return ", ".join(filter(None, (clock(summary.seconds), pictures, people, sound)))
 

@@ -21,6 +21,7 @@ from sentio.affect.faces.alignment import SIZE, apply, warp
 from sentio.affect.labels import EXPRESSIONS, EXPRESSIONS_LSD
 from sentio.affect.synth import acting, appearance, layout, rigs, scene, voice
 from sentio.affect.synth.render import Camera
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, OutputError
 from sentio.core.writers import atomic_path, write_json, write_text
 
@@ -111,7 +112,7 @@ def _check(options: Options) -> None:
     if not options.rigs:
         raise InputError("No rig is given.", "Name folders with ICT-FaceKit or MPFB; see docs/synth.md.")
     if options.seconds < 1 / FPS:
-        raise InputError(f"A video cannot be {options.seconds} seconds long.")
+        raise InputError(f"A video cannot be {options.seconds:g} s long.")
     if missing := [name for name in EXPRESSIONS if name not in _table(options)]:
         raise InputError(f"{options.table} has no expression {', '.join(missing)}.")
     for folder in options.rigs:
@@ -355,7 +356,7 @@ def _sheet(out: Path, rows: list[dict[str, Any]], columns: int = 12) -> None:
         spread = sorted({int(k) for k in np.linspace(0, len(chosen) - 1, columns)}) if chosen else []
         pictures = [_open(out / "affwild2" / "cropped_aligned" / chosen[k]) for k in spread]
         rest = np.full((SIZE, SIZE * (columns - len(pictures)), 3), 255, np.uint8)
-        lines.append(np.hstack([_caption(name, f"{len(own)} pictures"), *pictures, rest]))
+        lines.append(np.hstack([_caption(name, counted(len(own), "picture")), *pictures, rest]))
     ok, data = cv2.imencode(".png", np.vstack(lines))
     assert ok
     with atomic_path(out / "sheet.png") as temporary:

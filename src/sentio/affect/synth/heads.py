@@ -28,6 +28,7 @@ from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.synth import acting, appearance, bodies, rigs, scene
 from sentio.affect.synth.render import Camera
 from sentio.core import weights
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.core.progress import track
 from sentio.core.writers import atomic_path, write_json, write_text
@@ -203,7 +204,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.pictures:
         count, suspicious = gather_pictures(given.out, tuple(given.pictures))
-        print(f"{count} pictures; left out, for YuNet sees a face: {', '.join(map(str, suspicious)) or 'none'}")
+        print(
+            f"{counted(count, 'picture')}; left out, for YuNet sees a face: {', '.join(map(str, suspicious)) or 'none'}"
+        )
     if given.rigs:
         make_heads(given.out, tuple(given.rigs), people=given.people, seed=given.seed, workers=given.workers)
 

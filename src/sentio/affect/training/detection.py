@@ -23,6 +23,7 @@ from sentio.affect.faces.detection import Detection, Image, overlap, suppress
 from sentio.affect.faces.grid import FLOOR, LIMIT, STRIDES, blend, decode, to_blob
 from sentio.affect.synth.composites import HARD, Composite, CompositeConfig, Floats, Source, compose, read, to_xywh
 from sentio.core import processes, weights
+from sentio.core.counts import counted
 from sentio.core.method import Method, TrainingData
 from sentio.core.progress import Tell, silent, track
 from sentio.core.report import Figures
@@ -259,7 +260,7 @@ def main() -> None:
     given = parser.parse_args()
     method = weights.load(given.weights).eval()
     if given.verb == "mine":
-        print(f"{mine(method, given.folder)} places taken for faces (score {FLOOR} and up)")
+        print(f"{counted(mine(method, given.folder), 'place')} taken for faces (score {FLOOR} and up)")
         return
     calibrated = calibrate(method, given.folder)
     target = given.weights.with_name("calibrated.safetensors")

@@ -28,6 +28,7 @@ from sentio.affect.protocol.scoring import predict, tally
 from sentio.affect.training.stored import encodings, own_store, store_first
 from sentio.core import devices
 from sentio.core.config import from_dict
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, RecipeError, WeightsError
 from sentio.core.method import Method, TrainingData
 from sentio.core.optimization import FitConfig
@@ -202,7 +203,7 @@ class AffectData(TrainingData):
     def _tell_problems(self) -> None:
         """Log them; refuse unusable files if it is so wished."""
         if errors := self.left_out(*get_args(Split)):
-            what = f"{len(errors)} unusable files in {self.root}"
+            what = f"{counted(len(errors), 'unusable file')} in {self.root}"
             shown = "\n".join(map(str, errors[:_SHOWN]))
             if self.config.strict:
                 raise InputError(f"{what}:\n{shown}", "Mend them, take them away, or leave out --strict.")

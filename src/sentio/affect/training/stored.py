@@ -17,6 +17,7 @@ from sentio.affect.backbones.frozen import Frozen
 from sentio.affect.data.extraction import encode_faces, encode_sound, fill, length_s
 from sentio.affect.data.features import CROP_SIZE, Absent, FeatureStore, SoundSteps
 from sentio.affect.data.tree import Tree
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, OutputError, RecipeError
 from sentio.core.method import Method
 from sentio.core.optimization import FitConfig
@@ -143,7 +144,7 @@ def _faces(store: FeatureStore, tree: Tree, often: float | None) -> Iterator[Mis
         return
     pictures = np.zeros((TRIED, CROP_SIZE, CROP_SIZE, 3), np.uint8)
     seconds = _shorter(lambda: encode_faces(store.encoder, pictures)) / TRIED
-    yield Missing(store, sources, f"{crops:,} crops", crops, crops * seconds, often)
+    yield Missing(store, sources, counted(crops, "crop"), crops, crops * seconds, often)
 
 
 def _sound(store: FeatureStore, videos: dict[str, Path]) -> Iterator[Missing]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, OutputError
 from sentio.points.io.cloud import AXES, Array, Cloud, Source, from_columns
 
@@ -79,7 +80,8 @@ def read_records(data: bytes, format: str) -> Cloud:
     """Read rows of little-endian float32: ``"kitti"`` x y z intensity, ``"nuscenes"`` with the ring after them."""
     names = RECORDS[format]
     if len(data) % (4 * len(names)):
-        raise InputError(f"{len(data)} bytes are no whole number of {format} points of {4 * len(names)} bytes each.")
+        size = counted(len(data), "byte is", "bytes are")
+        raise InputError(f"{size} no whole number of {format} points of {4 * len(names)} bytes each.")
     table = np.frombuffer(data, dtype="<f4").reshape(-1, len(names)).astype(np.float32)
     columns = dict(zip(names, table.T, strict=True))
     if "ring" in columns and _is_ring(columns["ring"]):
@@ -104,7 +106,7 @@ def guess_records(data: bytes) -> str:
         fix = f"For 3 numbers a point: numpy.save('cloud.npy', numpy.fromfile('cloud.bin', '{dtype}').reshape(-1, 3))"
     else:
         what, fix = "they do not look like coordinates", "If they are nevertheless, give --format kitti or nuscenes."
-    raise InputError(f"These {len(data)} bytes are no records of KITTI or nuScenes: {what}.", fix)
+    raise InputError(f"The {counted(len(data), 'byte is', 'bytes are')} no records of KITTI or nuScenes: {what}.", fix)
 
 
 def _is_sweep(data: bytes, width: int) -> bool:
@@ -173,7 +175,8 @@ def _load(file: Any, size: int) -> Array:
         count *= int(length)
     body = file.read(count * dtype.itemsize) if count * dtype.itemsize <= size else b""
     if len(body) < count * dtype.itemsize:
-        raise InputError(f"The array is cut short: the shape {shape} is announced, but only {size} bytes are present.")
+        present = counted(size, "byte is", "bytes are")
+        raise InputError(f"The array is cut short: the shape {shape} is announced, but only {present} present.")
     return np.frombuffer(body, dtype=dtype).reshape(shape, order="F" if fortran else "C").copy()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.points.geometry import count_distinct, interpolation
 
@@ -75,7 +76,9 @@ class Cloud:
             raise InputError("A coordinate is not finite (NaN or infinite).")
         for name, values in self.attributes.items():
             if len(values) != len(points):
-                raise InputError(f"The attribute {name!r} has {len(values)} rows for {len(points)} points.")
+                raise InputError(
+                    f"The attribute {name!r} has {counted(len(values), 'row')} for {counted(len(points), 'point')}."
+                )
 
     @property
     def stored_points(self) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, require
 from sentio.points.io.cloud import AXES, COLOURS, Array, Cloud, Source, from_columns
 
@@ -88,7 +89,9 @@ def _read_scan(lib: Any, image: Any, scan: Any, size: int) -> dict[str, Array]:
     if not any(set(axes) <= set(names) for axes in (CARTESIAN, SPHERICAL)) or not least:
         raise InputError(f"A scan has no coordinates, but: {', '.join(names)}.")
     if vector.childCount() * least > 8 * size:
-        raise InputError(f"The file is cut short: {vector.childCount()} points announced, which it has no room for.")
+        raise InputError(
+            f"The file is cut short: {counted(vector.childCount(), 'point')} announced, which it has no room for."
+        )
     values = _read_points(lib, image, vector, [name for name in names if name in TYPES])
     if set(CARTESIAN) <= set(names):
         points, state = np.stack([values[name] for name in CARTESIAN], 1), values.get("cartesianInvalidState")
@@ -130,7 +133,9 @@ def _read_points(lib: Any, image: Any, vector: Any, names: Sequence[str]) -> dic
         reader.close()
     values = {name: np.concatenate(parts) for name, parts in pieces.items()}
     if any(len(column) != count for column in values.values()):
-        raise InputError(f"The file is cut short: {count} points announced, {len(values[names[0]])} present.")
+        raise InputError(
+            f"The file is cut short: {counted(count, 'point')} announced, {len(values[names[0]])} present."
+        )
     return values
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, OutputError, require
 from sentio.points.geometry import count_distinct, nearest
 from sentio.points.io.cloud import AXES, COLOURS, Array, Cloud, Source, from_columns, word
@@ -41,7 +42,7 @@ def read_las(data: bytes) -> Cloud:
         raise InputError(f"The file is damaged or no LAS file: {error}.") from error
     present = sum(len(part["x"]) for part in parts)
     if present < header.point_count:
-        raise InputError(f"The file is cut short: {header.point_count} points announced, {present} present.")
+        raise InputError(f"The file is cut short: {counted(header.point_count, 'point')} announced, {present} present.")
     if not parts:
         raise InputError("There are no points.")
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError, require
 from sentio.points.io.cloud import Array, Cloud, Source
 from sentio.points.surface import Surface
@@ -78,7 +79,7 @@ def _check_off(data: bytes) -> None:
         announced = int(counts[0]) + int(counts[1])
         present = len(lines) - (1 if lines[0] != ["OFF"] else 2)
         if present < announced:
-            raise InputError(f"The file is cut short: {announced} lines announced, {present} present.")
+            raise InputError(f"The file is cut short: {counted(announced, 'line')} announced, {present} present.")
 
 
 def _check_stl(data: bytes) -> None:
@@ -88,4 +89,6 @@ def _check_stl(data: bytes) -> None:
     announced = int.from_bytes(data[80:84], "little")
     present = max(len(data) - STL_HEADER, 0) // STL_TRIANGLE
     if len(data) < STL_HEADER or present < announced:
-        raise InputError(f"The file is no STL or cut short: {announced} triangles announced, {present} present.")
+        raise InputError(
+            f"The file is no STL or cut short: {counted(announced, 'triangle')} announced, {present} present."
+        )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.points.io.cloud import AXES, Array, Cloud, Source, from_columns, word
 from sentio.points.io.text import parse_rows
@@ -150,12 +151,15 @@ def _read_compressed(body: bytes, fields: list[Field], count: int) -> dict[str, 
         raise InputError("The file is cut short: the sizes of the compressed data are missing.")
     packed, unpacked = struct.unpack_from("<II", body)
     if unpacked != count * sum(field.size for field in fields):
-        raise InputError(f"{count} points are announced, but the compressed data unpack to {unpacked} bytes.")
+        announced = counted(count, "point is", "points are")
+        raise InputError(f"{announced} announced, but the compressed data unpack to {counted(unpacked, 'byte')}.")
     if len(body) - 8 < packed:
-        raise InputError(f"The file is cut short: {packed} compressed bytes announced, {len(body) - 8} present.")
+        raise InputError(
+            f"The file is cut short: {counted(packed, 'compressed byte')} announced, {len(body) - 8} present."
+        )
     raw = decompress(body[8 : 8 + packed])
     if len(raw) != unpacked:
-        raise InputError(f"The compressed data unpack to {len(raw)} bytes, {unpacked} are announced.")
+        raise InputError(f"The compressed data unpack to {counted(len(raw), 'byte')}, {unpacked} are announced.")
     columns, start = {}, 0
     for field in fields:  # one field after the other, not one point after the other
         values = np.frombuffer(raw, dtype=field.dtype, count=count * field.length, offset=start)
@@ -199,7 +203,7 @@ def decompress(data: bytes) -> bytes:
 
 def _check_count(announced: int, present: int) -> None:
     if present < announced:
-        raise InputError(f"The file is cut short: {announced} points announced, {present} present.")
+        raise InputError(f"The file is cut short: {counted(announced, 'point')} announced, {present} present.")
 
 
 def _unpack_colour(columns: dict[str, Array]) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.points.io.cloud import Array, Cloud, Source, from_columns, word
 from sentio.points.io.text import parse_rows
@@ -117,7 +118,9 @@ def _read_binary(data: bytes, body: int, before: list[Element], vertex: Element,
     body += sum(other.count * row(other).itemsize for other in before)
     present = max(len(data) - body, 0) // max(row(vertex).itemsize, 1)
     if present < vertex.count:
-        raise InputError(f"The file is cut short: {vertex.count} vertices announced, {present} present.")
+        raise InputError(
+            f"The file is cut short: {counted(vertex.count, 'vertex', 'vertices')} announced, {present} present."
+        )
     table = np.frombuffer(data, dtype=row(vertex), count=vertex.count, offset=body)
     return {name: table[name].astype(dtype) for name, dtype in vertex.fields or []}
 
@@ -126,5 +129,7 @@ def _read_ascii(data: bytes, body: int, before: list[Element], vertex: Element, 
     lines = [line for line in data[body:].decode("ascii", errors="replace").splitlines() if line.strip()]
     lines = lines[sum(other.count for other in before) :][: vertex.count]
     if len(lines) < vertex.count:
-        raise InputError(f"The file is cut short: {vertex.count} vertices announced, {len(lines)} present.")
+        raise InputError(
+            f"The file is cut short: {counted(vertex.count, 'vertex', 'vertices')} announced, {len(lines)} present."
+        )
     return parse_rows(lines, vertex.fields or [])

@@ -23,7 +23,7 @@ def read_pts(data: bytes) -> Cloud:
     for start, end in zip(counts, [*counts[1:], len(lines)], strict=True):
         announced, present = lines[start].strip(), end - start - 1
         if not COUNT.fullmatch(announced) or int(announced) != present:
-            raise InputError(f"The file is damaged: {announced[:20]} points announced, {present} present.")
+            raise InputError(f"The file is damaged: the number of points is {announced[:20]}, present are {present}.")
     rows = [line for line in lines if len(line.split()) > 1]
     if not rows:
         raise InputError("There are no points.")

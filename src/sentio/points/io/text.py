@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.points.io.cloud import AXES, Array, Cloud, Source, from_columns, word
 
@@ -49,7 +50,8 @@ def read_text(data: bytes) -> Cloud:
     if dialect == (",", False):
         _refuse_ambiguous(body, len(words))
     if len(names) != table.shape[1]:
-        raise InputError(f"The first line names {len(names)} columns, but {table.shape[1]} values follow on a line.")
+        named, found = counted(len(names), "column"), counted(table.shape[1], "value follows", "values follow")
+        raise InputError(f"The first line names {named}, but {found} on a line.")
     sample = _split(body[0], dialect)
     columns = {name: narrow(table[:, i], sample[i]) for i, name in enumerate(_axes_named(names))}
     notes = ("Numbers have decimal commas.",) if dialect.commas else ()
@@ -149,7 +151,7 @@ def read_table(lines: list[str], delimiter: str | None = None, comments: tuple[s
     except ValueError as error:  # what follows the semicolon is advice for callers of numpy
         raise InputError(f"The points are no table of numbers: {str(error).partition(';')[0].rstrip('.')}.") from error
     if table.shape[1] < 3:
-        raise InputError(f"A line holds {table.shape[1]} values; at least x, y and z are needed.")
+        raise InputError(f"A line holds {counted(table.shape[1], 'value')}; at least x, y and z are needed.")
     return table
 
 
@@ -157,7 +159,7 @@ def _check_head(head: list[str], table: Array) -> None:
     """Refuse fewer points than a count before them announces."""
     for line in head:
         if _counts(line) and int(line) > len(table):
-            raise InputError(f"The file is cut short: {int(line)} points announced, {len(table)} present.")
+            raise InputError(f"The file is cut short: {counted(int(line), 'point')} announced, {len(table)} present.")
 
 
 def _refuse_ambiguous(lines: list[str], named: int) -> None:
@@ -218,7 +220,7 @@ def parse_rows(lines: list[str], fields: list[tuple[str, str]]) -> dict[str, Arr
         raise InputError("There are no points.")
     table = read_table(lines)
     if table.shape[1] != len(fields):
-        raise InputError(f"The header announces {len(fields)} values a point, {table.shape[1]} are present.")
+        raise InputError(f"The header announces {counted(len(fields), 'value')} a point, {table.shape[1]} are present.")
     with np.errstate(invalid="ignore", over="ignore"):
         columns = {name: table[:, i].astype(dtype) for i, (name, dtype) in enumerate(fields)}
         exact = {name: table[:, i] for i, (name, dtype) in enumerate(fields) if name in AXES and dtype == "f4"}
