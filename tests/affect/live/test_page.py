@@ -465,7 +465,11 @@ def test_a_source_of_the_server_needs_no_camera(browser: Any, clips: Path, tmp_p
         until(page, "document.querySelector('#notice').textContent.includes('running already')")
         until(page, "document.body.dataset.state === 'ended'")
         assert not wire.sent(PICTURE)
-        assert "read to its end" in text(page, "#card-text"), "not what was refused long before"
+        assert "read to its end. To record it" in text(page, "#card-text"), "not what was refused long before"
+        assert page.is_disabled("#record") and "play it again" in page.get_attribute("#record", "title")
+        page.keyboard.press("r")
+        assert "The source is over" in text(page, "#notice"), "a key says why nothing happens"
         page.click("#card-action")
         until(page, "document.body.dataset.state === 'live'")
+        assert page.is_enabled("#record") and not page.get_attribute("#record", "title")
         wait_for_face(page)

@@ -352,6 +352,24 @@ def test_light_and_dark_wide_and_narrow(browser, tmp_path) -> None:
     assert grounds[False] != grounds[True]
 
 
+COVERED = """() => {
+  const cursor = document.getElementById('cursor'), x = cursor.getBoundingClientRect().x + 1;
+  cursor.style.pointerEvents = 'auto';
+  return ['#axis', '.who', '#lanes canvas'].map(name => {
+    const box = document.querySelector(name).getBoundingClientRect();
+    return document.elementFromPoint(x, box.y + box.height / 2) === cursor;
+  });
+}"""
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (360, 1800)])
+def test_the_cursor_crosses_lanes_and_no_text(browser, tmp_path, size) -> None:
+    path = write(tmp_path, [scored(k / 25) for k in range(50)])
+    with open_page(browser, path.as_uri(), size=size) as page:
+        until(page, "document.getElementById('tracks').ariaValueText")
+        assert page.evaluate(COVERED) == [False, False, True]
+
+
 def test_what_is_drawn_can_be_heard_and_reached_by_keys(browser, tmp_path) -> None:
     rows = [scored(k / 25, expression="Sadness", valence=-0.5, arousal=0.25) for k in range(50)]
     with open_page(browser, write(tmp_path, rows).as_uri()) as page:

@@ -1,7 +1,7 @@
 // Pause, recording and event markers.
 
 import { clock } from "./numbers.js";
-import { notify, setState, state } from "./states.js";
+import { notify, setState } from "./states.js";
 
 const at = (id) => document.getElementById(id);
 const HELD = ["camera", "microphone", "model"]; // what a recording holds fixed
@@ -12,10 +12,12 @@ export class Controls {
   recording = false;
   #marks = 0;
   #started = 0;
+  #hindrance = "";
 
   constructor(session, now_s) {
     this.session = session;
     this.now_s = now_s;
+    this.hindrance = "There are no pictures yet.";
     at("pause").addEventListener("click", () => this.pause());
     at("record").addEventListener("click", () => this.record());
     at("mark").addEventListener("click", () => this.mark());
@@ -26,17 +28,20 @@ export class Controls {
     });
   }
 
-  /** Whether there is something to control. */
-  set enabled(on) {
-    for (const id of ["pause", "record"]) at(id).disabled = !on;
+  /** Say why there is nothing to pause or to record; "" if there is. */
+  set hindrance(why) {
+    this.#hindrance = why;
+    for (const id of ["pause", "record"]) [at(id).disabled, at(id).title] = [Boolean(why), why];
   }
 
-  get enabled() {
-    return !at("pause").disabled;
+  /** Whether there is something to control; says why not. */
+  #may() {
+    if (this.#hindrance) notify(this.#hindrance, { warning: true });
+    return !this.#hindrance;
   }
 
   pause() {
-    if (!this.enabled) return;
+    if (!this.#may()) return;
     this.paused = !this.paused;
     this.session.send({ type: "pause", on: this.paused });
     at("pause").firstChild.data = this.paused ? "Go on " : "Pause ";
@@ -44,7 +49,7 @@ export class Controls {
   }
 
   record() {
-    if (!this.enabled) return;
+    if (!this.#may()) return;
     const name = at("recording-name").value.trim();
     this.session.send({ type: "record", on: !this.recording, ...(name && !this.recording ? { name } : {}) });
   }
@@ -95,7 +100,7 @@ export class Controls {
     this.paused = false;
     at("pause").firstChild.data = "Pause ";
     this.setRecording({ on: false });
-    this.enabled = state() === "live";
+    this.hindrance = "";
   }
 
   /** The server has written a recording. */

@@ -71,14 +71,14 @@ const session = new Session(token, {
   },
   ended() {
     setState("ended");
-    controls.enabled = false;
-    const text = refusal || `${source.name} has been read to its end.`;
+    controls.hindrance = "The source is over; play it again to record it.";
+    const text = refusal || `${source.name} has been read to its end. To record it, play it again.`;
     showCard({ title: "The source is over", text }, ["Play it again", open]);
   },
   lost(reason) {
     setState("lost");
     controls.setRecording({ on: false });
-    controls.enabled = false;
+    controls.hindrance = "There is no connection to sentio.";
     sender.reset();
     showCard(lostProblem(reason), ["Reconnect", connect]);
   },
@@ -129,7 +129,7 @@ function askToStart() {
 
 function showProblem(problem, action = ["Try again", () => start(at("with-sound").checked)]) {
   setState("problem", problem.title.toLowerCase());
-  controls.enabled = false;
+  controls.hindrance = "There are no pictures to record.";
   sender.reset();
   showCard(problem, action, { sound: Boolean(action) });
 }
