@@ -233,6 +233,36 @@ def test_numbers_out_of_range_are_none(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "found"),
+    [("1.3", None), ("-0.1", None), ("85", None), ("seen", None), ("1.0000001", 1.0), ("-1e-9", 0.0), ("1", 1.0)],
+)
+def test_a_score_out_of_range_is_left_empty_and_told_by_line_and_column(tmp_path, value, found) -> None:
+    (study,) = read(openface(tmp_path, [{"frame": 1}, {"frame": 2, "AU12_c": value, "AU01_c": "nan"}]))
+    assert study.rows[1].get("au_12") == found and study.rows[1]["au_2"] == 0
+    told = [] if found is not None else [f"line 3: AU12_c is {value}, not from 0 to 1"]
+    assert list(map(str, study.faults)) == told
+
+
+def test_scores_of_every_tool_are_held_to_their_range(tmp_path) -> None:
+    face = {"FaceRectX": 1, "input": "a.mp4", "frame": 0, "AU12": 1.5, "anger": 2, "happiness": 0.7, "valence": -1.5}
+    (fex,) = read(write(tmp_path / "fex.csv", [*PYFEAT, "valence"], [face]))
+    assert [fault.column for fault in fex.faults] == ["valence", "AU12", "anger"]
+    assert fex.rows[0]["expression"] == "Happiness" and not {"valence", "au_12", "p_anger"} & fex.rows[0].keys()
+    header = ["frame_idx", "frame_time_in_ms", "au_1", "facial_expression", "face_detection_score"]
+    (libre,) = read(
+        write(tmp_path / "out.csv", header, [{"au_1": -1, "facial_expression": "Fear", "face_detection_score": 7}])
+    )
+    assert [fault.column for fault in libre.faults] == ["au_1", "face_detection_score"]
+    groups = [{"id": "a", "predictions": [hume_face(3, 1.5, prob=2)]}]
+    one, other = read(hume(tmp_path, {"a.mp4": groups, "b.mp4": groups}))
+    assert list(map(str, one.faults))[:2] == [
+        "frame 3: prob is 2, not from 0 to 1",
+        "frame 3: Joy is 1.5, not from 0 to 1",
+    ]
+    assert one.faults == other.faults and "p_happiness" not in one.rows[0] and one.rows[0]["p_surprise"] == 0.4
+
+
+@pytest.mark.parametrize(
     ("told", "name"), [("..\\..\\a.mp4", "a.mp4"), ("/b/c\0\x1b[.mp4", "c[.mp4"), ("a\ud800", "a"), ("\n", None)]
 )
 def test_names_of_media_are_those_of_files(tmp_path, told, name) -> None:

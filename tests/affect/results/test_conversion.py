@@ -40,6 +40,20 @@ def test_an_old_study_becomes_a_result_folder(tmp_path, capsys) -> None:
     assert "20 rows from OpenFace, 1 column has no place here" in capsys.readouterr().out
 
 
+def test_scores_out_of_range_are_counted_and_named(tmp_path, capsys) -> None:
+    source = pyfeat(tmp_path / "fex.csv")
+    lines = source.read_text().splitlines()
+    lines[2], lines[4] = lines[2].replace(",0.8,", ",1.7,"), lines[4].replace(",0.7,", ",70,")
+    source.write_text("\n".join(lines))
+    assert main(["convert", str(source), "--fps", "5", "--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "2 scores out of range are left empty (run.json); line 3: AU12 is 1.7, not from 0 to 1\n" in told
+    record = json.loads((tmp_path / "fex.csv.sentio/run.json").read_text())["converted"]["out_of_range"]
+    assert record["count"] == 2 and record["first"][1] == "line 5: happiness is 70, not from 0 to 1"
+    table = Table.read(tmp_path / "fex.csv.sentio/affect.parquet")
+    assert table.arrow["au_12"].is_null().to_pylist() == [False, True, False, False, False]
+
+
 def test_episodes_of_converted_action_units_are_annotated(tmp_path) -> None:
     source = openface(tmp_path / "clip.csv")
     assert (

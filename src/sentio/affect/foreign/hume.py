@@ -7,10 +7,11 @@ to 1 that do not exclude one another: six of them have a class of ours, none is 
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sentio.affect.foreign.study import JSON, LARGEST, Row, Study, Tool, in_order, media_name
+from sentio.affect.foreign.study import JSON, LARGEST, Fault, Row, Study, Tool, in_order, media_name, told, within
 from sentio.affect.labels import ALL_UNITS
 from sentio.core.errors import InputError
 
@@ -38,7 +39,10 @@ def _read(path: Path) -> list[Study]:
         raise InputError(f"{path} is no JSON that can be read: {error}.") from error
     try:
         found = [source["results"] for source in _listed(sources)]
-        return [_study(entry) for results in found if results is not None for entry in results["predictions"]]
+        faults: list[Fault] = []
+        entries = [entry for results in found if results is not None for entry in results["predictions"]]
+        studies = [_study(entry, faults) for entry in entries]
+        return [replace(study, faults=tuple(faults)) for study in studies]
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         what = f"{path} is JSON, but no predictions of Hume: {error!r} is missing or of another kind."
         raise InputError(what, "Give the predictions of a batch job, as the API or the site gave them.") from error
@@ -49,35 +53,40 @@ def _listed(sources: Any) -> list[Any]:
     return sources if isinstance(sources, list) else [sources]
 
 
-def _study(entry: Mapping[str, Any]) -> Study:
+def _study(entry: Mapping[str, Any], faults: list[Fault]) -> Study:
     models = entry["models"]
     groups = (models.get("face") or {}).get("grouped_predictions") or []
     people = {str(group["id"]): group["predictions"] for group in groups}
-    rows = in_order(row for number, faces in enumerate(people.values()) for row in _rows(number, faces, len(people)))
+    numbered = enumerate(people.values())
+    rows = in_order(row for number, faces in numbered for row in _rows(number, faces, len(people), faults))
     left_out = {name for faces in people.values() for face in faces for name in _unplaced(face)}
     others = {f"model {name}" for name, found in models.items() if name != "face" and found}
     return Study(TOOL.name, media_name(str(entry["file"])), rows, tuple(sorted(left_out | others)))
 
 
-def _rows(group: int, faces: list[Mapping[str, Any]], groups: int) -> Iterator[Row]:
+def _rows(group: int, faces: list[Mapping[str, Any]], groups: int, faults: list[Fault]) -> Iterator[Row]:
     """Of one id; where ids were not asked for, there is one, and the faces of a frame are counted."""
     seen: dict[int, int] = {}
     for face in faces:
         frame = int(_number(face["frame"], least=0))
         person = group if groups > 1 else seen.get(frame, 0)
         seen[frame] = seen.get(frame, 0) + 1
-        yield _row(frame, person, face)
+        yield _row(frame, person, face, faults)
 
 
-def _row(frame: int, person: int, face: Mapping[str, Any]) -> Row:
-    row: Row = {"frame": frame, "time_s": _number(face["time"]), "person": person, "face_score": _number(face["prob"])}
+def _row(frame: int, person: int, face: Mapping[str, Any], faults: list[Fault]) -> Row:
+    def score(column: str, value: Any) -> float | None:
+        return within(_number(value), str(value), f"frame {frame}", column, 0.0, faults)
+
+    row: Row = {"frame": frame, "time_s": _number(face["time"]), "person": person}
     row |= {name: _number(face["box"][theirs]) for name, theirs in BOX.items()}
+    row |= told({"face_score": score("prob", face["prob"])})
     for emotion in face["emotions"]:
-        if name := EMOTIONS.get(emotion["name"]):
-            row[name] = max(row.get(name, 0.0), _number(emotion["score"]))
+        if (name := EMOTIONS.get(emotion["name"])) and (value := score(emotion["name"], emotion["score"])) is not None:
+            row[name] = max(row.get(name, 0.0), value)
     for action in face.get("facs") or []:
         if name := _unit(action["name"]):
-            row[name] = _number(action["score"])
+            row |= told({name: score(action["name"], action["score"])})
     return row
 
 

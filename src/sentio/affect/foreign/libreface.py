@@ -4,17 +4,19 @@ Frames are counted from 0, times in milliseconds. ``au_1`` is whether it is seen
 from 0 to 5; ``facial_expression`` the most probable of eight classes.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from sentio.affect.foreign.study import (
     NO_FACE,
+    Fault,
+    Fields,
     Row,
     Study,
     Tool,
     header_of,
     in_order,
     number,
+    score,
     strength,
     table_rows,
     told,
@@ -37,22 +39,24 @@ def _knows(header: list[str]) -> bool:
 
 
 def _read(path: Path) -> list[Study]:
-    rows = in_order(_row(fields, path) for fields in table_rows(path))
-    return [Study(TOOL.name, None, rows, tuple(name for name in header_of(path) if name not in USED))]
+    faults: list[Fault] = []
+    rows = in_order(_row(fields, path) for fields in table_rows(path, faults))
+    left_out = tuple(name for name in header_of(path) if name not in USED)
+    return [Study(TOOL.name, None, rows, left_out, tuple(faults))]
 
 
-def _row(fields: Mapping[str, str], path: Path) -> Row:
+def _row(fields: Fields, path: Path) -> Row:
     """Without a frame it is of a single picture."""
     row: Row = {"frame": whole(fields, "frame_idx", path) if "frame_idx" in fields else 0}
     time_ms = number(fields, "frame_time_in_ms") if "frame_idx" in fields else 0.0
     row |= {} if time_ms is None else {"time_s": time_ms / 1000}
-    scores = told({unit: number(fields, unit) for unit in UNITS})
+    scores = told({unit: score(fields, unit) for unit in UNITS})
     scores |= told({f"{unit}_intensity": strength(fields, f"{unit}_intensity") for unit in UNITS})
     if expression := EXPRESSION.get(fields.get("facial_expression", "").capitalize()):
         scores["expression"] = expression
     if not scores:
         return row | {"reason": NO_FACE}
-    return row | {"person": 0} | told({"face_score": number(fields, "face_detection_score")}) | scores
+    return row | {"person": 0} | told({"face_score": score(fields, "face_detection_score")}) | scores
 
 
 TOOL = Tool("LibreFace", _knows, _read)

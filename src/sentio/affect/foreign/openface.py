@@ -12,12 +12,15 @@ from pathlib import Path
 
 from sentio.affect.foreign.study import (
     NO_FACE,
+    Fault,
+    Fields,
     Row,
     Study,
     Tool,
     header_of,
     in_order,
     number,
+    score,
     strength,
     table_rows,
     told,
@@ -37,8 +40,10 @@ def _knows(header: list[str]) -> bool:
 
 
 def _read(path: Path) -> list[Study]:
-    rows = in_order(_row(fields, path) for fields in table_rows(path))
-    return [Study(TOOL.name, None, rows, tuple(name for name in header_of(path) if not _used(name)))]
+    faults: list[Fault] = []
+    rows = in_order(_row(fields, path) for fields in table_rows(path, faults))
+    left_out = tuple(name for name in header_of(path) if not _used(name))
+    return [Study(TOOL.name, None, rows, left_out, tuple(faults))]
 
 
 def _used(name: str) -> bool:
@@ -46,19 +51,19 @@ def _used(name: str) -> bool:
     return unit[1] in UNITS if unit else bool(USED.fullmatch(name))
 
 
-def _row(fields: Mapping[str, str], path: Path) -> Row:
+def _row(fields: Fields, path: Path) -> Row:
     """Without a frame it is of a single picture."""
     row: Row = {"frame": whole(fields, "frame", path, least=1) - 1 if "frame" in fields else 0}
     row |= {"time_s": 0.0} if "frame" not in fields else told({"time_s": number(fields, "timestamp")})
     if number(fields, "success") == 0:
         return row | {"reason": NO_FACE}
     row["person"] = int(number(fields, "face_id") or number(fields, "face") or 0)
-    row |= told({"face_score": number(fields, "confidence")}) | _box(fields)
+    row |= told({"face_score": score(fields, "confidence")}) | _box(fields)
     for name, (theirs, sign) in POSE.items():
         if (angle := number(fields, theirs)) is not None:
             row[name] = sign * math.degrees(angle)
     for theirs, name in UNITS.items():
-        row |= told({name: number(fields, f"{theirs}_c"), f"{name}_intensity": strength(fields, f"{theirs}_r")})
+        row |= told({name: score(fields, f"{theirs}_c"), f"{name}_intensity": strength(fields, f"{theirs}_r")})
     return row
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from sentio.affect.foreign.openface import UNITS
 from sentio.affect.foreign.study import (
     NO_FACE,
+    Fault,
+    Fields,
     Row,
     Study,
     Tool,
@@ -20,6 +22,7 @@ from sentio.affect.foreign.study import (
     in_order,
     media_name,
     number,
+    score,
     table_rows,
     told,
     whole,
@@ -29,8 +32,9 @@ from sentio.affect.labels import EXPRESSIONS
 BOX = {"face_x": "FaceRectX", "face_y": "FaceRectY", "face_w": "FaceRectWidth", "face_h": "FaceRectHeight"}
 EMOTIONS = {name.lower(): name for name in EXPRESSIONS[:7]} | {"contempt": "Other"}
 """Their names and ours, in the order of ours."""
-PLAIN = {"valence": "valence", "arousal": "arousal", "face_score": "FaceScore"}
-USED = {*UNITS, *BOX.values(), *EMOTIONS, *PLAIN.values(), "input", "frame", "Identity", ""}
+AFFECT = ("valence", "arousal")
+"""The names are the same."""
+USED = {*UNITS, *BOX.values(), *EMOTIONS, *AFFECT, "FaceScore", "input", "frame", "Identity", ""}
 
 
 def _knows(header: list[str]) -> bool:
@@ -41,13 +45,13 @@ def _read(path: Path) -> list[Study]:
     left_out = tuple(name for name in header_of(path) if name not in USED)
     by_file: dict[str, list[Row]] = {}
     seen: Counter[tuple[str, int]] = Counter()
-    for fields in table_rows(path):
+    faults: list[Fault] = []
+    for fields in table_rows(path, faults):
         file, frame = fields.get("input", ""), whole(fields, "frame", path)
         by_file.setdefault(file, []).append(_row(fields, frame, seen[file, frame]))
         seen[file, frame] += 1
-    if _are_pictures(by_file):
-        return [Study(TOOL.name, media_name(file), _picture(rows), left_out) for file, rows in by_file.items()]
-    return [Study(TOOL.name, media_name(file), in_order(rows), left_out) for file, rows in by_file.items()]
+    sort = _picture if _are_pictures(by_file) else in_order
+    return [Study(TOOL.name, media_name(file), sort(rows), left_out, tuple(faults)) for file, rows in by_file.items()]
 
 
 def _are_pictures(by_file: Mapping[str, list[Row]]) -> bool:
@@ -59,19 +63,17 @@ def _picture(rows: list[Row]) -> list[Row]:
     return [row | {"frame": 0, "time_s": 0.0} for row in rows]
 
 
-def _row(fields: Mapping[str, str], frame: int, place: int) -> Row:
+def _row(fields: Fields, frame: int, place: int) -> Row:
     if number(fields, "FaceRectX") is None:
         return {"frame": frame, "reason": NO_FACE}
     identity = re.fullmatch(r"Person_(\d{1,9})", fields.get("Identity", ""))
     row: Row = {"frame": frame, "person": int(identity[1]) if identity else place}
-    row |= told({name: number(fields, theirs) for name, theirs in (BOX | PLAIN | _swapped(UNITS)).items()})
-    emotions = told({name: number(fields, theirs) for theirs, name in EMOTIONS.items()})
+    row |= told({name: number(fields, theirs) for name, theirs in BOX.items()})
+    row |= told({name: score(fields, name, least=-1.0) for name in AFFECT} | {"face_score": score(fields, "FaceScore")})
+    row |= told({name: score(fields, theirs) for theirs, name in UNITS.items()})
+    emotions = told({name: score(fields, theirs) for theirs, name in EMOTIONS.items()})
     row |= {f"p_{name.lower()}": value for name, value in emotions.items()}
     return row | ({"expression": max(emotions, key=lambda name: emotions[name])} if emotions else {})
-
-
-def _swapped(names: Mapping[str, str]) -> dict[str, str]:
-    return {ours: theirs for theirs, ours in names.items()}
 
 
 TOOL = Tool("Py-Feat", _knows, _read)

@@ -22,6 +22,38 @@ LARGEST_HEADER = 1 << 20
 
 LARGEST = 1e9
 """No frame, time, place or score is farther from 0."""
+MISSING = ("nan", "na", "none", "null")
+"""What tools write where there is no value, besides nothing."""
+ROUNDING = 1e-6
+"""By so much a score may pass its range: 32 bits know 1 no better."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A score that is none: no number, or out of its range. It is left empty.
+
+    Attributes:
+        place: the line or the frame.
+        column: its name there.
+        value: as it is written.
+        wanted: what it had to be.
+    """
+
+    place: str
+    column: str
+    value: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.column} is {self.value}, not {self.wanted}"
+
+
+class Fields(dict[str, str]):
+    """A row of a table of text by column; what is wrong in it is added to the faults of the file."""
+
+    def __init__(self, values: Mapping[str, str], line: int, faults: list[Fault]) -> None:
+        super().__init__(values)
+        self.line, self.faults = line, faults
 
 
 @dataclass(frozen=True)
@@ -34,12 +66,14 @@ class Study:
         rows: in order of frame, then person, with at least ``frame``, from 0; without ``time_s`` if the tool keeps no
             times.
         left_out: its columns that have no place in our table.
+        faults: of the tool's file: scores that are none.
     """
 
     tool: str
     media: str | None
     rows: list[Row]
     left_out: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     @property
     def has_times(self) -> bool:
@@ -75,8 +109,8 @@ def header_of(path: Path) -> list[str]:
         return [name.strip() for name in next(csv.reader([first.lstrip("\ufeff")]), [])]
 
 
-def table_rows(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a table of text by column, all stripped.
+def table_rows(path: Path, faults: list[Fault]) -> Iterator[Fields]:
+    """The rows of a table of text by column, all stripped; ``faults`` takes what `score` finds in them.
 
     Raises:
         InputError: a row has another number of fields than the header; the file is no text.
@@ -90,7 +124,7 @@ def table_rows(path: Path) -> Iterator[dict[str, str]]:
             if len(fields) != len(names):
                 what = f"{path}, line {number}: {counted(len(fields), 'field')} under {counted(len(names), 'column')}."
                 raise InputError(what, "The file is damaged or was cut off; leave that line out, or export it anew.")
-            yield {name: field.strip() for name, field in zip(names, fields, strict=True)}
+            yield Fields({name: field.strip() for name, field in zip(names, fields, strict=True)}, number, faults)
 
 
 @contextmanager
@@ -112,6 +146,22 @@ def number(fields: Mapping[str, str], name: str) -> float | None:
     except ValueError:
         return None
     return value if abs(value) <= LARGEST else None
+
+
+def score(fields: Fields, name: str, least: float = 0.0) -> float | None:
+    """A score from ``least`` to 1; None if it is missing, or a fault, which is told."""
+    text = fields.get(name, "")
+    if not text or text.lower() in MISSING:
+        return None
+    return within(number(fields, name), text, f"line {fields.line}", name, least, fields.faults)
+
+
+def within(value: float | None, text: str, place: str, column: str, least: float, faults: list[Fault]) -> float | None:
+    """The value, if it is one from ``least`` to 1; else None, and a fault that says so."""
+    if value is None or not least - ROUNDING <= value <= 1 + ROUNDING:
+        faults.append(Fault(place, column, text[:20], f"from {least:g} to 1"))
+        return None
+    return min(max(value, least), 1.0)
 
 
 def strength(fields: Mapping[str, str], name: str) -> float | None:

@@ -26,6 +26,8 @@ from sentio.core.errors import InputError, OutputError
 from sentio.core.jobs import Job, Outcome, ShareDone, distinct, expand
 from sentio.core.results import Schema
 
+SHOWN = 20
+"""Scores out of range that are named one by one."""
 SEEN = 0.5
 """Probability from which an action unit counts as seen, for the files of other tools name none [CHOSEN]."""
 
@@ -83,6 +85,7 @@ class Converted:
             "file": str(self.source.resolve()),
             "sha256": digest,
             "left_out": list(self.study.left_out),
+            "out_of_range": _out_of_range(self.study),
         }
 
 
@@ -121,6 +124,7 @@ class Conversion:
             self._write(study, job.source, folder / place)
         counts = {"rows": sum(len(study.rows) for study in studies), "files": len(studies)}
         told = {"file": str(job.source), "tool": studies[0].tool, "left_out": list(studies[0].left_out)}
+        told["out_of_range"] = _out_of_range(studies[0])  # of the file, as left_out is
         return Outcome(str(job.source), "done", told | counts | {"result": str(folder)})
 
     def _write(self, study: Study, source: Path, folder: Path) -> None:
@@ -179,11 +183,20 @@ def find(paths: Sequence[Path]) -> list[Job]:
 
 
 def line(record: dict[str, Any]) -> str:
-    """What a record of a job says in one line."""
-    number = len(record["left_out"])
+    """What a record of a job says: one line, and one of what was out of range."""
+    number, faults = len(record["left_out"]), record["out_of_range"]
     left_out = f", {counted(number, 'column has', 'columns have')} no place here (run.json)" if number else ""
     files = f" of {record['files']} files" if record["files"] > 1 else ""
-    return f"{record['result']}: {counted(record['rows'], 'row')}{files} from {record['tool']}{left_out}"
+    first = f"{record['result']}: {counted(record['rows'], 'row')}{files} from {record['tool']}{left_out}"
+    if not faults["count"]:
+        return first
+    empty = counted(faults["count"], "score out of range is", "scores out of range are")
+    return f"{first}\n  {empty} left empty (run.json); {faults['first'][0]}"
+
+
+def _out_of_range(study: Study) -> dict[str, Any]:
+    """How many scores of the tool's file are none, and the first of them."""
+    return {"count": len(study.faults), "first": list(map(str, study.faults[:SHOWN]))}
 
 
 def _refusal(path: Path) -> InputError | None:
