@@ -123,9 +123,10 @@ class Conversion:
             share_done(number / len(studies))
             self._write(study, job.source, folder / place)
         counts = {"rows": sum(len(study.rows) for study in studies), "files": len(studies)}
-        told = {"file": str(job.source), "tool": studies[0].tool, "left_out": list(studies[0].left_out)}
-        told["out_of_range"] = _out_of_range(studies[0])  # of the file, as left_out is
-        return Outcome(str(job.source), "done", told | counts | {"result": str(folder)})
+        first = studies[0]  # what is left out and out of range is that of the file, and so the same for all
+        told = {"file": str(job.source), "tool": first.tool, "left_out": list(first.left_out)}
+        found = {"out_of_range": _out_of_range(first), "result": str(folder)}
+        return Outcome(str(job.source), "done", told | counts | found)
 
     def _write(self, study: Study, source: Path, folder: Path) -> None:
         rows = self._timed(study, source)
