@@ -3,11 +3,12 @@
 python tools/write_table.py docs/table.md
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from sentio.affect.table import AFFECT, LANDMARKS
 from sentio.core.results import Column, Schema
+from sentio.core.writers import write_text
 
 HEAD = """# The table
 
@@ -52,5 +53,12 @@ def _shortened(columns: tuple[Column, ...]) -> list[Column]:
     return [column for column in columns if not column.name.startswith(("x_", "y_")) or column.name.endswith("_0")]
 
 
+def main() -> None:
+    """The command of the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("page", type=Path, help="Markdown file to write")
+    write_text(parser.parse_args().page, page())
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
+    main()
