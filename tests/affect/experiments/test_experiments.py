@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
@@ -56,9 +57,23 @@ def test_multitask_on_drawn_pictures(tmp_path) -> None:
     work = tmp_path / "out/work"
     config = DataConfig(sets=("mtl", "va", "expr", "au"))
     assert 0.6 < missing(AffectData(work / "partial", config)) < 0.7
+    assert {task: is_grey(work / "partial", task) for task in ("VA", "EXPR", "AU")} == {
+        "VA": {False},
+        "EXPR": {True},
+        "AU": {False},
+    }
     student = weights.load(work / "student-0/best.safetensors").teacher.state_dict()
     teacher = weights.load(work / "teacher-0/best.safetensors").state_dict()
     assert all(torch.equal(student[name], value) for name, value in teacher.items())
+
+
+def is_grey(root: Path, task: str) -> set[bool]:
+    """Whether crops of the training videos of a task are grey."""
+    found = set()
+    for annotation in root.glob(f"{task}_*/Train_Set/*.txt"):
+        crop = cv2.imread(str(min((root / "cropped_aligned" / annotation.stem).iterdir())))
+        found.add(bool(np.ptp(crop.astype(int), axis=2).max() <= 2))
+    return found
 
 
 def test_byel_on_drawn_pictures_judged_by_real_ones(tmp_path) -> None:

@@ -32,13 +32,14 @@ from sentio.core.experiments import Claim, Experiment, evaluate, make, train
 from sentio.core.runs import Recipe
 
 SUPERVISED, SAME_WORK = "supervised", "supervised, equal work"
+BYEL, LARS = "BYEL", "BYEL by LARS"
 PARTS: dict[str, dict[str, bool]] = {
     "BYOL": {"classifier": False, "subtraction": False},
     "BYOL + classifier": {"subtraction": False},
-    "BYEL": {},
+    BYEL: {},
+    LARS: {},
 }
-"""Config of each pre-training; the last one is the paper's."""
-BYEL = "BYEL"
+"""Config of each pre-training."""
 REAL, RENDERS = "real", "renders"
 ENCODER = "aligned"
 FIT = {
@@ -48,7 +49,9 @@ FIT = {
     "schedule": "cosine",
     "precision": "bf16-mixed",
 }
-"""For short runs. LARS at the release's values is made for 100,000 steps and stays at chance in a few hundred."""
+"""For short runs: the published Adam and LARS are made for 100,000 steps."""
+PUBLISHED = {"optimizer": "lars", "lr": 0.2, "weight_decay": 1.5e-6, "schedule": "constant", "warmup_steps": 0}
+"""The release's, of the pre-training; the rate is multiplied by `ByelComponents.lars`."""
 VIEW = 0.8
 """Share of a picture that every view keeps; with as little as the release's 0.08 short runs stay at chance, too."""
 TRAINING, VALIDATION = "training_set_synthetic_images", "validation_set_synthetic_images"
@@ -63,6 +66,7 @@ def _claims() -> tuple[Claim, ...]:
         ("BYEL is worth its work", BYEL, SAME_WORK),
         ("The classifier helps BYOL", "BYOL + classifier", "BYOL"),
         ("The subtraction helps", BYEL, "BYOL + classifier"),
+        ("Pre-training by the published optimizer helps", LARS, SUPERVISED),
     )
     return tuple(
         Claim(f"{text}, on {score}", better, worse, score) for text, better, worse in pairs for score in (REAL, RENDERS)
@@ -77,6 +81,8 @@ class ByelComponents(Experiment):
         judge: folder of real faces that judge: pictures/ and labels.csv (picture, label, and five landmarks).
         pictures: trained on, of each of the six classes.
         pretraining, steps: optimizer steps of the two stages.
+        batch: pictures in a step.
+        lars: factor on the published rate of LARS, for as many fewer steps.
     """
 
     name: ClassVar[str] = "byel"
@@ -100,8 +106,10 @@ class ByelComponents(Experiment):
 
     judge: str | None = None
     pictures: int = 1000
-    pretraining: int = 60
-    steps: int = 100
+    pretraining: int = 120
+    steps: int = 200
+    batch: int = 64
+    lars: float = 50.0
 
     def variants(self, quick: bool) -> tuple[str, ...]:
         return (SUPERVISED, SAME_WORK, *PARTS)
@@ -125,6 +133,8 @@ class ByelComponents(Experiment):
         if variant in PARTS:
             first = self._plan("byel", PARTS[variant], pretraining, seed, quick)
             first["fit"]["validate_every"] = pretraining
+            if variant == LARS:
+                first["fit"] |= PUBLISHED | {"lr": self.lars * cast(float, PUBLISHED["lr"])}
             start = {"encoder": str(train(from_dict(Recipe, first), data / "train", work / f"{name}-first-{seed}"))}
         if variant == SAME_WORK:
             steps += round(work_of_a_step() * pretraining)
@@ -135,7 +145,7 @@ class ByelComponents(Experiment):
         return found | ({REAL: _f1(run, work / REAL)} if self.judge else {})
 
     def _plan(self, system: str, model: dict[str, Any], steps: int, seed: int, quick: bool) -> dict[str, Any]:
-        batch = 16 if quick else 32
+        batch = 16 if quick else self.batch
         return {
             "system": system,
             "model": {"encoder": ENCODER, "smallest": VIEW, **model},
