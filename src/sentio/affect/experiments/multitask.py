@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from sentio.affect.data.clips import valid
-from sentio.affect.data.items import collate
 from sentio.affect.data.images import read_image
+from sentio.affect.data.items import collate
 from sentio.affect.data.tree import Tree, scan, video_of
 from sentio.affect.experiments import _data as sets
 from sentio.affect.labels import SOURCES
@@ -91,8 +91,8 @@ class MultiTaskDistillation(Experiment):
         "Metric": "the official scores of ABAW3, pooled; `probe`: share of training windows whose label set a new "
         "linear layer tells from the shared features, chance 0.333",
         "Labels": "each training clip has those of one task, a quarter of the videos multi-task rows too: two thirds "
-        "are missing; the crops of valence-arousal's videos are as rendered, those of expression's dark and grey, those of "
-        "action units' of 32 pixels, in the validation split by turns",
+        "are missing; the crops of valence-arousal's videos are as rendered, those of expression's dark and grey, those "
+        "of action units' of 32 pixels, in the validation split by turns",
         "Split": sets.SPLIT,
         "Smoothing": "none; a frame without an answer takes the nearest",
         "Causal": "yes",
