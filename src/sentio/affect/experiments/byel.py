@@ -117,6 +117,9 @@ class ByelComponents(Experiment):
     def seeds(self, quick: bool) -> int:
         return 3
 
+    def further_data(self) -> tuple[Path, ...]:
+        return (Path(self.judge),) if self.judge else ()
+
     def prepare(self, data: Path | None, work: Path, quick: bool) -> Path:
         if self.judge:
             make(work / REAL, lambda folder: _lay_out_real(Path(str(self.judge)), folder))

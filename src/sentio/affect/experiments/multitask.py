@@ -91,8 +91,8 @@ class MultiTaskDistillation(Experiment):
         "Metric": "the official scores of ABAW3, pooled; `probe`: share of training windows whose label set a new "
         "linear layer tells from the shared features, chance 0.333",
         "Labels": "each training clip has those of one task, a quarter of the videos multi-task rows too: two thirds "
-        "are missing; the crops of valence-arousal's videos are as rendered, those of expression's dark and grey, those "
-        "of action units' of 32 pixels, in the validation split by turns",
+        "are missing; crops of the videos of valence-arousal are as rendered, those of expression dark and grey, those "
+        "of action units 32 pixels wide, in the validation split by turns",
         "Split": sets.SPLIT,
         "Smoothing": "none; a frame without an answer takes the nearest",
         "Causal": "yes",
