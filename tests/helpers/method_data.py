@@ -13,7 +13,8 @@ from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.affect.synth.rig import template
 from sentio.points.shapes import procedural
 
-LETTERS = {"W": 0.9, "T": 1.0, "N": 0.8}
+RECOGNISED = (0.9, 1.0, 0.8)
+"""Shares of the listeners who heard the emotion, in turns."""
 
 
 def drawn(folder):
@@ -26,13 +27,15 @@ def renders(folder):
     drawn_faces.draw(folder)
 
 
-def spoken(folder):
-    """As EMO-DB: two speakers with three emotions each, buzzes of different pitch and rhythm."""
+def spoken(folder, *, speakers=("03", "08"), letters="WTN"):
+    """As EMO-DB: speakers with an utterance of each emotion, buzzes of different pitch and rhythm."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["Nr.\tSatz\terkannt\tnatuerlich"]
-    for speaker, base in (("03", 110), ("08", 210)):
-        for k, (letter, share) in enumerate(LETTERS.items()):
-            time = np.arange(int(16_000 * (1.2 + k))) / 16_000
+    for number, speaker in enumerate(speakers):
+        base = 110 + 100 * number
+        for k, letter in enumerate(letters):
+            share = RECOGNISED[k % len(RECOGNISED)]
+            time = np.arange(int(16_000 * (1.2 + k % 3))) / 16_000
             sound = (
                 0.3 * sawtooth(2 * np.pi * base * (1 + 0.3 * k) * time) * (np.sin(2 * np.pi * (1 + k) * time) > -0.5)
             )

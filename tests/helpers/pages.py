@@ -1,18 +1,19 @@
-"""The pages of docs/ and their blocks of code."""
+"""The pages for readers and their blocks of code."""
 
 import re
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+ENDS = ("&&", "|", ";")
+"""What stands between two commands of a line."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some lines of code on a page; `line` is the number of the first."""
+    """Some lines of code on a page; `line` is the number of the first, `language` what the fence says."""
 
     page: Path
     line: int
@@ -20,25 +21,34 @@ class Block:
     language: str
 
     @property
-    def is_python(self) -> bool:
-        return self.language == "python" or bool(re.match(r"(from|import) \w", self.text))
-
-    @property
     def name(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
-    def commands(self) -> Iterator[list[str]]:
-        """The words of each command that is ours or Python's; a line that ends in a backslash goes on."""
+    @property
+    def kind(self) -> str:
+        """The language; where none is told, Python if it begins with an import, else the shell."""
+        if self.language:
+            return self.language
+        return "python" if re.match(r"(from|import) \w", self.text) else "shell"
+
+    def commands(self) -> list[list[str]]:
+        """The words of each command; a line that ends in a backslash goes on, a pattern without quotes stays one."""
+        found = []
         for line in self.text.replace("\\\n", " ").splitlines():
-            if not re.match(r"(\S*/)?(sentio|python3?|pip)\s", line):
-                continue
             words: list[str] = []
-            for word in [*shlex.split(line, comments=True), "&&"]:
-                if word in ("&&", "|", ";"):
-                    yield words
-                    words = []
-                else:
+            for word in [*_words(line), ENDS[0]]:
+                if word not in ENDS:
                     words.append(word)
+                elif words:
+                    found.append(words)
+                    words = []
+        return found
+
+
+def _words(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
+    lexer.whitespace_split = True
+    return list(lexer)
 
 
 def blocks(page: Path) -> list[Block]:
