@@ -96,6 +96,12 @@ def test_failures_and_results_are_told_in_lines(scans, capsys) -> None:
     assert lines[-2].startswith("failed: Cannot use scans/c.ply: ") and lines[-1] == "2 done, 0 skipped, 1 failed"
 
 
+def test_points_without_a_place_are_said_to_be_left_out(scans, capsys) -> None:
+    Path("a.xyz").write_text(Path("scans/a.xyz").read_text() + "nan 0 0\n")
+    assert cli.main(["upsample", "a.xyz", "--ratio", "1"]) == 0
+    assert "\n  1 point was left out: a coordinate was not finite.\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -1,6 +1,5 @@
 """sentio analyze."""
 
-import json as json_format
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from sentio.affect.faces.detectors import DetectorName
+from sentio.cli.output import tell
 from sentio.cli.parsing import ADDRESS, COMMAS, FOLDER, SECONDS
 from sentio.core.errors import InputError, WeightsError, require
 
@@ -132,12 +132,8 @@ def analyze(
     found = sources.find(paths)
     with workplace(ray, show=show) as each:
         summary = jobs.run(found, analysis, out, shard=share, title="analyze", show=show, each=each)
-    if json:
-        schema = {"schema": AFFECT.name, "schema_version": AFFECT.version}
-        print(json_format.dumps(schema | summary.to_dict(), indent=2))
-    elif not quiet:
-        print(summary.text(folder.line))
-    return 0 if summary.whole else 1
+    schema = {"schema": AFFECT.name, "schema_version": AFFECT.version}
+    return tell(summary, folder.line, json=json, quiet=quiet, facts=schema)
 
 
 def _is_run(model: str) -> bool:

@@ -1,11 +1,11 @@
 """sentio convert."""
 
-import json as json_format
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from sentio.cli.output import tell
 from sentio.cli.parsing import COMMAS, FILE, FOLDER
 from sentio.core.errors import InputError, RecipeError
 
@@ -61,8 +61,4 @@ def convert(
     pictures = [name for name, wanted in (("report", report), ("plot", plot)) if wanted]
     work = conversion.Conversion(out, (*formats, *pictures), video, fps)
     summary = jobs.run(found, work, out, title="convert", show=not (json or quiet))
-    if json:
-        print(json_format.dumps(summary.to_dict(), indent=2))
-    elif not quiet:
-        print(summary.text(conversion.line))
-    return 0 if summary.whole else 1
+    return tell(summary, conversion.line, json=json, quiet=quiet)

@@ -1,12 +1,12 @@
 """sentio upsample."""
 
-import json as json_format
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
+from sentio.cli.output import tell
 from sentio.cli.parsing import ADDRESS, FILE, FOLDER, exclusive
 
 Format = Literal[
@@ -65,5 +65,4 @@ def upsample(
     outputs = Outputs(preview, view, attention)
     options = Options(ratio or 4.0, points, keep_input, model, format, outputs, overwrite)
     summary = upsample_files(paths, out, options, show=True, ray=ray)
-    print(json_format.dumps(summary.to_dict(), indent=2) if json else summary.text(line))
-    return 0 if summary.whole else 1
+    return tell(summary, line, json=json)

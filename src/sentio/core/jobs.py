@@ -103,6 +103,12 @@ class Summary:
         return [outcome.failure for outcome in self.of("failed")]
 
     @property
+    def complaints(self) -> list[str]:
+        """What people are told of the failures, and of what was not tried."""
+        failed = [f"failed: {outcome.complaint}" for outcome in self.of("failed")]
+        return failed + [f"not tried: {outcome.source}" for outcome in self.of("untried")]
+
+    @property
     def whole(self) -> bool:
         """Whether every job is done or was done before."""
         return not self.of("failed") and not self.of("untried")
@@ -118,11 +124,9 @@ class Summary:
 
     def text(self, line: Callable[[dict[str, Any]], str]) -> str:
         """A line of each record as ``line`` makes it, the failures, and one line for the whole."""
-        lines = [line(outcome.record) for outcome in self.of("done")]
-        lines += [f"failed: {outcome.complaint}" for outcome in self.of("failed")]
+        lines = [line(outcome.record) for outcome in self.of("done")] + self.complaints
         counts = f"{len(self.of('done'))} done, {len(self.of('skipped'))} skipped, {len(self.failed)} failed"
         if untried := self.of("untried"):
-            lines += [f"not tried: {outcome.source}" for outcome in untried]
             counts += f", {len(untried)} not tried, for the disk is full; what is done is whole"
         return "\n".join([*lines, counts])
 

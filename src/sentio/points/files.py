@@ -273,6 +273,8 @@ def line(record: dict[str, Any]) -> str:
     """What a record of a cloud that is done says: one line, and one for each note."""
     before, after = record["points_before"], record["points_after"]
     first = f"{record['target']}: {before:,} -> {counted(after, 'point')}, {record['seconds']:.1f} s"
+    if left_out := record["points_left_out"]:
+        first += f"\n  {counted(left_out, 'point was', 'points were')} left out: a coordinate was not finite."
     return "\n  ".join([first, *record["notes"]])
 
 

@@ -337,6 +337,8 @@ def test_models_of_another_kind_are_refused(tmp_path) -> None:
             FaceModel(str(card))
     with pytest.raises(WeightsError, match="There are no weights named 'nobody'"):
         FaceModel("nobody")
+    with pytest.raises(WeightsError, match="choose one of: auto, none, (?!.*pu-any).*offline-av"):
+        open_models("nobody")
     with pytest.raises(RecipeError, match="nowhere.json"):
         FaceModel(str(tmp_path / "nowhere.json"))
 

@@ -307,5 +307,8 @@ def _sha256(name: str) -> str:
     if name not in weights.cards() and Path(name).is_dir():
         fix = "The folder of a run is for sentio analyze --model alone; in Python: sentio.affect.trained.open_run."
         raise WeightsError(f"{name} is a folder, not weights by name or their card.", fix)
+    if name not in weights.cards() and not name.endswith(".json"):
+        there = [AUTO, "none", *(one for one, card in weights.cards().items() if one == FACE or is_temporal(card))]
+        raise WeightsError(f"There are no weights named {name!r}.", f"For faces choose one of: {', '.join(there)}.")
     file = weights.card(name).files.get("onnx")
     return file.sha256 if file else ""

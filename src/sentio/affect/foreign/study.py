@@ -136,7 +136,8 @@ def _opened(path: Path) -> Iterator[TextIO]:
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no table of text: {error}.") from error
+        fix = "Give the CSV or JSON that the tool wrote."
+        raise InputError(f"{path} is no table of text: {error}.", fix) from error
 
 
 def number(fields: Mapping[str, str], name: str) -> float | None:

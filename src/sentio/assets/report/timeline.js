@@ -37,8 +37,9 @@ function addBlock(title, about, heightOf, draw) {
 function addPerson(person) {
   let open = persons.length <= 2;
   const seen = person.state.reduce((count, state) => count + (state === FIT || state === UNFIT), 0);
-  const spoken = person.speaks_s === null ? "" : `, speaks for ${person.speaks_s.toFixed(1)} s`;
-  const about = `in ${seen} of ${times.length} frames${spoken}`;
+  const speech = person.speaks_s ? `speaks for ${person.speaks_s.toFixed(1)} s` : "does not speak";
+  const frames = `${times.length} ${times.length === 1 ? "frame" : "frames"}`;
+  const about = `in ${seen} of ${frames}${person.speaks_s === null ? "" : `, ${speech}`}`;
   const height = () => CURVE + BAND + FACE + SPEECH + 3 * GAP + (open ? DATA.units.length * UNIT + GAP : 0);
   const head = addBlock(person.name, about, height, (ink, pixels) => drawPerson(ink, pixels, person, open));
   const button = document.createElement("button");
