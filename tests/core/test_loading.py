@@ -71,6 +71,14 @@ def test_what_is_chosen_loads(monkeypatch, chosen, here):
     assert data.asked == ([0, 0, 3, 2, 1, 4] if here else [0])
 
 
+def test_processes_of_a_run_share_the_cores_of_their_machine(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setattr(loading, "usable_cores", lambda: 12)
+    monkeypatch.setattr(loading, "choose_workers", lambda seconds, batch, *, cores, room: cores)
+    assert loading.measured_workers(Squares(), [[0, 1]], torch.stack) == 4
+
+
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_a_number_that_was_given_wins(monkeypatch, workers):
     monkeypatch.setattr(loading, "measured_workers", lambda *_: pytest.fail("measured all the same"))

@@ -130,3 +130,19 @@ def test_one_process_alone_has_everything():
     norm = torch.nn.BatchNorm1d(2)
     processes.join_batch_norms(norm)
     assert "forward" not in vars(norm)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, (1, 1)),
+        ({"WORLD_SIZE": "4"}, (4, 4)),
+        ({"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}, (4, 2)),
+    ],
+)
+def test_how_many_were_launched_is_known_before_they_meet(environment, expected, monkeypatch):
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert processes.launched() == expected and processes.count() == 1

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sentio.core import processes
 from sentio.core.errors import RecipeError
 from sentio.core.precision import HALF, Precision
 
@@ -81,8 +81,7 @@ def make_fabric(config: "FitConfig") -> "Fabric":
     refuse_precision(device, config.precision)
     for part in ("fabric", "pytorch"):  # they announce precision and processes
         logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
+    world, local = processes.launched()
     if world > 1 and device.index is not None:
         raise RecipeError(f"{world} processes cannot share {device}.", "Choose cuda: each process takes its own GPU.")
     # A batch without labels for a task leaves that task's head without gradients.

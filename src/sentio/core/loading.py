@@ -1,6 +1,5 @@
 """Batches of a data set, loaded ahead by processes of their own where these pay; items are the same with any number."""
 
-import os
 import shutil
 import sys
 import time
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sentio.core import processes
 from sentio.core.interrupts import leave_signals_to_the_parent
 from sentio.core.runtime import usable_cores
 
@@ -61,7 +61,8 @@ def batches(
 
 def measured_workers(data: Dataset[Any], rows: Sequence[Sequence[int]], collate: Callable[[list[Any]], Any]) -> int:
     """:func:`choose_workers`' number, from the time and the size of the first item."""
-    cores = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    _, processes_here = processes.launched()
+    cores = usable_cores() // processes_here
     if not rows or cores < 2 or not _forks():
         return 0
     began = time.perf_counter()

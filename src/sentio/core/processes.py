@@ -2,8 +2,10 @@
 
 Each process has its part of a step's items. A loss that is not a mean over them (a concordance, a mean over those that
 have a label) takes what it compares from all, by :func:`whole`. Where a run has one process, all of this does nothing.
+Before the processes have met, :func:`launched` tells how many there will be.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
@@ -18,8 +20,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def launched() -> tuple[int, int]:
+    """The processes that torchrun started, on all machines and on this one, by the environment that it gave this one.
+
+    It says ``WORLD_SIZE`` and ``LOCAL_WORLD_SIZE``; without the second all are on this machine, without both there is
+    one.
+    """
+    everywhere = int(os.environ.get("WORLD_SIZE", "1"))
+    return everywhere, int(os.environ.get("LOCAL_WORLD_SIZE", everywhere))
+
+
 def count() -> int:
-    """The processes of the run."""
+    """The processes of the run, once they have met."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 

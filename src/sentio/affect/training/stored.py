@@ -1,6 +1,5 @@
 """What frozen encoders say of a folder, stored before a training that stands on it: the quick way, told beforehand."""
 
-import os
 import shutil
 import sys
 import time
@@ -17,6 +16,7 @@ from sentio.affect.backbones.frozen import Frozen
 from sentio.affect.data.extraction import encode_faces, encode_sound, fill, length_s
 from sentio.affect.data.features import CROP_SIZE, Absent, FeatureStore, SoundSteps
 from sentio.affect.data.tree import Tree
+from sentio.core import processes
 from sentio.core.counts import counted
 from sentio.core.errors import InputError, OutputError, RecipeError
 from sentio.core.method import Method
@@ -58,7 +58,8 @@ class Missing:
         """
         folder, size = self.store.folder.parent, self.vectors * (NUMBER * self.store.encoder.info.dim + TIME)
         other = "Name another folder: --set data.features=FOLDER."
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        world, _ = processes.launched()
+        if world > 1:
             raise RecipeError(
                 f"{self.what} have no stored features of {self.store.encoder.info.name} in {folder}.",
                 "One process makes them: begin without torchrun, or see sentio features.",
