@@ -12,7 +12,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 import fitting  # noqa: E402
 import snapshots  # noqa: E402
-from sentio.core import registry, runs  # noqa: E402
+from sentio.core import registry, runs, weights  # noqa: E402
 from sentio.core.errors import OutputError, RecipeError, WeightsError  # noqa: E402
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -30,6 +30,14 @@ def system(monkeypatch):
     entry = registry.Entry("test-net", fitting.__name__, "A small net.")
     monkeypatch.setattr(registry, "entries", lambda: {"test-net": entry})
     monkeypatch.setitem(registry._classes, "test-net", fitting.Net)
+
+
+@pytest.fixture
+def trained(system, tmp_path):
+    """Weights of the system, other than those that it begins with."""
+    torch.manual_seed(3)
+    weights.save(tmp_path / "best.safetensors", fitting.Net())
+    return tmp_path / "best.safetensors"
 
 
 def tiny_encoders(path, folder) -> list[str]:
@@ -91,3 +99,28 @@ def test_mistakes_in_a_recipe_are_named(tmp_path) -> None:
         plan(tmp_path, modle={})
     with pytest.raises(RecipeError, match=r"fit: unknown key 'learning_rate'"):
         plan(tmp_path, "fit.learning_rate=1")
+
+
+def test_all_of_a_method_starts_from_trained_weights(trained):
+    net = fitting.Net()
+    runs.start_from(net, {"all": trained})
+    best = load_file(trained)
+    assert all(torch.equal(value, best[name]) for name, value in net.state_dict().items())
+    with pytest.raises(WeightsError, match="Cannot read"):
+        runs.start_from(net, {"all": trained.with_name("none.safetensors")})
+
+
+def test_a_part_starts_from_trained_weights(trained):
+    class Larger(fitting.Net):
+        def __init__(self):
+            super().__init__()
+            self.inner = fitting.Net()
+
+    larger = Larger()
+    runs.start_from(larger, {"inner": trained})
+    best = load_file(trained)
+    assert all(torch.equal(value, best[name]) for name, value in larger.inner.state_dict().items())
+    with pytest.raises(RecipeError, match="test-net has no part 'outer'"):
+        runs.start_from(larger, {"outer": trained})
+    with pytest.raises(WeightsError, match="Cannot read"):
+        runs.start_from(larger, {"inner": trained.with_name("none.safetensors")})

@@ -23,8 +23,9 @@ from torch import nn
 from fitting import CONFIG, Data, Net, NetConfig, Plain, fit_plain, train
 from sentio.core import checkpoints
 from sentio.core.errors import InputError, OutputError, RecipeError, SentioError, WeightsError
+from sentio.core.loading import epoch_order
 from sentio.core.optimization import FitConfig, MovingAverage, lr_factor
-from sentio.core.training import epoch_order, fit, start_from
+from sentio.core.training import fit
 from sentio.core.writers import atomic_path
 
 PROGRAM = Path(__file__).parents[1] / "helpers" / "fitting.py"
@@ -402,31 +403,6 @@ def test_wrong_values_are_named():
         FitConfig(batch_size=0)
     with pytest.raises(ValueError, match="ema_decay"):
         FitConfig(ema_decay=1.0)
-
-
-def test_all_of_a_method_starts_from_trained_weights(whole):
-    net = Net()
-    start_from(net, {"all": whole / "best.safetensors"})
-    best = load_file(whole / "best.safetensors")
-    assert all(torch.equal(value, best[name]) for name, value in net.state_dict().items())
-    with pytest.raises(WeightsError, match="Cannot read"):
-        start_from(net, {"all": whole / "none.safetensors"})
-
-
-def test_a_part_starts_from_trained_weights(whole):
-    class Larger(Net):
-        def __init__(self):
-            super().__init__()
-            self.inner = Net()
-
-    larger = Larger()
-    start_from(larger, {"inner": whole / "best.safetensors"})
-    best = load_file(whole / "best.safetensors")
-    assert all(torch.equal(value, best[name]) for name, value in larger.inner.state_dict().items())
-    with pytest.raises(RecipeError, match="test-net has no part 'outer'"):
-        start_from(larger, {"outer": whole / "best.safetensors"})
-    with pytest.raises(WeightsError, match="Cannot read"):
-        start_from(larger, {"inner": whole / "none.safetensors"})
 
 
 def test_random_states_come_back():

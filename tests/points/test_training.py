@@ -7,7 +7,7 @@ import torch
 from sentio.core import checkpoints, registry, runs
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError
-from sentio.core.training import start_from
+from sentio.core.runs import start_from
 from sentio.points import geometry
 from sentio.points import training as data
 from sentio.points.batch import PatchBatch, QueryBatch

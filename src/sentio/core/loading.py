@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -27,6 +28,24 @@ SHARE = 0.25
 """Of the memory that is free, what waiting batches may take. [CHOSEN]"""
 SHARED = Path("/dev/shm")
 """Where processes of Linux hand tensors over; small in most containers."""
+
+
+def epoch_order(items: int, epoch: int, seed: int) -> np.ndarray:
+    """The permutation of the items in an epoch; depends on nothing but the arguments."""
+    return np.random.default_rng((seed, epoch)).permutation(items)
+
+
+class Rows(Sequence[list[int]]):
+    """The rows of an array as lists, one at a time: all at once, millions of numbers are hundreds of megabytes."""
+
+    def __init__(self, numbers: NDArray[np.int64]) -> None:
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.numbers[row].tolist()
 
 
 def batches(

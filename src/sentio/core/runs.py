@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from sentio.core import checkpoints, devices, registry, runtime, weights
 from sentio.core.config import from_dict, override, read_json, to_dict
 from sentio.core.errors import RecipeError
+from sentio.core.method import Method
 from sentio.core.optimization import FitConfig
 from sentio.core.progress import Tell, silent
 from sentio.core.report import Report
-from sentio.core.training import fit, refuse_begun, start_from
+from sentio.core.training import fit, refuse_begun
 from sentio.core.writers import try_folder, write_json
 
 RECIPE = "recipe.json"
@@ -78,6 +81,32 @@ def train(plan: Recipe, data: Path, out: Path, *, resume: bool = False) -> Path:
     source = method.open_data(data, plan.data)
     _record(plan, out)
     return fit(method, source, plan.fit, out, resume=resume)
+
+
+def start_from(method: Method, parts: Mapping[str, Path | str]) -> None:
+    """Fill parts of a new method from trained ones: the ``start`` section of a recipe.
+
+    Args:
+        parts: the name of a member of ``method`` and a weights file (or embedded weights): of the member, if it is a
+            Method itself, or else of any system that has a member of that name and kind, e.g. ``encoder``. The name
+            ``all`` is the whole of ``method``. A safetensors file of another origin is for ``Method.adopt``.
+
+    Raises:
+        RecipeError: there is no such member, here or in the file, or it is of another kind.
+        WeightsError: the file is missing, damaged or of another model.
+    """
+    for name, path in parts.items():
+        if not weights.is_of_sentio(path):
+            method.adopt(name, weights.read(path), str(path))
+            continue
+        part = method if name == "all" else method.part(name)
+        if isinstance(part, Method):
+            weights.load_into(part, path)
+            continue
+        trained: nn.Module = weights.load(path).part(name)
+        if type(trained) is not type(part):
+            raise RecipeError(f"start: the {name!r} of the system in {path} is of another kind than {method.name}'s.")
+        part.load_state_dict(trained.state_dict())
 
 
 def _begin(plan: Recipe) -> Any:

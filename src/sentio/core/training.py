@@ -11,13 +11,11 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sentio.core import checkpoints, loading, processes, weights
@@ -25,7 +23,7 @@ from sentio.core.bench import peak_memory_mb
 from sentio.core.config import to_dict
 from sentio.core.counts import counted
 from sentio.core.devices import deterministic, make_fabric
-from sentio.core.errors import InputError, OutputError, RecipeError, SentioError
+from sentio.core.errors import InputError, OutputError, SentioError
 from sentio.core.interrupts import stop_requests
 from sentio.core.method import Method, TrainingData
 from sentio.core.optimization import FitConfig, MovingAverage, lr_factor, make_optimizer
@@ -73,37 +71,6 @@ def refuse_begun(out: Path) -> None:
         raise OutputError(f"{out} already holds a run.", "Resume it, or choose another folder.")
 
 
-def epoch_order(items: int, epoch: int, seed: int) -> np.ndarray:
-    """The permutation of the items in an epoch; depends on nothing but the arguments."""
-    return np.random.default_rng((seed, epoch)).permutation(items)
-
-
-def start_from(method: Method, parts: Mapping[str, Path | str]) -> None:
-    """Fill parts of a new method from trained ones: the ``start`` section of a recipe.
-
-    Args:
-        parts: the name of a member of ``method`` and a weights file (or embedded weights): of the member, if it is a
-            Method itself, or else of any system that has a member of that name and kind, e.g. ``encoder``. The name
-            ``all`` is the whole of ``method``. A safetensors file of another origin is for ``Method.adopt``.
-
-    Raises:
-        RecipeError: there is no such member, here or in the file, or it is of another kind.
-        WeightsError: the file is missing, damaged or of another model.
-    """
-    for name, path in parts.items():
-        if not weights.is_of_sentio(path):
-            method.adopt(name, weights.read(path), str(path))
-            continue
-        part = method if name == "all" else method.part(name)
-        if isinstance(part, Method):
-            weights.load_into(part, path)
-            continue
-        trained: nn.Module = weights.load(path).part(name)
-        if type(trained) is not type(part):
-            raise RecipeError(f"start: the {name!r} of the system in {path} is of another kind than {method.name}'s.")
-        part.load_state_dict(trained.state_dict())
-
-
 class _Objective(nn.Module):
     """``method.loss`` as a forward pass, which is what Fabric wraps for autocast and DDP.
 
@@ -116,19 +83,6 @@ class _Objective(nn.Module):
 
     def forward(self, batch: Callable[[], Any], progress: float) -> dict[str, Tensor]:
         return self.method.loss(batch(), progress)
-
-
-class _Rows(Sequence[list[int]]):
-    """The rows of an array as lists, one at a time: all at once, millions of numbers are hundreds of megabytes."""
-
-    def __init__(self, numbers: NDArray[np.int64]) -> None:
-        self.numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, row: Any) -> Any:
-        return self.numbers[row].tolist()
 
 
 class _Run:
@@ -294,11 +248,13 @@ class _Run:
     def _batches(self, epoch: int) -> Iterator[tuple[list[int], Any]]:
         """All processes' item numbers and this one's batches, from the current step to the end of the epoch."""
         self.data.set_epoch(epoch)
-        order = epoch_order(len(self.dataset), epoch, self.config.seed)[: self.steps_per_epoch * self.items_per_step]
+        order = loading.epoch_order(len(self.dataset), epoch, self.config.seed)[
+            : self.steps_per_epoch * self.items_per_step
+        ]
         shape = (self.steps_per_epoch, self.config.accumulate, self.fabric.world_size, self.config.batch_size)
         ahead = order.reshape(shape)[self.step % self.steps_per_epoch :]
-        everyone = _Rows(ahead.reshape(-1, shape[2] * shape[3]))
-        batches = _Rows(ahead[:, :, self.fabric.global_rank].reshape(-1, shape[3]))
+        everyone = loading.Rows(ahead.reshape(-1, shape[2] * shape[3]))
+        batches = loading.Rows(ahead[:, :, self.fabric.global_rank].reshape(-1, shape[3]))
         loaded = loading.batches(self.dataset, batches, self.data.collate, self.config.workers, seed=epoch)
         return zip(everyone, loaded, strict=True)
 

@@ -9,7 +9,7 @@ from resnet_weights import BLOCKS, ONE_TO_ANOTHER, state_of
 from sentio.affect.backbones.networks import IMAGENET, make_network
 from sentio.core import registry, weights
 from sentio.core.errors import RecipeError, WeightsError
-from sentio.core.training import start_from
+from sentio.core.runs import start_from
 
 
 def features_of(kind, state, x):

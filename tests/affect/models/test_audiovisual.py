@@ -1,69 +1,22 @@
-"""The models over time that hear: without a voice they are those of faces, and streaming is the same as batch."""
+"""What the embedded models that hear share: without a voice they are those of faces; what the voice may say."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from over_time_heard import BOTH, SMALL, at_once, build, of_faces, video
 from sentio.affect.batch import AffectBatch
 from sentio.affect.evaluate import EvaluationConfig
 from sentio.affect.heard import ANSWERS
-from sentio.affect.labels import TASKS
-from sentio.affect.models.audiovisual import CausalAVState, tell_apart
+from sentio.affect.models._audiovisual import tell_apart
 from sentio.affect.training.hearing import HearingConfig
-from sentio.core import export, registry, runtime, weights
+from sentio.core import export, registry, weights
 from sentio.core.config import from_dict
 from sentio.core.errors import RecipeError
-from sentio.core.training import FitConfig, start_from
-
-BOTH = pytest.mark.parametrize("name", ["offline-av", "causal-av"])
-D = 192
-"""Length of the small encoder's vectors."""
-BASE = {"face": {"encoder": "small"}, "length": 20, "reach": 8, "dim": 16, "layers": 2, "heads": 2, "hidden": 24}
-SMALL = {"base": BASE, "dim": 8, "heads": 2}
-
-
-def build(name, *, learnt=True, **config):
-    """A model with random weights; ``learnt``: also in the heads, which begin at zero."""
-    torch.manual_seed(5)
-    model = registry.build(name, SMALL | config).eval()
-    for head in [*model.base.heads.values(), *([model.fusion.head] if learnt else [])]:
-        torch.nn.init.normal_(head.weight, std=0.4)
-    return model
-
-
-def video(frames=150, seed=0):
-    """Features, faces present, time stamps at 30 a second, answers of a voice, and where somebody is heard."""
-    random = np.random.default_rng(seed)
-    present, heard = random.random(frames) > 0.2, random.random(frames) > 0.3
-    present[40:46] = present[70:90] = heard[20:35] = heard[75:95] = heard[:4] = False
-    features = random.normal(size=(frames, D)).astype("float32") * present[:, None]
-    voice = random.normal(size=(frames, ANSWERS)).astype("float32") * heard[:, None]
-    time_s = torch.arange(frames, dtype=torch.float64) / 30
-    return (
-        torch.from_numpy(features),
-        torch.from_numpy(present),
-        time_s,
-        torch.from_numpy(voice),
-        torch.from_numpy(heard),
-    )
-
-
-@torch.no_grad()
-def at_once(model, features, present, time_s, voice, heard):
-    """(N, 22) of a video as one window: valence and arousal, probabilities."""
-    clip = (part[None] for part in (features, present, time_s, voice, heard))
-    return torch.cat(model.decide(*model.raw(*clip)), -1)[0]
-
-
-@torch.no_grad()
-def of_faces(model, features, present, time_s):
-    """The same of the model below."""
-    clip = (features[None], present[None], time_s[None])
-    return torch.cat(model.base.decide(model.base.raw(*clip, trust=model.base.config.trust)), -1)[0]
+from sentio.core.runs import start_from
+from sentio.core.training import FitConfig
 
 
 def batch_of(frames=40, steps=8):
@@ -78,9 +31,6 @@ def batch_of(frames=40, steps=8):
         source=torch.zeros(1, dtype=torch.int64), audio_feature=answers, audio_time_s=stamps[None],
         audio_valid=torch.arange(steps)[None] >= 2,
     )  # fmt: skip
-
-
-# --- what the voice may do, and what not
 
 
 @BOTH
@@ -131,16 +81,6 @@ def test_it_begins_as_the_model_of_faces(name):
     assert torch.equal(at_once(model, *clip), of_faces(model, *clip[:3]))
 
 
-def test_a_second_after_the_voice_the_causal_one_rests_on_the_face():
-    model = build("causal-av")
-    features, present, time_s, voice, heard = video()
-    heard[60:] = False
-    found, faces = at_once(model, features, present, time_s, voice, heard), of_faces(model, features, present, time_s)
-    added = found != faces
-    reach = model.config.base.reach
-    assert added[60 : 60 + reach].any() and not added[60 + reach :].any()
-
-
 @BOTH
 @pytest.mark.parametrize("faces", [True, False])
 def test_nothing_seen_and_nothing_heard_is_finite(name, faces):
@@ -161,9 +101,6 @@ def test_a_person_who_is_only_heard_is_answered_for(name):
     first = int(heard[0].nonzero()[0])
     known = silent.expression[0].isfinite().all(1)
     assert known[first:].all() and known[:first].all() == (name == "offline-av")
-
-
-# --- what a batch tells of a voice
 
 
 def test_each_frame_hears_the_newest_answer_that_is_not_stale():
@@ -202,88 +139,6 @@ def test_strange_voices_come_to_windows_with_a_face():
     assert torch.equal(other, voice[[2, 0, 2]]) and torch.equal(others, heard[[2, 0, 2]])
     same, _ = build("offline-av").estrange(voice, heard, visible)
     assert torch.equal(same, voice)
-
-
-# --- the causal one in time, and the graphs
-
-
-def stream(model, clip, chunk):
-    """As :func:`at_once` in chunks of some frames."""
-    state, answers = model.start(), []
-    for part in torch.arange(len(clip[0])).split(chunk):
-        with torch.no_grad():
-            answer, state = model.continued(state, *(value[part] for value in clip))
-        answers.append(torch.cat(answer, -1))
-    return torch.cat(answers)
-
-
-@pytest.fixture(scope="module")
-def graphs(tmp_path_factory):
-    """Of both names: the model, its graph and a session of it."""
-    pytest.importorskip("onnx", reason="needs the dev extra")
-    found, folder = {}, tmp_path_factory.mktemp("graphs")
-    for name in ("offline-av", "causal-av"):
-        model = build(name)
-        (graph,) = model.graphs()
-        export.write_onnx(graph, folder / f"{name}.onnx")
-        found[name] = model, graph, runtime.onnx_session(folder / f"{name}.onnx")
-    return found
-
-
-@pytest.mark.parametrize("chunk", [1, 2, 7, 64])
-def test_streaming_in_chunks_is_batch(chunk):
-    model, clip = build("causal-av"), video()
-    torch.testing.assert_close(stream(model, clip, chunk), at_once(model, *clip), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("chunk", [1, 2, 7, 64])
-def test_the_graph_in_chunks_is_torch_at_once(chunk, graphs):
-    model, graph, session = graphs["causal-av"]
-    clip = video()
-    now = [name for name in graph.inputs if not name.startswith("state_")]
-    state = {key: np.zeros_like(value.numpy()) for key, value in graph.inputs.items() if key not in now}
-    answers = []
-    for part in torch.arange(len(clip[0])).split(chunk):
-        given = {name: value[part].numpy() for name, value in zip(now, clip, strict=True)}
-        found = dict(zip(graph.outputs, session.run(list(graph.outputs), given | state), strict=True))
-        state = {name: found[name.replace("state_", "next_")] for name in state}
-        answers.append(np.concatenate([found[task] for task in TASKS], 1))
-    np.testing.assert_allclose(np.concatenate(answers), at_once(model, *clip).numpy(), atol=2e-4, rtol=1e-3)
-
-
-@pytest.mark.parametrize("t", [0, 39, 120])
-def test_later_frames_and_words_change_no_bit_up_to_t(t):
-    model, clip = build("causal-av"), video()
-    before = stream(model, clip, 150)
-    features, present, time_s, voice, heard = (value.clone() for value in clip)
-    features[t + 1 :] += 3
-    voice[t + 1 :] -= 3
-    heard[t + 1 :] = ~heard[t + 1 :]
-    after = stream(model, (features, present, time_s, voice, heard), 150)
-    assert torch.equal(before[: t + 1], after[: t + 1]) and not torch.equal(before[t + 1 :], after[t + 1 :])
-
-
-def test_the_state_is_of_one_size_and_begins_empty():
-    model, clip = build("causal-av"), video(40)
-    state = model.start()
-    assert not any(value.any() for value in state.tensors())
-    _, following = model.continued(state, *clip)
-    for item in fields(CausalAVState):
-        assert getattr(state, item.name).shape == getattr(following, item.name).shape
-
-
-def test_the_offline_graph_takes_windows_of_any_length_and_number(graphs):
-    _, graph, session = graphs["offline-av"]
-    for count, frames in ((1, 1), (1, 20), (3, 33)):
-        given = [value.view(count, frames, *value.shape[1:]) for value in video(count * frames)]
-        with torch.no_grad():
-            expected = graph.module(*given)
-        named = {name: value.numpy() for name, value in zip(graph.inputs, given, strict=True)}
-        for a, b in zip(session.run(list(graph.outputs), named), expected, strict=True):
-            np.testing.assert_allclose(a, b.numpy(), atol=2e-4, rtol=1e-3)
-
-
-# --- weights, cards, recipes
 
 
 @BOTH

@@ -22,7 +22,8 @@ from sentio.affect.training.published import AffectData, DataConfig
 from sentio.core import registry, runs, weights
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError
-from sentio.core.training import FitConfig, fit, start_from
+from sentio.core.runs import start_from
+from sentio.core.training import FitConfig, fit
 
 TINY = {"projection": 12, "units": 16}
 

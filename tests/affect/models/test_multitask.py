@@ -16,12 +16,14 @@ from sentio.affect.data.features import FeatureStore
 from sentio.affect.data.windows import Windows
 from sentio.affect.labels import SOURCES
 from sentio.affect.models import multitask
+from sentio.affect.models._label_sets import task_loss
 from sentio.affect.synth.moving_picture import MovingPicture, generate
 from sentio.affect.training.published import AffectData, DataConfig
 from sentio.core import registry, runs, weights
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError
-from sentio.core.training import FitConfig, fit, start_from
+from sentio.core.runs import start_from
+from sentio.core.training import FitConfig, fit
 
 D, SOUND = 192, 5
 """Length of the small encoder's vectors, and of the sound's."""
@@ -233,13 +235,13 @@ def test_swapped_losses_take_the_logarithm_of_the_label(soft):
     r = random.uniform(size=(5, 12)) if soft else random.integers(0, 2, (5, 12)).astype(float)
     clip = lambda x: np.clip(x, 1e-7, 1 - 1e-7)  # noqa: E731
     expected = -(softmax(logits) * np.log(clip(q))).sum(1).mean()
-    found = multitask.task_loss("expression", torch.tensor(logits), torch.tensor(q), "swapped")
+    found = task_loss("expression", torch.tensor(logits), torch.tensor(q), "swapped")
     assert float(found) == pytest.approx(expected, rel=1e-5)
     s = sigmoid(units)
     expected = -(s * np.log(clip(r)) + (1 - s) * np.log(1 - clip(r))).mean()
-    found = multitask.task_loss("action_units", torch.tensor(units), torch.tensor(r), "swapped")
+    found = task_loss("action_units", torch.tensor(units), torch.tensor(r), "swapped")
     assert float(found) == pytest.approx(expected, rel=1e-5)
-    textbook = multitask.task_loss("expression", torch.tensor(logits), torch.tensor(q))
+    textbook = task_loss("expression", torch.tensor(logits), torch.tensor(q))
     assert float(textbook) == pytest.approx(naive_expr_loss(logits, q), rel=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""The embedded models over time: bridging, padding, what is past stays as it is, streaming is the same as batch."""
+"""What the embedded models over time share: what they begin as, missing faces, their thresholds, cards and recipes."""
 
 import json
 from dataclasses import replace
@@ -10,58 +10,16 @@ import pytest
 import torch
 
 import method_data
-from sentio.affect.batch import AffectBatch
+from over_time import SMALL, batch_of, build, video
 from sentio.affect.evaluate import EvaluationConfig
 from sentio.affect.labels import TASKS
 from sentio.affect.losses import focal_loss
-from sentio.affect.models.temporal import SIZES, Smoother
+from sentio.affect.models._temporal import SIZES, Smoother
 from sentio.affect.training.published import DataConfig
-from sentio.core import export, registry, runtime, weights
+from sentio.core import export, registry, weights
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.training import FitConfig
-
-D = 192
-"""Length of the small encoder's vectors."""
-SMALL = {"face": {"encoder": "small"}, "length": 20, "reach": 8, "dim": 16, "layers": 2, "heads": 2, "hidden": 24}
-
-
-def build(name, *, learnt=True, **config):
-    """A model with random weights; ``learnt``: also in the heads, which begin at zero."""
-    torch.manual_seed(5)
-    model = registry.build(name, SMALL | config).eval()
-    if learnt:
-        for head in model.heads.values():
-            torch.nn.init.normal_(head.weight, std=0.4)
-    return model
-
-
-def video(frames=150, seed=0):
-    """Features, faces present (single gaps and long ones) and time stamps at 30 frames per second."""
-    random = np.random.default_rng(seed)
-    present = random.random(frames) > 0.2
-    present[40:46] = present[70:90] = False
-    features = random.normal(size=(frames, D)).astype("float32") * present[:, None]
-    return torch.from_numpy(features), torch.from_numpy(present), torch.arange(frames, dtype=torch.float64) / 30
-
-
-def batch_of(features, present, time_s):
-    return AffectBatch(
-        face_feature=features[None], face_valid=present[None], time_s=time_s[None].float(),
-        source=torch.zeros(1, dtype=torch.int64),
-    )  # fmt: skip
-
-
-def stream(model, features, valid, time_s, chunk):
-    """(N, 22) in chunks of some frames."""
-    state, answers = model.start(), []
-    for part in torch.arange(len(features)).split(chunk):
-        answer, state = model.step(state, features[part], valid[part], time_s[part])
-        answers.append(torch.cat(answer, -1))
-    return torch.cat(answers)
-
-
-# --- what they begin as
 
 
 @pytest.mark.parametrize("name", ["offline", "causal"])
@@ -149,9 +107,6 @@ def test_of_the_correction_as_much_is_added_as_it_is_trusted(name):
     assert not torch.allclose(half, whole)
 
 
-# --- missing faces
-
-
 @pytest.mark.parametrize("name", ["offline", "causal"])
 def test_what_lies_in_a_missing_frame_has_no_influence(name):
     model = build(name)
@@ -162,30 +117,6 @@ def test_what_lies_in_a_missing_frame_has_no_influence(name):
     assert torch.equal(one.expression.nan_to_num(), two.expression.nan_to_num())
 
 
-def test_offline_bridges_a_gap_from_both_of_its_sides():
-    model = build("offline")
-    features, present, time_s = video(20)
-    present[:] = True
-    present[8:12] = False
-    found = model(batch_of(features, present, time_s)).expression
-    assert found.isfinite().all()
-    for frame in (7, 12):
-        other = features.clone()
-        other[frame] += 1
-        changed = model(batch_of(other, present, time_s)).expression
-        assert float((changed - found).detach()[0, 8:12].abs().max()) > 1e-4
-
-
-def test_padding_of_a_window_has_no_influence():
-    model = build("offline")
-    features, present, time_s = video(60)
-    whole = model(batch_of(features[:20], present[:20], time_s[:20]))
-    present[20:] = False
-    padded = model(batch_of(features, present, time_s))
-    for name in TASKS:
-        torch.testing.assert_close(getattr(padded, name)[:, :20], getattr(whole, name), atol=1e-5, rtol=1e-5)
-
-
 def test_nothing_seen_no_answer():
     features, present, time_s = video(20)
     present[:] = False
@@ -194,109 +125,6 @@ def test_nothing_seen_no_answer():
     found = build("causal")(batch_of(features, present, time_s)).expression[0]
     assert found[:5].isnan().all() and found[5:].isfinite().all()
     assert build("offline")(batch_of(features, present, time_s)).expression.isfinite().all()
-
-
-# --- the causal one
-
-
-@pytest.mark.parametrize("t", [0, 39, 75, 120])
-def test_later_frames_change_no_bit_up_to_t(t):
-    model = build("causal")
-    features, present, time_s = video()
-    before, whole = stream(model, features, present, time_s, 150), model(batch_of(features, present, time_s))
-    other, other_present = features.clone(), present.clone()
-    other[t + 1 :] = torch.randn(149 - t, D) * 20
-    other_present[t + 1 :] = ~present[t + 1 :]
-    after = stream(model, other, other_present, time_s, 150)
-    assert torch.equal(before[: t + 1], after[: t + 1]) and not torch.equal(before[t + 1 :], after[t + 1 :])
-    changed = model(batch_of(other, other_present, time_s))
-    assert torch.equal(whole.expression[:, : t + 1].nan_to_num(), changed.expression[:, : t + 1].nan_to_num())
-
-
-def test_the_current_frame_is_seen_and_the_distant_past_is_not():
-    model = build("causal")
-    features, present, time_s = video()
-    present[:] = True
-    found = stream(model, features, present, time_s, 150)
-    other = features.clone()
-    other[100] += 1
-    changed = stream(model, other, present, time_s, 150)
-    reach = 2 * 8  # layers times frames
-    different = (changed != found).any(1).nonzero()[:, 0].tolist()
-    assert different[0] == 100 and 100 + 8 < different[-1] <= 100 + reach
-
-
-@pytest.mark.parametrize("chunk", [1, 2, 7, 64])
-def test_streaming_in_chunks_is_batch(chunk):
-    model = build("causal")
-    features, present, time_s = video()
-    whole = model(batch_of(features, present, time_s))
-    first = int(present.nonzero()[0])
-    found = stream(model, features, present, time_s, chunk)
-    assert found.isfinite().all()
-    expected = torch.cat(
-        [whole.valence_arousal, whole.expression.softmax(-1), whole.action_units.sigmoid()], -1
-    )[0]  # fmt: skip
-    torch.testing.assert_close(found[first:], expected[first:].detach(), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("chunk", [1, 2, 7, 64])
-@pytest.mark.parametrize("start_s", [0.0, 90_000.0])
-def test_the_graph_in_chunks_is_torch_at_once(chunk, start_s, tmp_path):
-    pytest.importorskip("onnx", reason="needs the dev extra")
-    model = build("causal")
-    (graph,) = model.graphs()
-    export.write_onnx(graph, tmp_path / "causal.onnx")
-    session = runtime.onnx_session(tmp_path / "causal.onnx")
-    features, present, time_s = video()
-    time_s = time_s + start_s
-    state = {
-        node.name: np.zeros(node.shape, {"tensor(bool)": bool, "tensor(double)": "float64"}.get(node.type, "float32"))
-        for node in session.get_inputs()
-        if node.name.startswith("state_")
-    }
-    answers = []
-    for part in torch.arange(150).split(chunk):
-        given = {"features": features[part].numpy(), "valid": present[part].numpy(), "time_s": time_s[part].numpy()}
-        found = dict(zip(graph.outputs, session.run(list(graph.outputs), given | state), strict=True))
-        state = {name: found[name.replace("state_", "next_")] for name in state}
-        answers.append(np.concatenate([found[task] for task in TASKS], 1))
-    np.testing.assert_allclose(
-        np.concatenate(answers), stream(model, features, present, time_s, 150), atol=2e-4, rtol=1e-3
-    )
-
-
-def test_a_missing_frame_may_also_be_left_out():
-    model = build("causal")
-    features, present, time_s = video()
-    whole = stream(model, features, present, time_s, 150)
-    short = stream(model, features[present], present[present], time_s[present], 5)
-    torch.testing.assert_close(whole[present], short, atol=1e-4, rtol=1e-4)
-
-
-def test_the_state_is_of_one_size_and_can_be_taken_up_again():
-    model = build("causal")
-    features, present, time_s = video()
-    state = model.start()
-    assert not any(value.any() for value in state.tensors())
-    shapes = [value.shape for value in state.tensors()]
-    for part in torch.arange(150).split(40):
-        kept = state
-        first, state = model.step(kept, features[part], present[part], time_s[part])
-        again, _ = model.step(kept, features[part], present[part], time_s[part])
-        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-        assert [value.shape for value in state.tensors()] == shapes
-
-
-def test_time_that_goes_backwards_is_refused():
-    model = build("causal")
-    features, present, time_s = video(20)
-    _, state = model.step(model.start(), features, present, time_s)
-    with pytest.raises(InputError, match="in the order of their time stamps"):
-        model.step(state, features, present, time_s)
-
-
-# --- export, data, recipes
 
 
 @pytest.mark.parametrize("name", ["offline", "causal"])
@@ -317,22 +145,6 @@ def test_the_embedded_size_is_small_and_the_card_tells_the_clock(name, tmp_path)
     assert described["inputs"]["features"][-1] == 256
     session = weights.session(str(card))
     assert session.get_outputs()[0].name == "valence_arousal"
-
-
-def test_the_offline_graph_takes_windows_of_any_length_and_number(tmp_path):
-    pytest.importorskip("onnx", reason="needs the dev extra")
-    model = build("offline")
-    (graph,) = model.graphs()
-    export.write_onnx(graph, tmp_path / "offline.onnx")
-    session = runtime.onnx_session(tmp_path / "offline.onnx")
-    for count, frames in ((1, 1), (1, 20), (3, 33)):
-        features, present, time_s = video(count * frames)
-        given = [value.view(count, frames, *value.shape[1:]) for value in (features, present, time_s)]
-        names = dict(zip(graph.inputs, (value.numpy() for value in given), strict=True))
-        with torch.no_grad():
-            expected = graph.module(*given)
-        for a, b in zip(session.run(list(graph.outputs), names), expected, strict=True):
-            np.testing.assert_allclose(a, b.numpy(), atol=2e-4, rtol=1e-3)
 
 
 def test_settings_that_do_not_fit_are_refused():

@@ -6,10 +6,10 @@ the release is an option, or listed in docs/papers/multitask.md.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import nan
-from typing import Literal, Self, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +18,17 @@ from torch.nn import functional, init
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.networks import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
-from sentio.affect.labels import EXPRESSIONS, SET_TASKS, SOURCES, TASKS
-from sentio.affect.losses import ccc, labels
+from sentio.affect.labels import TASKS
 from sentio.affect.method import AffectMethod
+from sentio.affect.models._label_sets import MTL, Losses, Predictions, Rows, Stream, of_all, streams
 from sentio.core import processes
 from sentio.core.counts import counted
 from sentio.core.errors import InputError
 from sentio.core.registry import register
 
-MTL = SOURCES.index("mtl")
-"""The set that labels all three."""
 SCORES = ("p_va", "p_expr", "p_au")
 """The validation score of each task."""
-CLIP = 1e-7
-"""Keras keeps a probability this far from 0 and 1 before it takes the logarithm."""
 
-Predictions = Mapping[str, Tensor]
-"""Of N rows, by name: the tasks' (N, 2) in [-1, 1], (N, 8) logits and (N, 12) logits, and ``shared``, (N, D)."""
 Inputs = tuple[Tensor | None, Tensor | None]
 """(N, T, D) face features and (N, Da) mean sound features; None for what is not used."""
 
@@ -60,7 +54,7 @@ class MultiTaskConfig:
     sound_features: int = 768
     adversary: bool = True
     complete_rows: bool = False
-    losses: Literal["textbook", "swapped"] = "textbook"
+    losses: Losses = "textbook"
     lstm: int = 512
     sound: int = 1000
     shared: tuple[int, ...] = (1024, 512)
@@ -129,6 +123,10 @@ class MultiTask(AffectMethod):
             faces, usable = face_features(self.encoder, batch), batch.face_valid.all(1)
         return (faces, sound), usable
 
+    def streams(self, known: Rows, found: Predictions) -> Iterator[Stream]:
+        """The rows and their predictions by label set, with the losses of the Config."""
+        return streams(known, found, complete_rows=self.config.complete_rows, losses=self.config.losses)
+
     def forward(self, batch: AffectBatch) -> AffectOutput:
         """Predictions of the newest frame; NaN where a face of the window is missing (without faces: all sound)."""
         inputs, usable = self.inputs(batch)
@@ -139,7 +137,7 @@ class MultiTask(AffectMethod):
         inputs, usable = self.inputs(batch)
         found = self.network(*_select(inputs, usable))
         terms: defaultdict[str, Tensor] = defaultdict(lambda: batch.time_s.new_zeros(()))
-        for stream in streams(Rows.of(batch, usable), of_all(found), self.config):
+        for stream in self.streams(Rows.of(batch, usable), of_all(found)):
             for task in stream.tasks:
                 terms[task] += stream.label_loss(task)
         return terms | adversary_loss(self.network, found, batch.source[usable], progress, self.config)
@@ -205,7 +203,7 @@ class MultiTaskStudent(AffectMethod):
             taught = of_all(self._cooled(self.teacher.network(*inputs)))
         weights = dict(zip(TASKS, (self.config.patience * self.stale).exp(), strict=True))
         terms: defaultdict[str, Tensor] = defaultdict(lambda: batch.time_s.new_zeros(()))
-        for stream in streams(Rows.of(batch, usable), of_all(found), self.config.network):
+        for stream in self.teacher.streams(Rows.of(batch, usable), of_all(found)):
             single = stream.number != MTL
             for task in stream.tasks:
                 terms[task] += weights[task] * (self.config.alpha if single else 1.0) * stream.label_loss(task)
@@ -246,106 +244,6 @@ class ReluLstm(nn.Module):
             cell = forget.sigmoid() * cell + enter.sigmoid() * value.relu()
             output = leave.sigmoid() * cell.relu()
         return output
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The sets and labels of all processes' usable rows."""
-
-    source: Tensor
-    """(N,) indices into ``labels.SOURCES``."""
-    labels: Mapping[str, tuple[Tensor, Tensor]]
-    """Of each task that the batch has: the newest frame's labels, and what of them is valid."""
-
-    @classmethod
-    def of(cls, batch: AffectBatch, usable: Tensor) -> Self:
-        """Raises InputError: rows are from a set that is none of the four, or the labels of a set are not there."""
-        source = batch.source[usable]
-        if (source > MTL).any():
-            raise InputError("The batch has windows of other sets than va, expr, au, mtl.")
-        needed = {task for number in set(source.tolist()) for task in SET_TASKS[SOURCES[number]]}
-        tasks = [task for task in TASKS if task in needed or getattr(batch, task) is not None]
-        known = [value[usable, -1] for task in tasks for value in labels(batch, task)]
-        source, *known = processes.whole(source, *known)
-        return cls(source, dict(zip(tasks, zip(known[::2], known[1::2], strict=True), strict=True)))
-
-
-@dataclass(frozen=True)
-class Stream:
-    """The rows that are from one label set."""
-
-    number: int
-    """Index into ``labels.SOURCES``."""
-    predictions: Predictions
-    labels: Mapping[str, tuple[Tensor, Tensor]]
-    """Of the set's own tasks: labels and what of them is valid."""
-    rows: Tensor
-    """Which rows of all predictions these are."""
-    losses: str
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """What the set labels."""
-        return tuple(self.labels)
-
-    def label_loss(self, task: str) -> Tensor:
-        """The task's loss on the labels; 0, with a gradient of 0, if there is none."""
-        label, valid = self.labels[task]
-        prediction, target = self.predictions[task][valid], label[valid]
-        if not len(prediction):
-            return prediction.sum()
-        if task == "expression":
-            target = functional.one_hot(target, len(EXPRESSIONS)).float()  # (N,) -> (N, 8)
-        return task_loss(task, prediction, target, self.losses)
-
-    def teacher_loss(self, task: str, taught: Predictions) -> Tensor:
-        """The task's loss with a teacher's predictions, of all rows, for labels."""
-        target = taught[task][self.rows]
-        if task == "expression":
-            target = target.softmax(1)
-        elif task == "action_units":
-            target = target.sigmoid()
-        return task_loss(task, self.predictions[task], target, self.losses)
-
-
-def streams(known: Rows, found: Predictions, config: MultiTaskConfig) -> Iterator[Stream]:
-    """The rows and their predictions by label set."""
-    for number in sorted(set(known.source.tolist())):
-        rows = known.source == number
-        if number == MTL and config.complete_rows:
-            rows &= torch.cat([valid.reshape(len(rows), -1) for _, valid in known.labels.values()], 1).all(1)
-        tasks = SET_TASKS[SOURCES[number]]
-        labelled = {task: (known.labels[task][0][rows], known.labels[task][1][rows]) for task in tasks}
-        part = {name: value[rows] for name, value in found.items()}
-        yield Stream(number, part, labelled, rows, config.losses)
-
-
-def of_all(found: Predictions) -> dict[str, Tensor]:
-    """The tasks' predictions of all processes' rows."""
-    return dict(zip(TASKS, processes.whole(*(found[task] for task in TASKS)), strict=True))
-
-
-def task_loss(task: str, prediction: Tensor, target: Tensor, losses: str = "textbook") -> Tensor:
-    """1 - mean CCC, softmax cross-entropy, or binary cross-entropy.
-
-    Args:
-        task: one of ``TASKS``.
-        prediction: (N, 2) values, (N, 8) logits, or any number of logits.
-        target: of the same shape: values, or probabilities.
-        losses: see :class:`MultiTaskConfig`.
-    """
-    prediction = prediction.float()
-    if task == "valence_arousal":
-        return 1 - ccc(prediction, target).mean()
-    off = target.clamp(CLIP, 1 - CLIP)
-    if task == "expression":
-        if losses == "swapped":
-            return -(prediction.softmax(1) * off.log()).sum(1).mean()
-        return functional.cross_entropy(prediction, target)
-    if losses == "swapped":
-        probability = prediction.sigmoid()
-        return -(probability * off.log() + (1 - probability) * (1 - off).log()).mean()
-    return functional.binary_cross_entropy_with_logits(prediction, target)
 
 
 def adversary_loss(
