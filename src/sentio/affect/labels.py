@@ -28,6 +28,8 @@ FURTHER_UNITS = ("AU5", "AU9", "AU14", "AU17", "AU20", "AU45")
 ALL_UNITS = (*ACTION_UNITS, *FURTHER_UNITS)
 UNITS_BY_NUMBER = tuple(sorted(ALL_UNITS, key=lambda unit: int(unit.removeprefix("AU"))))
 """All of them as people look for them."""
+UNIT_COLUMNS = {unit: f"au_{unit.removeprefix('AU')}" for unit in ALL_UNITS}
+"""What the column of each is called in a table."""
 
 TASKS = {"valence_arousal": len(VALENCE_AROUSAL), "expression": len(EXPRESSIONS), "action_units": len(ACTION_UNITS)}
 """The three tasks, and the numbers that a prediction of each has."""

@@ -1,12 +1,12 @@
 """The result table of affect: one row per decoded frame and person, the same from file, stream and evaluation."""
 
-from sentio.affect.labels import ACTION_UNITS, ALL_UNITS, EXPRESSIONS, FURTHER_UNITS
+from sentio.affect.labels import ACTION_UNITS, ALL_UNITS, EXPRESSIONS, FURTHER_UNITS, UNIT_COLUMNS
 from sentio.core.results import Column, Schema
 
 POSE_COLUMNS = ("pose_yaw", "pose_pitch", "pose_roll")
 P_COLUMNS = tuple(f"p_{name.lower()}" for name in EXPRESSIONS)
-AU_COLUMNS = tuple(f"au_{name.removeprefix('AU')}" for name in ACTION_UNITS)
-FURTHER_COLUMNS = tuple(f"au_{name.removeprefix('AU')}" for name in FURTHER_UNITS)
+AU_COLUMNS = tuple(UNIT_COLUMNS[name] for name in ACTION_UNITS)
+FURTHER_COLUMNS = tuple(UNIT_COLUMNS[name] for name in FURTHER_UNITS)
 INTENSITY_COLUMNS = tuple(f"{name}_intensity" for name in (*AU_COLUMNS, *FURTHER_COLUMNS))
 X_COLUMNS, Y_COLUMNS = (tuple(f"{axis}_{k}" for k in range(68)) for axis in "xy")
 

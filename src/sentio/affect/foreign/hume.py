@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sentio.affect.foreign.study import JSON, LARGEST, Fault, Row, Study, Tool, in_order, media_name, told, within
-from sentio.affect.labels import ALL_UNITS
+from sentio.affect.labels import UNIT_COLUMNS
 from sentio.core.errors import InputError
 
 EMOTIONS = {
@@ -104,7 +104,7 @@ def _number(value: Any, least: float = -LARGEST) -> float:
 def _unit(name: str) -> str | None:
     """``AU1 Inner Brow Raise`` and the like."""
     found = re.match(r"AU(\d+)\b", name)
-    return f"au_{found[1]}" if found and f"AU{found[1]}" in ALL_UNITS else None
+    return UNIT_COLUMNS.get(f"AU{found[1]}") if found else None
 
 
 def _unplaced(face: Mapping[str, Any]) -> Iterator[str]:

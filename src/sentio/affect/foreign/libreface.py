@@ -22,9 +22,9 @@ from sentio.affect.foreign.study import (
     told,
     whole,
 )
-from sentio.affect.labels import ALL_UNITS, EXPRESSIONS
+from sentio.affect.labels import EXPRESSIONS, UNIT_COLUMNS
 
-UNITS = tuple(f"au_{unit.removeprefix('AU')}" for unit in ALL_UNITS)
+UNITS = tuple(UNIT_COLUMNS.values())
 """The names are the same."""
 EXPRESSION = {name: name for name in EXPRESSIONS} | {"Contempt": "Other"}
 USED = {

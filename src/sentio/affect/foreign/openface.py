@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sentio.affect.foreign.study import (
     NO_FACE,
+    TWO_DIGIT_UNITS,
     Fault,
     Fields,
     Row,
@@ -26,10 +27,7 @@ from sentio.affect.foreign.study import (
     told,
     whole,
 )
-from sentio.affect.labels import ALL_UNITS
 
-UNITS = {f"AU{int(unit.removeprefix('AU')):02d}": f"au_{unit.removeprefix('AU')}" for unit in ALL_UNITS}
-"""Their names and ours."""
 POSE = {"pose_yaw": ("pose_Ry", -1), "pose_pitch": ("pose_Rx", 1), "pose_roll": ("pose_Rz", -1)}
 """Ours from theirs, and the sign: their positive yaw is to the person's right, their positive roll clockwise."""
 USED = re.compile(r"frame|timestamp|face(_id)?|confidence|success|pose_R[xyz]|[xy]_\d+|AU\d+_[rc]")
@@ -48,7 +46,7 @@ def _read(path: Path) -> list[Study]:
 
 def _used(name: str) -> bool:
     unit = re.fullmatch(r"(AU\d+)_[rc]", name)
-    return unit[1] in UNITS if unit else bool(USED.fullmatch(name))
+    return unit[1] in TWO_DIGIT_UNITS if unit else bool(USED.fullmatch(name))
 
 
 def _row(fields: Fields, path: Path) -> Row:
@@ -62,7 +60,7 @@ def _row(fields: Fields, path: Path) -> Row:
     for name, (theirs, sign) in POSE.items():
         if (angle := number(fields, theirs)) is not None:
             row[name] = sign * math.degrees(angle)
-    for theirs, name in UNITS.items():
+    for theirs, name in TWO_DIGIT_UNITS.items():
         row |= told({name: score(fields, f"{theirs}_c"), f"{name}_intensity": strength(fields, f"{theirs}_r")})
     return row
 

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from sentio.affect.foreign.openface import UNITS
 from sentio.affect.foreign.study import (
     NO_FACE,
+    TWO_DIGIT_UNITS,
     Fault,
     Fields,
     Row,
@@ -34,7 +34,7 @@ EMOTIONS = {name.lower(): name for name in EXPRESSIONS[:7]} | {"contempt": "Othe
 """Their names and ours, in the order of ours."""
 AFFECT = ("valence", "arousal")
 """The names are the same."""
-USED = {*UNITS, *BOX.values(), *EMOTIONS, *AFFECT, "FaceScore", "input", "frame", "Identity", ""}
+USED = {*TWO_DIGIT_UNITS, *BOX.values(), *EMOTIONS, *AFFECT, "FaceScore", "input", "frame", "Identity", ""}
 
 
 def _knows(header: list[str]) -> bool:
@@ -70,7 +70,7 @@ def _row(fields: Fields, frame: int, place: int) -> Row:
     row: Row = {"frame": frame, "person": int(identity[1]) if identity else place}
     row |= told({name: number(fields, theirs) for name, theirs in BOX.items()})
     row |= told({name: score(fields, name, least=-1.0) for name in AFFECT} | {"face_score": score(fields, "FaceScore")})
-    row |= told({name: score(fields, theirs) for theirs, name in UNITS.items()})
+    row |= told({name: score(fields, theirs) for theirs, name in TWO_DIGIT_UNITS.items()})
     emotions = told({name: score(fields, theirs) for theirs, name in EMOTIONS.items()})
     row |= {f"p_{name.lower()}": value for name, value in emotions.items()}
     return row | ({"expression": max(emotions, key=lambda name: emotions[name])} if emotions else {})

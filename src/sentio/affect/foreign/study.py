@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, TextIO
 
+from sentio.affect.labels import UNIT_COLUMNS
 from sentio.core.counts import counted
 from sentio.core.errors import InputError
 
 Row = dict[str, Any]
 """A row of our table; what is left out is null."""
 NO_FACE = "no face"
+TWO_DIGIT_UNITS = {f"AU{int(unit.removeprefix('AU')):02d}": column for unit, column in UNIT_COLUMNS.items()}
+"""Columns of action units as several tools write them, ``AU01``, and ours."""
 STRONGEST = 5.0
 """The largest strength of an action unit in the tables of others, by FACS: A to E."""
 JSON = ["JSON"]

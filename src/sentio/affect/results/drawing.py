@@ -10,12 +10,12 @@ import numpy as np
 
 from sentio.affect.analysis.rows import Row
 from sentio.affect.analysis.speaking import SPEAKS
-from sentio.affect.labels import ALL_UNITS, UNITS_BY_NUMBER, VALENCE_AROUSAL
+from sentio.affect.labels import UNIT_COLUMNS, UNITS_BY_NUMBER, VALENCE_AROUSAL
 from sentio.affect.media.frame import Image
 from sentio.affect.results.canvas import Box, Canvas, width_of
 from sentio.affect.results.colours import CLASSES, CURVES_ON_DARK, DIM, GROUND, LIGHT, WARNING, of_person
 from sentio.affect.results.places import Places
-from sentio.affect.table import AU_COLUMNS, FURTHER_COLUMNS, P_COLUMNS
+from sentio.affect.table import P_COLUMNS
 
 LEAST_HEIGHT = 480
 """A lower picture is enlarged, by a whole number, to at least so many pixels: else nothing on it could be read."""
@@ -40,7 +40,6 @@ SEEN = 0.5
 FULL = 4
 """Faces of a picture that have panels; of more, each has one line."""
 
-UNIT_COLUMNS = dict(zip(ALL_UNITS, (*AU_COLUMNS, *FURTHER_COLUMNS), strict=True))
 BOX_COLUMNS = ("face_x", "face_y", "face_w", "face_h")
 _HEARD = ("speaking", "speech", "voice_valence", "voice_arousal", "voice_expression")
 COLUMNS = (

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentio.affect.analysis.rows import Row
-from sentio.affect.labels import ACTION_UNITS, FRAME_RATE
-from sentio.affect.table import AU_COLUMNS
+from sentio.affect.labels import ACTION_UNITS, FRAME_RATE, UNIT_COLUMNS
 from sentio.core.errors import WeightsError
 
 SHORTEST_S = 0.2
@@ -30,7 +29,7 @@ AVERAGED = {
     FACE: ("quality",),
     EXPRESSION: ("valence", "arousal"),
     VOICE: ("voice_valence", "voice_arousal"),
-    **{unit: (column, f"{column}_intensity") for unit, column in zip(ACTION_UNITS, AU_COLUMNS, strict=True)},
+    **{unit: (UNIT_COLUMNS[unit], f"{UNIT_COLUMNS[unit]}_intensity") for unit in ACTION_UNITS},
 }
 """The columns whose means an episode of each kind tells."""
 
