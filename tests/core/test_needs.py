@@ -14,7 +14,7 @@ from sentio.affect.backbones.frozen import without_weights  # noqa: E402
 from sentio.affect.backbones.published import PUBLISHED  # noqa: E402
 from sentio.cli import main  # noqa: E402
 from sentio.core import needs, registry, runs  # noqa: E402
-from sentio.core.nowhere import Nowhere, count  # noqa: E402
+from sentio.core.fake_tensors import FakeTensors, count_operations  # noqa: E402
 from sentio.core.optimization import make_optimizer  # noqa: E402
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -109,7 +109,7 @@ def test_published_sizes(name, kind, millions):
 
 def test_features_of_published_encoders_are_as_long_as_their_publishers_have_them():
     sizes = {"clip": 512, "clip:openai/clip-vit-large-patch14": 768, "vit": 768, "wav2vec2": 768, "ast": 768}
-    with Nowhere(), without_weights(PUBLISHED):
+    with FakeTensors(), without_weights(PUBLISHED):
         found = {spec: open_encoder(spec).info.dim for spec in sizes}
         texts = {spec: open_text_encoder(spec).info.dim for spec in list(sizes)[:2]}
     assert found == sizes and texts == {spec: sizes[spec] for spec in texts}
@@ -131,7 +131,7 @@ def test_small_files_of_the_real_whisper_are_known_rightly(shared):
 
 def test_arithmetic_of_attention_has_its_closed_form():
     query, key = torch.rand(2, 3, 5, 8), torch.rand(2, 3, 7, 8)
-    with count() as counter:
+    with count_operations() as counter:
         torch.nn.functional.scaled_dot_product_attention(query, key, key)
     assert counter.get_total_flops() == 2 * (2 * 3 * 5 * 7 * 8) * 2
 
@@ -143,7 +143,7 @@ def test_an_hour_of_video_is_counted(hub):
     assert told["faces: clip-image"].stored == frames * (16 * 4 + 8)
     assert told["sound: wav2vec2"].stored == steps * (16 * 4 + 8)
     encoder = open_encoder(f"clip:{hub / 'clip'}")
-    with count() as counter, torch.no_grad():
+    with count_operations() as counter, torch.no_grad():
         encoder(torch.rand(1, 1, 3, 112, 112))
     assert told["faces: clip-image"].flops == frames * counter.get_total_flops()
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from sentio.core import registry
 from sentio.core.errors import SentioError
+from sentio.core.fake_tensors import FakeTensors, count_operations, real_tensors
 from sentio.core.method import Work
-from sentio.core.nowhere import Nowhere, count, somewhere
 from sentio.core.optimization import FitConfig
 from sentio.core.precision import BRAIN, FULL, autocast
 from sentio.core.progress import duration
@@ -71,7 +71,7 @@ def needs(plan: Recipe) -> Needs:
     Raises:
         RecipeError: an unknown key or a wrong value.
     """
-    with Nowhere():
+    with FakeTensors():
         method = _build(plan)
         learnt = [value for value in method.parameters() if value.requires_grad]
         held = size([*method.parameters(), *method.buffers()])
@@ -99,7 +99,7 @@ def _build(plan: Recipe) -> Any:
         raise
     except Exception as error:  # networks that ask for content while they are made
         log.debug("%s is made with content: %s", plan.system, error)
-        with somewhere():
+        with real_tensors():
             return registry.build(plan.system, plan.model, kind.blueprint())
 
 
@@ -126,7 +126,7 @@ def step(method: Any, batch: Any, config: FitConfig) -> tuple[int, int]:
         kept.append(value)
         return value
 
-    with Nowhere.filled(), count() as counter, autocast(config.precision):
+    with FakeTensors.filled(), count_operations() as counter, autocast(config.precision):
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
             loss = torch.stack([term.float() for term in method.loss(batch, 0.5).values()]).sum()
         held = size([value for value in kept if value.untyped_storage()._cdata not in own])

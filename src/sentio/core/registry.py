@@ -32,11 +32,6 @@ class Entry:
     module: str
     summary: str
 
-    @property
-    def domain(self) -> str:
-        """``"affect"`` or ``"points"``."""
-        return self.module.split(".")[1]
-
 
 def register(name: str, *, summary: str) -> Callable[[T], T]:
     """Register a Method class under ``name``.

@@ -29,7 +29,7 @@ from sentio.core.report import finite_or_none
 from sentio.points.geometry import farthest_points, nearest, normalise
 from sentio.points.io import read_mesh
 from sentio.points.io.arrays import read_arrays
-from sentio.points.io.mesh import SUFFIXES
+from sentio.points.io.mesh import mesh_files
 from sentio.points.metrics import METRICS, compare, coverage, point_to_face, uniformity
 from sentio.points.surface import Surface
 
@@ -181,9 +181,7 @@ def evaluate_shapes(
     Raises:
         InputError: no meshes, a mesh or array that cannot be used, or a method that gives another number of points.
     """
-    paths = sorted(path for path in Path(meshes).glob("*") if path.suffix.lower().lstrip(".") in SUFFIXES)
-    if not paths:
-        raise InputError(f"{meshes} holds no meshes.", f"Give a folder with {', '.join(SUFFIXES)} files.")
+    paths = mesh_files(Path(meshes))
     config = config or EvaluationConfig()
     arrays = None if config.clouds is None else read_arrays(config.clouds)
     everything: dict[str, Upsampler | None] = {"floor": None, "midpoint": midpoints, **methods}

@@ -16,7 +16,7 @@ from sentio.core.errors import InputError, require
 from sentio.core.method import TrainingData
 from sentio.points import geometry
 from sentio.points.batch import PatchBatch
-from sentio.points.io.mesh import SUFFIXES, read_mesh
+from sentio.points.io.mesh import mesh_files, read_mesh
 from sentio.points.losses import centred_chamfer
 from sentio.points.shapes import procedural
 from sentio.points.surface import Surface
@@ -31,10 +31,7 @@ def read_surfaces(folder: Path) -> list[Surface]:
     Raises:
         InputError: there are none, or one cannot be read.
     """
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower().lstrip(".") in SUFFIXES)
-    if not paths:
-        raise InputError(f"{folder} holds no meshes.", f"Give a folder with {', '.join(SUFFIXES)} files.")
-    return [_in_unit_sphere(read_mesh(path)) for path in paths]
+    return [_in_unit_sphere(read_mesh(path)) for path in mesh_files(folder)]
 
 
 def _in_unit_sphere(surface: Surface) -> Surface:

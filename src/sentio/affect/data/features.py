@@ -38,6 +38,11 @@ CLOCK = "pictures"
 """Sound is filed with the times of the pictures."""
 
 
+def bytes_of_vector(dim: int) -> int:
+    """What a store takes for a vector of so many numbers of 32 bits, and for its time of 64."""
+    return 4 * dim + 8
+
+
 @dataclass(frozen=True)
 class SoundSteps:
     """How an encoder is led over a long sound.

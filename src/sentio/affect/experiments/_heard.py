@@ -6,11 +6,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sentio.affect.experiments import _data as sets
+from sentio.affect.experiments._gaps import Gaps
 from sentio.affect.labels import Source
 from sentio.affect.synth.moving_picture import MovingPicture
 from sentio.core.config import from_dict
 from sentio.core.experiments import Experiment, train
 from sentio.core.runs import Recipe
+
+
+def missing(score: str) -> dict[str, Gaps]:
+    """What is missing when a system is scored, by what the score is then called."""
+    return {
+        score: Gaps(),
+        f"{score}, 30 % of faces missing": Gaps(faces=0.3, run=15),
+        f"{score}, 30 % of sound missing": Gaps(sound=0.3),
+        f"{score}, no sound": Gaps(sound=1.0),
+    }
 
 
 @dataclass(frozen=True)

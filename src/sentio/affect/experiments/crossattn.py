@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sentio.affect.experiments import _data as sets
-from sentio.affect.experiments._gaps import Gaps, scores_with
-from sentio.affect.experiments._heard import HeardTrial
+from sentio.affect.experiments._gaps import scores_with
+from sentio.affect.experiments._heard import HeardTrial, missing
 from sentio.affect.labels import Source
 from sentio.core.experiments import Claim
 
@@ -26,12 +26,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 LENGTHS = {"windows of 30 frames": 30, "windows of 120 frames": 120}
 """Further rows; all others have 60. A window begins every 30 frames."""
 WHOLE = "F1"
-MISSING = {
-    WHOLE: Gaps(),
-    "F1, 30 % of faces missing": Gaps(faces=0.3, run=15),
-    "F1, 30 % of sound missing": Gaps(sound=0.3),
-    "F1, no sound": Gaps(sound=1.0),
-}
+MISSING = missing(WHOLE)
 """Scores by what is missing when it is scored."""
 LENGTH, HOP = 60, 30
 """Frames of a window, and from one to the next."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sentio.affect.experiments import _data as sets
-from sentio.affect.experiments._gaps import Gaps, scores_with
-from sentio.affect.experiments._heard import HeardTrial
+from sentio.affect.experiments._gaps import scores_with
+from sentio.affect.experiments._heard import HeardTrial, missing
 from sentio.affect.labels import Source
 from sentio.core.experiments import Claim
 
@@ -24,12 +24,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 """The model sections by row, beside what all have."""
 WHOLE = "CCC"
-MISSING = {
-    WHOLE: Gaps(),
-    "CCC, 30 % of faces missing": Gaps(faces=0.3, run=15),
-    "CCC, 30 % of sound missing": Gaps(sound=0.3),
-    "CCC, no sound": Gaps(sound=1.0),
-}
+MISSING = missing(WHOLE)
 """Scores by what is missing when it is scored."""
 PARTS = {"ccc_valence": "CCC valence", "ccc_arousal": "CCC arousal"}
 LENGTH = 64

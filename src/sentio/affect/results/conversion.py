@@ -1,6 +1,5 @@
 """Results of other tools become result folders like our own: the same table, report, plot and annotations."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from sentio.core.counts import counted
 from sentio.core.errors import InputError, OutputError
 from sentio.core.jobs import Job, Outcome, ShareDone, distinct, expand
 from sentio.core.results import Schema
+from sentio.core.weights import sha256
 
 SHOWN = 20
 """Scores out of range that are named one by one."""
@@ -79,11 +79,10 @@ class Converted:
 
     def describe(self) -> dict[str, Any]:
         """Which file of which tool it is, and what of it has no place in the table."""
-        digest = hashlib.sha256(self.source.read_bytes()).hexdigest()
         return {
             "tool": self.study.tool,
             "file": str(self.source.resolve()),
-            "sha256": digest,
+            "sha256": sha256(self.source),
             "left_out": list(self.study.left_out),
             "out_of_range": _out_of_range(self.study),
         }

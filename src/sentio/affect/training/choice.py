@@ -11,7 +11,7 @@ from sentio.affect.backbones.published import PUBLISHED
 from sentio.affect.data.features import SoundSteps
 from sentio.core import registry, weights
 from sentio.core.errors import RecipeError
-from sentio.core.nowhere import Nowhere, somewhere
+from sentio.core.fake_tensors import FakeTensors, real_tensors
 from sentio.core.runs import Recipe
 
 REACH_S = (0.1, 0.05)
@@ -45,13 +45,13 @@ def choose(plan: Recipe, visual: str | None = None, audio: str | None = None, *,
 
 def choose_unread(plan: Recipe, visual: str | None = None, audio: str | None = None) -> Recipe:
     """The same, with no weights read: of published encoders the small files suffice, known or in a snapshot."""
-    with Nowhere(), without_weights(PUBLISHED):
+    with FakeTensors(), without_weights(PUBLISHED):
         return choose(plan, visual, audio)
 
 
 def _info(spec: str, fetch: bool) -> EncoderInfo:
     """Of an encoder; those of trained systems have their weights."""
-    with somewhere() if is_trained(spec) else nullcontext():
+    with real_tensors() if is_trained(spec) else nullcontext():
         return open_encoder(spec, fetch=fetch).info
 
 
@@ -62,7 +62,7 @@ def _see(plan: Recipe, spec: str, fetch: bool) -> Recipe:
     model: dict[str, Any] = {}
     if is_trained(spec):
         start["encoder"] = spec
-        with somewhere():
+        with real_tensors():
             model["encoder"] = weights.load(spec).config.encoder
     else:
         spec = model["encoder"] = _whole(spec, fetch)

@@ -11,22 +11,20 @@ from sentio.affect.backbones.encoders import is_trained, open_encoder
 from sentio.affect.backbones.frozen import without_weights
 from sentio.affect.backbones.published import PUBLISHED
 from sentio.affect.batch import AffectBatch
-from sentio.affect.data.features import CROP_SIZE, SoundSteps
+from sentio.affect.data.features import CROP_SIZE, SoundSteps, bytes_of_vector
 from sentio.affect.labels import FRAME_RATE, SOURCES
 from sentio.affect.training.published import DataConfig
 from sentio.affect.training.stored import may_store
+from sentio.core.fake_tensors import FakeTensors, count_operations, real_tensors
 from sentio.core.method import Work
-from sentio.core.nowhere import Nowhere, count, somewhere
 
 HOUR_S = 3600
-VALUE, TIME = 4, 8
-"""Bytes of a stored number, and of its vector's time."""
 
 
 def open_known(spec: str) -> Encoder:
     """An encoder of the right size; of published ones the weights need not be here."""
     if is_trained(spec):
-        with somewhere():
+        with real_tensors():
             return open_encoder(spec)
     with without_weights(PUBLISHED):
         return open_encoder(spec)
@@ -63,13 +61,13 @@ def hour_of(method: Any, config: DataConfig) -> list[Work]:
         encoder = open_known(config.face_encoder) if config.face_encoder else method.encoder
         picture = torch.rand(1, 1, 3, CROP_SIZE, CROP_SIZE)
         flops = frames * _flops(encoder, picture)
-        found.append(Work(f"faces: {encoder.info.name}", flops, frames * (VALUE * encoder.info.dim + TIME)))
+        found.append(Work(f"faces: {encoder.info.name}", flops, frames * bytes_of_vector(encoder.info.dim)))
     if config.sound_encoder:
         encoder = open_known(config.sound_encoder)
         count, sound = heard(encoder.info, config.sound_steps)
         vectors = round(HOUR_S / (encoder.info.hop_s or config.sound_steps.hop_s))
         flops = count * _flops(encoder, sound)
-        found.append(Work(f"sound: {encoder.info.name}", flops, vectors * (VALUE * encoder.info.dim + TIME)))
+        found.append(Work(f"sound: {encoder.info.name}", flops, vectors * bytes_of_vector(encoder.info.dim)))
     hop = config.windows.hop if config.windows.answers == "all" else 1
     window = batch_of(method, replace(config, stream_batch=None), 1)
     return [*found, Work("the system", frames // hop * _flops(method, window))]
@@ -84,6 +82,6 @@ def heard(info: EncoderInfo, steps: SoundSteps) -> tuple[int, Tensor]:
 
 
 def _flops(network: Any, x: Any) -> int:
-    with Nowhere.filled(), count() as counter, torch.no_grad():
+    with FakeTensors.filled(), count_operations() as counter, torch.no_grad():
         network(x)
     return int(counter.get_total_flops())

@@ -14,7 +14,7 @@ import torch
 from sentio.affect.backbones import Encoder
 from sentio.affect.backbones.frozen import Frozen
 from sentio.affect.data.extraction import encode_faces, encode_sound, fill, length_s
-from sentio.affect.data.features import CROP_SIZE, Absent, FeatureStore, SoundSteps
+from sentio.affect.data.features import CROP_SIZE, Absent, FeatureStore, SoundSteps, bytes_of_vector
 from sentio.affect.data.tree import Tree
 from sentio.core import processes
 from sentio.core.counts import counted
@@ -26,8 +26,6 @@ from sentio.core.writers import try_folder
 
 TRIED, TRIED_S = 4, 8.0
 """Crops, and seconds of sound, that the time of an encoder is measured by."""
-NUMBER, TIME = 4, 8
-"""Bytes of a number of a vector, and of the vector's time."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Missing:
             OutputError: there is no room, or the folder of the store cannot be written.
             RecipeError: this is one of several processes.
         """
-        folder, size = self.store.folder.parent, self.vectors * (NUMBER * self.store.encoder.info.dim + TIME)
+        folder, size = self.store.folder.parent, self.vectors * bytes_of_vector(self.store.encoder.info.dim)
         other = "Name another folder: --set data.features=FOLDER."
         world, _ = processes.launched()
         if world > 1:

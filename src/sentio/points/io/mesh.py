@@ -16,6 +16,18 @@ STL_HEADER, STL_TRIANGLE = 84, 50  # bytes
 SAMPLES = 8192  # the size at which the field's dense ground truth is sampled
 
 
+def mesh_files(folder: Path) -> list[Path]:
+    """The meshes directly in a folder, sorted by name.
+
+    Raises:
+        InputError: there are none.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower().lstrip(".") in SUFFIXES)
+    if not paths:
+        raise InputError(f"{folder} holds no meshes.", f"Give a folder with {', '.join(SUFFIXES)} files.")
+    return paths
+
+
 def read_mesh(path: Path | str) -> Surface:
     """Read a triangle mesh.
 

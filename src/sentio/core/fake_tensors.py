@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 aten: Any = torch.ops.aten
 
 
-class Nowhere(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class FakeTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Inside, tensors are fake: nothing is NaN, every other number is one, and no mask has a true entry."""
 
     there: ClassVar[bool] = False
@@ -33,7 +33,7 @@ class Nowhere(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             cls.there = False
 
-    def __enter__(self) -> "Nowhere":
+    def __enter__(self) -> "FakeTensors":
         self.fake.__enter__()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -70,12 +70,12 @@ def _places(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
     return found
 
 
-def somewhere() -> AbstractContextManager[Any]:
-    """Inside, tensors have content again."""
+def real_tensors() -> AbstractContextManager[Any]:
+    """Inside, tensors are real again."""
     return _disable_current_modes()
 
 
-def count() -> FlopCounterMode:
+def count_operations() -> FlopCounterMode:
     """A counter of additions and multiplications; torch's own does not know the CPU's attention."""
 
     def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
