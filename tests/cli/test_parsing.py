@@ -62,6 +62,7 @@ def test_a_switch_of_three_states() -> None:
         (["upsample", "a", "--points", "0"], '"0" for --points. Must be >= 1.'),
         (["upsample", "a", "--ratio", "2", "--points", "9"], "--ratio and --points exclude each other."),
         (["upsample", "a", "--ratio"], "--ratio needs a value: points out"),
+        (["analyze", "a", "--formats", ","], "--formats needs a value: what to write"),
         (["upsample", "a", "--ratio", "2", "--ratio", "3"], "--ratio"),
         (["upsample", "a", "--model", "pu-man"], '"pu-any", "pu-mfa". Did you mean'),
         (["analyze", "a", "--formats", "csv,exl"], '"jsonl", "vtt", "eaf", "textgrid"'),

@@ -37,7 +37,10 @@ def _read(kind: Any, tokens: Sequence[Token]) -> Any:
 
 
 def _split(kind: Any, tokens: Sequence[Token]) -> Any:
-    return convert_tokens(kind, [t.evolve(value=part) for t in tokens for part in t.value.split(",") if part])
+    parts = [t.evolve(value=part) for t in tokens for part in t.value.split(",") if part]
+    if not parts:
+        raise CoercionError(token=tokens[0].evolve(value=""), target_type=kind)
+    return convert_tokens(kind, parts)
 
 
 FLAGS = Parameter(negative=(), converter=_read, json_list=False)
@@ -64,6 +67,8 @@ def complaint(error: CycloptsError) -> str:
     match error:
         case CoercionError(token=Token() as token, target_type=kind) if kind in NEEDED:
             return f"{_name(error, token.keyword)} needs {NEEDED[kind]}, not {token.value!r}."
+        case CoercionError(token=Token(value="") as token):
+            return f"{_name(error, token.keyword)} needs a value: {_text(error)}."
         case MissingArgumentError() if argument and (argument.tokens or error.keyword):
             return f"{_name(error, error.keyword)} needs a value: {_text(error)}."
         case MissingArgumentError() if argument:

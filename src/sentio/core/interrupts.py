@@ -38,6 +38,8 @@ def stop_requested() -> bool:
 
 
 def leave_signals_to_the_parent(_: int) -> None:
-    """Ctrl-C reaches every process of the terminal; a loading worker must outlive it until the step is saved."""
+    """Ctrl-C, and the SIGTERM of a scheduler, reach every process; a loading worker must outlive them until the step is
+    saved. A second SIGTERM ends it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -68,7 +68,7 @@ def refuse_begun(out: Path) -> None:
         OutputError: it does.
     """
     if any((out / "checkpoints").glob("step-*")):
-        raise OutputError(f"{out} already holds a run.", "Resume it, or choose another folder.")
+        raise OutputError(f"{out} already holds a run.", "Give --resume to go on with it, or another --out.")
 
 
 class _Objective(nn.Module):
