@@ -26,8 +26,9 @@ def convert(
     """Read what other tools wrote into our table, to compare and report old studies.
 
     Reads CSV of OpenFace, Py-Feat and LibreFace and JSON of Hume; which it is, the file's header tells. For NAME.csv
-    the folder OUT/NAME.csv.sentio appears, as analyze writes it; run.json lists the columns that have no place here. A
-    file that cannot be read does not stop the others: it is listed in OUT/failed.json and the exit code is 1.
+    the folder OUT/NAME.csv.sentio appears, as analyze writes it; run.json lists the columns that have no place here,
+    and scores out of range, which stay empty. A file that cannot be read does not stop the others: it is listed in
+    OUT/failed.json and the exit code is 1.
 
     Args:
         paths: files or patterns.
