@@ -96,9 +96,9 @@ def test_crowds_stills_sounds_and_nothing_at_all(tmp_path) -> None:
     crowd = [row(moment, person) for person in range(12) for moment in range(1 if person == 3 else 2)]
     shown = texts(draw(crowd, tmp_path / "a.svg"))
     assert sum(text.startswith("person") for text in shown) == plot.PERSONS
-    assert "4 more persons, seen less often, are in the table only" in shown
+    assert "4 more persons, seen less often: in the table only" in shown
     assert not any(text.startswith("person 3") for text in shown)
-    assert "person 0, in 1 of 1 frames" in texts(draw([row(0.0, 0)], tmp_path / "b.svg"))
+    assert "person 0, in 1 of 1 frame" in texts(draw([row(0.0, 0)], tmp_path / "b.svg"))
     sound = texts(draw([row(0.25, None, speech=0.5), row(0.5, None, speech=0.5)], tmp_path / "c.svg"))
     assert "speech" in sound and "no face" in sound
     assert "no face" in texts(draw([], tmp_path / "d.svg"))
