@@ -10,7 +10,7 @@ split over all labelled frames, at the videos' own rates; where a model says not
 flicker: mean |difference| from frame to frame of valence and arousal, of the classes' probabilities, and of the action
 units', and that of the truth. lag: frames by which the steps of a model come later than those of the truth, where their
 cross-correlation is greatest (valence, arousal and action units; differences over 5 frames, rising ones of the truth).
-gap: scores of the 30 frames from the 91st on, when their faces are taken away.
+gap: scores of the 30 frames from the 91st on, when their faces are taken away; of clips that have so many.
 
 `clips`: FOLDER holds real clips; each is analyzed as it is. flicker as above; calm: share of Neutral among the rows of
 the six GRID clips, whose speakers read calmly, and mean valence and arousal of these; smile: height and time of the
@@ -175,7 +175,7 @@ def videos(folder: Path, names: list[str], split: str) -> dict[str, Any]:
             **scores(clips, values, name),
             "flicker": mean([flicker(found) for found in values]),
             "lag": lag,
-            "gap": scores([clips[k] for k in long], [gap[k] for k in long], name, GAP),
+            "gap": scores([clips[k] for k in long], [gap[k] for k in long], name, GAP) if long else {},
         }
     return figures
 

@@ -86,23 +86,3 @@ def test_the_site_builds_without_a_warning(tmp_path) -> None:
     index = (tmp_path / "site/index.html").read_text(encoding="utf-8")
     assert "An open toolkit" in index and "https://fonts" not in index
     assert "Read media files" in (tmp_path / "site/api.html").read_text(encoding="utf-8")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tutorial", ["first-video", "first-cloud", "first-training", "first-live"])
-def test_tutorials_run(tutorial, tmp_path, monkeypatch) -> None:
-    """Block by block in an empty folder, as their reader would; nothing is installed, and trainings are short."""
-    pytest.importorskip("torch", reason="needs the train extra")
-    page = ROOT / "docs/tutorials" / f"{tutorial}.md"
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
-    monkeypatch.chdir(tmp_path)
-    scope: dict[str, object] = {}
-    for block in (block for block in ALL if block.page == page and block.language in ("", "python")):
-        if block.language == "python":
-            exec(compile(block.text, block.name, "exec"), scope)
-        elif block.text.startswith("sentio ") and "```" in page.read_text().splitlines()[block.line - 2]:
-            for words in block.commands():
-                short = ["--set", "fit.steps=2"] if words[1] == "train" else []
-                command = [sys.executable, "-m", *words, *short]
-                done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-                assert done.returncode == 0, f"{block.name}: {' '.join(words)}\n{done.stderr}"
