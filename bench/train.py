@@ -18,8 +18,9 @@ from torch.utils.data import Dataset
 from sentio.affect.backbones.resnext import ResNeXt34
 from sentio.affect.backbones.small import SmallResNet
 from sentio.affect.batch import AffectBatch
+from sentio.affect.faces.alignment import SIZE
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS
-from sentio.affect.training.renders import MOVEMENTS, SIDE, RenderBatch
+from sentio.affect.training.renders import MOVEMENTS, RenderBatch
 from sentio.core import bench, registry
 from sentio.core.training import FitConfig, fit
 
@@ -38,7 +39,7 @@ def windows(size: int, steps: int, **faces: Tensor) -> AffectBatch:
 
 
 def faces(size: int) -> Batch:
-    return windows(size, 1, face=torch.rand(size, 1, 3, SIDE, SIDE))
+    return windows(size, 1, face=torch.rand(size, 1, 3, SIZE, SIZE))
 
 
 def small_features(size: int) -> Batch:
@@ -58,7 +59,7 @@ def renders(size: int) -> Batch:
         "expression": torch.randint(len(EXPRESSIONS), (size,)),
         "action_units": torch.randint(2, (size, len(ACTION_UNITS))).float(),
     }
-    return RenderBatch.of(torch.rand(size, 3, SIDE, SIDE), labels)
+    return RenderBatch.of(torch.rand(size, 3, SIZE, SIZE), labels)
 
 
 CASES: dict[str, tuple[str, dict[str, Any], Callable[[int], Batch], int]] = {

@@ -3,19 +3,18 @@
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from sentio.core.errors import WeightsError
+from sentio.core.progress import Progress, silent
 from sentio.core.weights import WeightFile, card, sha256
 from sentio.core.writers import atomic_path
 
 BLOCK = 1 << 16
 TIMEOUT_S = 30
-Progress = Callable[[int, int], None]
 
 
-def fetch(name: str, *, progress: Progress = lambda done, total: None) -> list[Path]:
+def fetch(name: str, *, progress: Progress = silent) -> list[Path]:
     """Fetch every file of the weights ``name`` that is not yet there.
 
     Args:

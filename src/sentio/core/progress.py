@@ -11,6 +11,8 @@ INTERVAL_S = 10.0
 """Seconds between two lines where there is no terminal; work that is done sooner says nothing there."""
 
 T = TypeVar("T")
+Progress = Callable[[int, int], None]
+"""Told how many parts are done, and how many there are; a `Tell` is one, too."""
 
 
 class Tell(Protocol):
@@ -53,12 +55,12 @@ def track(items: Sequence[T], title: str, *, show: bool = True) -> Iterator[T]:
 
 @contextmanager
 def _bar(title: str) -> Iterator[Tell]:
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns: list[Any] = [TextColumn("{task.description}", markup=False), BarColumn()]
-    columns += [TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    columns: list[Any] = [rich.TextColumn("{task.description}", markup=False), rich.BarColumn()]
+    columns += [rich.TextColumn("{task.percentage:>3.0f}%"), rich.TimeRemainingColumn()]
+    with rich.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None)
 
         def tell(done: float, total: float | None, what: str = "") -> None:

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from sentio.core.ahead import ahead
 from sentio.core.counts import counted
 from sentio.core.errors import InputError
+from sentio.core.progress import Progress, silent
 from sentio.points import geometry, patches
 from sentio.points.networks import NETWORKS, Model, Network, PatchWise, embedded, patch_outputs
 
 Floats = npt.NDArray[np.float64]
-Progress = Callable[[int, int], None]
 
 BLOCK = 8192
 """Most points in which new ones are chosen together: within a block they are spread evenly, between blocks in
@@ -81,7 +81,7 @@ def upsample_by(
     distinct = unit.points[np.sort(np.unique(unit.points, axis=0, return_index=True)[1])]
     kept = len(distinct) if keep_input else 0
     target = wanted - len(cloud) + kept if keep_input else wanted
-    dense = _grow(distinct, target, kept, model, start, progress or (lambda done, total: None))
+    dense = _grow(distinct, target, kept, model, start, progress or silent)
     new = dense[kept:] * unit.radius + unit.centroid
     return np.concatenate([cloud, new]) if keep_input else new
 

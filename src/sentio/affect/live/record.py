@@ -14,6 +14,7 @@ from typing import Any
 
 from sentio.affect.analysis.options import Options
 from sentio.affect.analysis.rows import NO_PICTURE, Row
+from sentio.affect.analysis.sources import RESULT
 from sentio.affect.labels import FRAME_RATE
 from sentio.affect.media import Damage, Info
 from sentio.affect.results.folder import Choice, choose, writing
@@ -224,7 +225,7 @@ def new_folder(out: Path, label: str = "") -> Path:
     with refusals_told(out):
         out.mkdir(parents=True, exist_ok=True)
         for number in count(1):
-            folder = out / f"{base if number == 1 else f'{base}_{number}'}.sentio"
+            folder = out / f"{base if number == 1 else f'{base}_{number}'}{RESULT}"
             with suppress(FileExistsError):
                 folder.mkdir()
                 break

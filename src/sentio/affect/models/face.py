@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from sentio.affect.backbones.networks import FaceNetwork, face_features, make_network
 from sentio.affect.batch import AffectBatch, AffectOutput
+from sentio.affect.faces.alignment import SIZE
 from sentio.affect.labels import ACTION_UNITS, ALL_UNITS, EXPRESSIONS, TASKS, VALENCE_AROUSAL
 from sentio.affect.losses import ccc
 from sentio.affect.protocol import thresholds
@@ -105,7 +106,7 @@ class Face(Method):
         return renders.evaluate(self, path, config, self.thresholds.tolist())
 
     def example_batch(self) -> RenderBatch:
-        batch, random = AffectBatch.example(4, size=renders.SIDE), torch.Generator().manual_seed(1)
+        batch, random = AffectBatch.example(4, size=SIZE), torch.Generator().manual_seed(1)
         labels = {name: cast(Tensor, getattr(batch, name))[:, 0] for name in TASKS}
         labels["movements"] = torch.rand(4, len(MOVEMENTS), generator=random)
         labels["landmarks"] = 2 * torch.rand(4, LANDMARKS, 2, generator=random) - 1

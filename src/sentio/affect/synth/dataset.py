@@ -6,7 +6,7 @@ options, so that parts can be made in any order, by several processes, and after
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -23,10 +23,10 @@ from sentio.affect.synth import acting, appearance, layout, rigs, scene, voice
 from sentio.affect.synth.render import Camera
 from sentio.core.counts import counted
 from sentio.core.errors import InputError, OutputError
+from sentio.core.progress import Progress, silent
 from sentio.core.writers import atomic_path, write_json, write_text
 
 Image = NDArray[np.uint8]
-Progress = Callable[[int, int], None]
 
 FPS = 25
 FRAME = (240, 320)
@@ -69,7 +69,7 @@ def make(
     seconds: float = 8.0,
     seed: int = 0,
     workers: int | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> None:
     """Write ``out``/affwild2 (videos, crops, VA, EXPR, AU and MTL files), ``out``/lsd, faces.jsonl and sheet.png.
 
@@ -335,7 +335,7 @@ def _finish(out: Path) -> None:
         if lines := [row["mtl"] for row in rows if row["split"] == split]:
             layout.write_mtl(out / "affwild2", split, lines)
     lines = [json.dumps({"image": row["image"], "split": row["split"], **row["about"]}) for row in rows]
-    write_text(out / "faces.jsonl", "\n".join(lines) + "\n")
+    write_text(out / layout.LISTING, "\n".join(lines) + "\n")
     if rows:
         _sheet(out, rows)
 

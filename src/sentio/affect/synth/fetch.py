@@ -1,7 +1,6 @@
 """Bring rigs to this machine: MPFB file by file, each checked by its hash; of ICT-FaceKit, where to get it."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 
 from sentio.core import fetch as core
 from sentio.core.errors import InputError
+from sentio.core.progress import Progress, silent
 from sentio.core.weights import WeightFile, cache_folder
 
 ICT_COMMIT = "da5f95a607f5e6b37755b38d3385d7f2853732e5"
 _BASE = "base.obj"  # lies elsewhere in the repository than in the folder that a rig is read from
 _BASE_AT = "3dobjs/base.obj"
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class RigFile(WeightFile):
         return self.place
 
 
-def fetch(name: str, out: Path | None = None, *, progress: Progress = lambda done, total: None) -> Path:
+def fetch(name: str, out: Path | None = None, *, progress: Progress = silent) -> Path:
     """Fetch a rig.
 
     MPFB comes from its repository at a pinned commit, about 380 small files, the skins not among them; what is there
@@ -57,7 +56,7 @@ def fetch(name: str, out: Path | None = None, *, progress: Progress = lambda don
     folder = out or cache_folder() / "rigs" / name
     files = _files(_manifest(), folder)
     for count, file in enumerate(files, start=1):
-        core.fetch_file(file, lambda done, total: None)
+        core.fetch_file(file, silent)
         progress(count, len(files))
     return folder
 

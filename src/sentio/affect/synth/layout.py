@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sentio.affect.labels import ACTION_UNITS, EXPRESSIONS, SAMPLE_RATE, VALENCE_AROUSAL
 from sentio.core.writers import write_text
 
+LISTING = "faces.jsonl"
+"""Beside the layouts: what is known of each picture, a line each."""
 FOLDERS = {
     "va": "VA_Estimation_Challenge",
     "expr": "EXPR_Recognition_Challenge",

@@ -20,9 +20,9 @@ from sentio.affect.data.tree import scan
 from sentio.affect.heard import ANSWERS, answers
 from sentio.affect.labels import SAMPLE_RATE
 from sentio.affect.protocol.scoring import predict, tally
+from sentio.affect.synth.layout import LISTING
 from sentio.affect.training.joined import JoinedData
 from sentio.affect.training.published import DataConfig
-from sentio.affect.training.renders import LISTING
 from sentio.core import runs
 from sentio.core.errors import InputError, RecipeError
 from sentio.core.method import Method

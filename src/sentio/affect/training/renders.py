@@ -15,10 +15,12 @@ from torch.utils.data import Dataset
 
 from sentio.affect.batch import AffectBatch
 from sentio.affect.data.images import read_image
+from sentio.affect.faces.alignment import SIZE
 from sentio.affect.labels import ACTION_UNITS, ALL_UNITS, EXPRESSIONS, SOURCES
 from sentio.affect.protocol import thresholds
 from sentio.affect.protocol.scores import Tally, decide
 from sentio.affect.synth.acting import VISIBLE
+from sentio.affect.synth.layout import LISTING
 from sentio.core import processes
 from sentio.core.errors import InputError
 from sentio.core.method import Method, TrainingData
@@ -31,9 +33,6 @@ MOVEMENTS = (
 """What the studio's people move, in the order of the strengths."""
 INTENSITIES = [MOVEMENTS.index(_name.replace("AU45", "blink")) for _name in ALL_UNITS]
 """Places of the action units among the movements, in the order of the table."""
-LISTING = "faces.jsonl"
-SIDE = 112
-"""Side of the crops in pixels."""
 
 
 @dataclass(frozen=True)
@@ -171,10 +170,10 @@ def _chosen(rows: list[dict[str, Any]], split: str, rig: str) -> list[dict[str, 
 
 def load(rows: list[dict[str, Any]]) -> Renders:
     """Decode the pictures of some rows of the listing."""
-    faces = np.zeros((len(rows), SIDE, SIDE, 3), np.uint8)
+    faces = np.zeros((len(rows), SIZE, SIZE, 3), np.uint8)
 
     def read(k: int) -> None:
-        picture = read_image(rows[k]["image"], SIDE)
+        picture = read_image(rows[k]["image"], SIZE)
         if picture is None:
             raise InputError(f"The picture {rows[k]['image']} is missing or damaged.")
         faces[k] = picture
@@ -183,7 +182,7 @@ def load(rows: list[dict[str, Any]]) -> Renders:
         list(pool.map(read, range(len(rows))))
     labels = {
         "movements": np.array([strengths(row["movements"]) for row in rows], np.float32),
-        "landmarks": (np.array([row["landmarks"] for row in rows], np.float32) + 0.5) * (2 / SIDE) - 1,
+        "landmarks": (np.array([row["landmarks"] for row in rows], np.float32) + 0.5) * (2 / SIZE) - 1,
         "turn": np.array([row["yaw_pitch_roll"][:2] for row in rows], np.float32),
         "valence_arousal": np.array([(row["valence"], row["arousal"]) for row in rows], np.float32),
         "expression": np.array([EXPRESSIONS.index(row["expression"]) for row in rows], np.int64),
