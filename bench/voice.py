@@ -27,7 +27,7 @@ from sentio.affect.media import AudioBlock, open_media
 from sentio.affect.models.voice import RECENT
 from sentio.affect.synth import voice as voices
 from sentio.affect.synth.noise import chords, coloured
-from sentio.affect.training import speech as emodb
+from sentio.affect.training import emodb
 from sentio.core import runs, weights
 from sentio.core.bench import report
 

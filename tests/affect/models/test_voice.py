@@ -13,7 +13,7 @@ from sentio.affect.backbones.mel import MelFilterBank
 from sentio.affect.labels import EXPRESSIONS
 from sentio.affect.models import voice
 from sentio.affect.synth import noise
-from sentio.affect.training import speech as emodb
+from sentio.affect.training import emodb
 from sentio.core import export, registry, runs, weights
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError, RecipeError

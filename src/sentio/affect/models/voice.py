@@ -17,8 +17,8 @@ from torch.nn import functional
 from sentio.affect.backbones import EncoderInfo
 from sentio.affect.backbones.voice import BINS, FrontEnd, mask, normalise, tilt
 from sentio.affect.labels import EXPRESSIONS, SAMPLE_RATE
-from sentio.affect.training import speech
-from sentio.affect.training.speech import EMOTIONS, PLACES, SoundBatch
+from sentio.affect.training import emodb
+from sentio.affect.training.emodb import EMOTIONS, PLACES, SoundBatch
 from sentio.core import processes
 from sentio.core.config import from_dict
 from sentio.core.method import Graph, Method
@@ -96,22 +96,22 @@ class Voice(Method):
         self.emotion = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(2 * config.width, len(EMOTIONS)))
         self.register_buffer("places", torch.tensor([PLACES[name] for name in EMOTIONS]), persistent=False)
 
-    def open_data(self, path: Path, section: dict[str, Any]) -> speech.EmoDb:
+    def open_data(self, path: Path, section: dict[str, Any]) -> emodb.EmoDb:
         """A folder of EMO-DB, as the front end gives it."""
-        return speech.EmoDb(path, from_dict(speech.EmoDbConfig, section, where="data"), FrontEnd())
+        return emodb.EmoDb(path, from_dict(emodb.EmoDbConfig, section, where="data"), FrontEnd())
 
     def evaluate(self, path: Path, section: dict[str, Any], *, data: dict[str, Any], tell: Tell = silent) -> Figures:
-        """Recalls of the emotions of speakers that were held out; see ``training.speech.VoiceEvaluationConfig``."""
-        config = from_dict(speech.VoiceEvaluationConfig, section, where="evaluation of voice")
-        trained = from_dict(speech.EmoDbConfig, data, where="data")
-        return speech.evaluate(self, path, config, trained, tell=tell)
+        """Recalls of the emotions of speakers that were held out; see ``training.emodb.VoiceEvaluationConfig``."""
+        config = from_dict(emodb.VoiceEvaluationConfig, section, where="evaluation of voice")
+        trained = from_dict(emodb.EmoDbConfig, data, where="data")
+        return emodb.evaluate(self, path, config, trained, tell=tell)
 
     def example_batch(self) -> SoundBatch:
         random = torch.Generator().manual_seed(0)
         emotion = torch.rand(4, len(EMOTIONS), generator=random).softmax(1)
-        cells = torch.randint(2, (4, speech.WINDOW // speech.CELL), generator=random).float()
+        cells = torch.randint(2, (4, emodb.WINDOW // emodb.CELL), generator=random).float()
         with torch.no_grad():
-            energies = self.front(torch.randn(4, speech.WINDOW, generator=random) / 10)
+            energies = self.front(torch.randn(4, emodb.WINDOW, generator=random) / 10)
         return SoundBatch(energies, emotion, cells)
 
     def forward(self, batch: SoundBatch) -> VoiceOutput:
