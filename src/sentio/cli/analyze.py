@@ -2,19 +2,17 @@
 
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from sentio.affect.faces.detectors import DetectorName
 from sentio.cli.output import tell
-from sentio.cli.parsing import ADDRESS, COMMAS, FOLDER, SECONDS
+from sentio.cli.parsing import ADDRESS, COMMAS, FOLDER, SECONDS, Format
 from sentio.core.errors import InputError, WeightsError, require
 
 if TYPE_CHECKING:
     from sentio.affect.analysis.models import Models
-
-Format = Literal["parquet", "csv", "jsonl", "vtt", "eaf", "textgrid"]
 
 
 def analyze(

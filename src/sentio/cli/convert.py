@@ -1,15 +1,13 @@
 """sentio convert."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from sentio.cli.output import tell
-from sentio.cli.parsing import COMMAS, FILE, FOLDER
+from sentio.cli.parsing import COMMAS, FILE, FOLDER, Format
 from sentio.core.errors import InputError, RecipeError
-
-Format = Literal["parquet", "csv", "jsonl", "vtt", "eaf", "textgrid"]
 
 
 def convert(

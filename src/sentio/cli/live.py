@@ -8,8 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sentio.affect.faces.detectors import DetectorName
-from sentio.cli.analyze import Format
-from sentio.cli.parsing import COMMAS, FOLDER, NAME, SECONDS
+from sentio.cli.parsing import COMMAS, FOLDER, NAME, SECONDS, Format
 from sentio.core.errors import require
 
 PORT = 8421

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from cyclopts import (
     App,
@@ -25,6 +25,9 @@ ADDRESS, FILE, FOLDER, NAME, SECONDS, SNAPSHOT = (
 """What a flag's value is called in the help where its type does not tell."""
 DEVICE = Parameter(metavar="{auto,cpu,cuda,cuda:N,mps}")
 """See ``core.devices.choose``."""
+
+Format = Literal["parquet", "csv", "jsonl", "vtt", "eaf", "textgrid"]
+"""What is written of faces and voices: the table, captions, annotations."""
 
 NEEDED = {int: "a whole number", float: "a number"}
 

@@ -17,6 +17,7 @@ SQUEEZED = 64
 STYLED = 64
 """Blocks of at most this many channels are rid of style."""
 LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the brightness of a pixel (ITU-R BT.601)."""
 DIM = 256
 
 

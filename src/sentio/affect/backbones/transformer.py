@@ -35,6 +35,12 @@ def _rates(dim: int, like: Tensor) -> Tensor:
     return torch.exp(torch.arange(0, dim, 2, device=like.device, dtype=torch.float32) * (-log(LONGEST) / dim))
 
 
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, N, dim) -> (B, heads, N, dim / heads)."""
+    B, N, dim = x.shape
+    return x.reshape(B, N, heads, dim // heads).transpose(1, 2)
+
+
 class Layer(nn.Module):
     """Self-attention and a dense block, each added and normalised after, with ReLU: torch's encoder layer (post-norm).
 
@@ -66,12 +72,8 @@ class Layer(nn.Module):
             allowed: (B, N, N) bool, which frame (row) may see which (column); each row needs one. None: all see all.
         """
         queries, keys, values = self.project(x).chunk(3, -1)  # (B, N, dim) each
-        return self.finish(x, self.split(queries), self.split(keys), self.split(values), allowed)
-
-    def split(self, x: Tensor) -> Tensor:
-        """(B, N, dim) -> (B, H, N, dim / H)."""
-        B, N, dim = x.shape
-        return x.reshape(B, N, self.heads, dim // self.heads).transpose(1, 2)
+        queries, keys, values = (split_heads(part, self.heads) for part in (queries, keys, values))
+        return self.finish(x, queries, keys, values, allowed)
 
     def finish(self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None) -> Tensor:
         """What follows the projections: x (B, N, dim), queries (B, H, N, C), keys and values (B, H, M, C)."""
@@ -109,7 +111,8 @@ class CrossAttention(nn.Module):
             allowed: (B, N, M) bool, which of x (row) may see which of the other (column); nothing is added to a row
                 that may see none. None: all see all.
         """
-        queries, keys, values = (self._split(part) for part in (self.query(x), *self.key_value(other).chunk(2, -1)))
+        parts = (self.query(x), *self.key_value(other).chunk(2, -1))
+        queries, keys, values = (split_heads(part, self.heads) for part in parts)
         share = self.dropout if self.training else 0.0
         empty, mask = None, None
         if allowed is not None:
@@ -121,8 +124,3 @@ class CrossAttention(nn.Module):
             seen = seen.masked_fill(empty, 0.0)
         result: Tensor = self.norm(x + functional.dropout(seen, self.dropout, self.training))
         return result
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(B, N, dim) -> (B, H, N, dim / H)."""
-        B, N, dim = x.shape
-        return x.reshape(B, N, self.heads, dim // self.heads).transpose(1, 2)

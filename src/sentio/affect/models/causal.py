@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from sentio.affect.backbones.transformer import Layer, rotate
+from sentio.affect.backbones.transformer import Layer, rotate, split_heads
 from sentio.affect.labels import FRAME_RATE, TASKS
 from sentio.affect.models._temporal import SIZES, Temporal, TemporalConfig
 from sentio.core.errors import InputError
@@ -114,8 +114,9 @@ class Causal(Temporal):
             keys = torch.cat([past.keys[:, number], keys], 1)  # (B, W + N, dim)
             values = torch.cat([past.values[:, number], values], 1)
             kept.append((keys, values))
-            turned = rotate(layer.split(queries), place[..., past.valid.shape[1] :])
-            x = layer.finish(x, turned, rotate(layer.split(keys), place), layer.split(values), seen | itself)
+            queries, keys, values = (split_heads(part, layer.heads) for part in (queries, keys, values))
+            turned = rotate(queries, place[..., past.valid.shape[1] :])
+            x = layer.finish(x, turned, rotate(keys, place), values, seen | itself)
         raw = self.smoother(logits, age.float(), seen) + trust * self.correction(x)
         keys, values = (torch.stack(side, 1) for side in zip(*kept, strict=True))  # (B, layers, W + N, dim)
         last = self.config.reach

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sentio.affect.backbones.aligned import LUMA
+
 GREY_P, COARSE_P, NOISE_P, COVER_P, SHADE_P = 0.25, 0.5, 0.4, 0.25, 0.5
 BENDS, BEND = 5, 0.02
 """Places along a side that are shifted on their own, and how far (deviation, of half the side): no two faces are built
@@ -18,7 +20,6 @@ MIRRORED = (
     41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
 )  # fmt: skip
 """The landmark on the other side of the face of each of the 68."""
-LUMA = (0.299, 0.587, 0.114)
 
 
 @torch.no_grad()
