@@ -62,7 +62,7 @@ SHORTER = (
     (r"^(sentio train recipes/softprompt.json (?!.*--dry-run).*)$", rf"\1 --visual {CLIP} --audio {AST}"),
     (r"^(sentio features .*) --fetch$", r"\1"),
     (r"^(sentio .* --out .*|sentio features .*) --ray auto$", r"\1"),
-    (r"^(sentio synth .*)--videos \d+ --seconds 6", r"\1--workers 1 --videos 2 --seconds 1"),
+    (r"^(sentio synth .*)--videos \d+ --seconds 6", r"\1--workers 1 --videos 5 --seconds 1.2"),
     (r"^(sentio synth .*)--images \d+", r"\1--workers 1 --images 24"),
     (r"--people \d+", "--people 4"),
     (r"videos=200, images=24_000", "videos=2, images=24, seconds=1, workers=1"),
