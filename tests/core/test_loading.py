@@ -1,6 +1,8 @@
 """How many processes load, and that it makes no difference to what is loaded."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -110,3 +112,20 @@ def test_training_validation_and_evaluation_do_not_depend_on_it(tmp_path):
         learnt = {name: value.tolist() for name, value in load_file(run / "best.safetensors").items()}
         told.append([learnt, (run / "metrics.json").read_text(), report.scores])
     assert told[0] == told[1]
+
+
+ENDS_IN_THE_MIDDLE = """
+import torch
+from sentio.core import loading
+
+batches = loading.batches(torch.arange(100.0), [[row] for row in range(100)], torch.stack, 2)
+print(next(batches).item())
+raise RuntimeError("ended")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes that load are forked on Linux alone")
+def test_an_error_in_the_middle_ends_python_and_the_processes_that_load():
+    ended = subprocess.run([sys.executable, "-c", ENDS_IN_THE_MIDDLE], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1 and ended.stdout == "0.0\n"
+    assert ended.stderr.rstrip().endswith("RuntimeError: ended")

@@ -1,8 +1,10 @@
 """Batches of a data set, loaded ahead by processes of their own where these pay; items are the same with any number."""
 
+import atexit
 import shutil
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ SHARE = 0.25
 """Of the memory that is free, what waiting batches may take. [CHOSEN]"""
 SHARED = Path("/dev/shm")
 """Where processes of Linux hand tensors over; small in most containers."""
+_held: "weakref.WeakSet[Any]" = weakref.WeakSet()  # batches that processes load
 
 
 def epoch_order(items: int, epoch: int, seed: int) -> np.ndarray:
@@ -75,7 +78,19 @@ def batches(
         generator=torch.Generator().manual_seed(seed),  # else each loader would draw from the global one
         multiprocessing_context="fork" if count and _forks() else None,
     )
-    return iter(loader)
+    loaded = iter(loader)
+    if count:
+        _held.add(loaded)
+    return loaded
+
+
+@atexit.register  # after those of torch and multiprocessing, which are imported, and so called before them
+def _end_processes() -> None:
+    """End the processes of batches that are held when Python ends: they pass over the one SIGTERM that they would be
+    sent, and would be waited for without end.
+    """
+    for loaded in list(_held):
+        loaded._shutdown_workers()
 
 
 def measured_workers(data: Dataset[Any], rows: Sequence[Sequence[int]], collate: Callable[[list[Any]], Any]) -> int:
