@@ -81,7 +81,7 @@ class ByelComponents(Experiment):
         pretraining, steps: optimizer steps of the two stages.
         batch: pictures in a step.
         optimizer, lr: of the pre-training. With LARS a weight moves by a thousandth of ``lr`` times its own length in a
-            step; the published rate, 0.2, is for 108,000 steps.
+            step; the published rate, 0.2, is for 108,000 steps. AdamW wants a rate of its own, 0.002 for instance.
     """
 
     name: ClassVar[str] = "byel"
@@ -248,4 +248,5 @@ def _lay_out_real(source: Path, folder: Path) -> None:
             points = np.array([[float(row[f"{point}_{axis}"]) for axis in "xy"] for point in POINTS])
             place = folder / "validation_set_real_images" / row["label"].upper()
             place.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(place / f"{number:05d}.jpg"), align(cast(Image, image), points))
+            encoded = cv2.imencode(".jpg", align(cast(Image, image), points))[1]
+            (place / f"{number:05d}.jpg").write_bytes(encoded.tobytes())

@@ -63,10 +63,10 @@ CAMERAS: tuple[Callable[[Picture], Picture] | None, ...] = (None, _dark_and_grey
 
 @dataclass(frozen=True)
 class MultiTaskDistillation(Experiment):
-    """Teacher, its student, a teacher that is trained as long as both, one without the discriminator.
+    """Teacher, two students of it, a teacher that is trained as long as both, one without the discriminator.
 
-    Of the student there is one more, without the paper's weights of tasks: these grow with every validation that
-    brings a task nothing new, and over 20 epochs they come to outweigh everything else.
+    The second student lacks the paper's weights of tasks, which grow with every validation that brings a task nothing
+    new.
 
     Args:
         videos, seconds: of the drawn set.
@@ -88,7 +88,7 @@ class MultiTaskDistillation(Experiment):
         Claim("The student is better than its teacher", STUDENT, TEACHER, "p_mtl"),
         Claim("The student is better than a teacher trained as long as both", STUDENT, LONGER, "p_mtl"),
         Claim("A student whose tasks keep their weights is better than its teacher", EVEN, TEACHER, "p_mtl"),
-        Claim("It is better than a teacher trained as long as both", EVEN, LONGER, "p_mtl"),
+        Claim("The same student is better than a teacher trained as long as both", EVEN, LONGER, "p_mtl"),
         Claim("The discriminator helps", TEACHER, BLIND, "p_mtl"),
         Claim("The discriminator hides the label set", TEACHER, BLIND, "probe", higher=False),
     )
@@ -191,7 +191,7 @@ def lay_out_partial(root: Path, folder: Path, *, cameras: bool) -> None:
 
 
 def _turns(tree: Tree) -> dict[str, int]:
-    """The number of each video among those of its split."""
+    """The number of each video among those of its split (of the last, where tasks put it into several)."""
     names: dict[str, set[str]] = {}
     for _, split, path in tree.annotations:
         names.setdefault(split, set()).add(video_of(path.stem))
@@ -210,7 +210,8 @@ def _film(crops: Path, folder: Path, camera: Callable[[Picture], Picture] | None
         if picture is None:
             shutil.copyfile(path, folder / path.name)
         else:
-            cv2.imwrite(str(folder / path.name), cv2.cvtColor(camera(picture), cv2.COLOR_RGB2BGR))
+            encoded = cv2.imencode(".jpg", cv2.cvtColor(camera(picture), cv2.COLOR_RGB2BGR))[1]
+            (folder / path.name).write_bytes(encoded.tobytes())
 
 
 def _has_all(turn: int) -> bool:
