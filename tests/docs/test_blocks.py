@@ -37,7 +37,6 @@ NOT_RUN = {
     "sentio reproduce": "tests/affect/experiments and tests/points/experiments run the quick form of each",
     "python bench/disagreement.py make": "renders 72 films, which takes minutes",
     "python bench/voice.py folds": "takes a minute, however short its four trainings are",
-    "python bench/byel.py": "needs the photographs of the London set",
 }
 """Beginnings of commands that are not run, and why."""
 FIT = "--set fit.steps=2 --set fit.batch_size=4 --set fit.workers=0 --set fit.device=cpu"
