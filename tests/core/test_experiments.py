@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from sentio.core import experiments  # noqa: E402
 from sentio.core.errors import InputError, RecipeError  # noqa: E402
+from sentio.core.experiment_plot import draw
 from sentio.core.experiments import Claim, Experiment, fingerprint, interval, make, reproduce  # noqa: E402
 
 BASE = {"weak": 0.0, "strong": 1.0}
@@ -191,6 +192,13 @@ def test_an_undefined_score_is_no_number_in_any_file(tmp_path) -> None:
     assert result.verdict(Draws.claims[1]) == "not measured"
     assert "Strong errs less" not in result.to_text()
     assert "nan" not in (tmp_path / "plot.svg").read_text()
+    words = [text.text for text in ElementTree.parse(tmp_path / "plot.svg").getroot().findall("{*}text")]
+    assert words.count("weak") == 1  # in the panel of the score, and not in that of the error
+
+
+def test_a_long_title_of_a_plot_takes_two_lines() -> None:
+    first, second = (text.text for text in ElementTree.fromstring(draw("long " * 30, {})).findall("{*}text"))
+    assert f"{first} {second}" == ("long " * 30).strip()
 
 
 def test_a_folder_is_made_whole_or_not_at_all(tmp_path) -> None:

@@ -1,11 +1,13 @@
 """The results of an experiment as one SVG file: a panel for each score, a row for each variant."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 LEFT, WIDTH, RIGHT = 230, 420, 20  # pixels: names, values, margin
 ROW, HEAD, FOOT = 22, 34, 26  # heights of a variant, of a panel's title, of its axis
+TITLE, LINE = 90, 18  # letters in a line of the title, its height in pixels
 MARGIN = 0.06
 """Share of the values' range that is left free on either side."""
 
@@ -14,17 +16,20 @@ Band = tuple[float, float, float]
 
 
 def draw(title: str, panels: Mapping[str, Mapping[str, tuple[Sequence[float], Band]]]) -> str:
-    """Every seed as a point, and the interval over seeds as a bar.
+    """Every seed as a point, and the interval over seeds as a bar; a variant is left out where it has no value.
 
     Args:
-        title: to stand on top.
+        title: to stand on top, in as many lines as it takes.
         panels: by score: by variant, the values of all seeds, and mean and interval.
 
     Returns:
         The file's text.
     """
-    parts, y = [_text(8, 20, title, "font-weight='bold'")], 30.0
+    lines = textwrap.wrap(title, TITLE)
+    parts = [_text(8, 20 + LINE * number, line, "font-weight='bold'") for number, line in enumerate(lines)]
+    y = 12.0 + LINE * len(lines)
     for score, rows in panels.items():
+        rows = {name: row for name, row in rows.items() if any(map(math.isfinite, row[0]))}
         parts += _panel(score, rows, y)
         y += HEAD + ROW * len(rows) + FOOT
     size = f"width='{LEFT + WIDTH + RIGHT}' height='{y:.0f}'"
