@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from sentio.core import experiments  # noqa: E402
 from sentio.core.errors import InputError, RecipeError  # noqa: E402
-from sentio.core.experiment_plot import draw
+from sentio.core.experiment_plot import draw  # noqa: E402
 from sentio.core.experiments import Claim, Experiment, fingerprint, interval, make, reproduce  # noqa: E402
 
 BASE = {"weak": 0.0, "strong": 1.0}
