@@ -17,6 +17,8 @@ from sentio.core.runs import Recipe
 
 FACE = "face"
 """The embedded face model, whose features stand for the face where the data are not drawn."""
+QUALITY = 95
+"""Of pictures that are written as JPEG."""
 CHOOSE_ON = 5
 """Every fifth training video chooses the weights; the validation split judges only."""
 SPLIT = f"every {CHOOSE_ON}th training video chooses the weights, the validation split's people judge only"

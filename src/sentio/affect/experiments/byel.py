@@ -10,21 +10,21 @@ import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sentio.affect.batch import AffectBatch
+from sentio.affect.data.images import read_image
 from sentio.affect.data.sets import read_sets
 from sentio.affect.data.tree import scan
 from sentio.affect.experiments import _data as sets
 from sentio.affect.faces.alignment import align
-from sentio.affect.faces.detection import Image
 from sentio.affect.labels import EXPRESSIONS, EXPRESSIONS_LSD
 from sentio.affect.synth.moving_picture import MovingPicture
+from sentio.affect.synth.scene import compress
 from sentio.core import registry
 from sentio.core.config import from_dict
 from sentio.core.errors import InputError
@@ -242,11 +242,10 @@ def _lay_out_real(source: Path, folder: Path) -> None:
         rows = [row for row in csv.DictReader(file) if row["nose_x"]]
     for number, row in enumerate(rows):
         if row["label"].capitalize() in EXPRESSIONS_LSD:
-            image = cv2.imread(str(source / "pictures" / row["picture"]))
+            image = read_image(source / "pictures" / row["picture"])
             if image is None:
                 raise InputError(f"{source / 'pictures' / row['picture']} cannot be read.")
             points = np.array([[float(row[f"{point}_{axis}"]) for axis in "xy"] for point in POINTS])
             place = folder / "validation_set_real_images" / row["label"].upper()
             place.mkdir(parents=True, exist_ok=True)
-            encoded = cv2.imencode(".jpg", align(cast(Image, image), points))[1]
-            (place / f"{number:05d}.jpg").write_bytes(encoded.tobytes())
+            (place / f"{number:05d}.jpg").write_bytes(compress(align(image, points), sets.QUALITY))

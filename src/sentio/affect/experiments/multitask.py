@@ -26,6 +26,7 @@ from sentio.affect.experiments import _data as sets
 from sentio.affect.labels import SOURCES
 from sentio.affect.synth import layout
 from sentio.affect.synth.moving_picture import MovingPicture
+from sentio.affect.synth.scene import compress
 from sentio.affect.training.published import AffectData, DataConfig
 from sentio.core import runs
 from sentio.core.config import from_dict
@@ -210,8 +211,7 @@ def _film(crops: Path, folder: Path, camera: Callable[[Picture], Picture] | None
         if picture is None:
             shutil.copyfile(path, folder / path.name)
         else:
-            encoded = cv2.imencode(".jpg", cv2.cvtColor(camera(picture), cv2.COLOR_RGB2BGR))[1]
-            (folder / path.name).write_bytes(encoded.tobytes())
+            (folder / path.name).write_bytes(compress(camera(picture), sets.QUALITY))
 
 
 def _has_all(turn: int) -> bool:

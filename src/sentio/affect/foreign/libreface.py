@@ -8,17 +8,14 @@ from pathlib import Path
 
 from sentio.affect.foreign.study import (
     NO_FACE,
-    Fault,
     Fields,
     Row,
     Study,
     Tool,
-    header_of,
-    in_order,
     number,
     score,
     strength,
-    table_rows,
+    table_study,
     told,
     whole,
 )
@@ -39,10 +36,7 @@ def _knows(header: list[str]) -> bool:
 
 
 def _read(path: Path) -> list[Study]:
-    faults: list[Fault] = []
-    rows = in_order(_row(fields, path) for fields in table_rows(path, faults))
-    left_out = tuple(name for name in header_of(path) if name not in USED)
-    return [Study(TOOL.name, None, rows, left_out, tuple(faults))]
+    return [table_study(TOOL.name, path, _row, USED.__contains__)]
 
 
 def _row(fields: Fields, path: Path) -> Row:

@@ -13,17 +13,14 @@ from pathlib import Path
 from sentio.affect.foreign.study import (
     NO_FACE,
     TWO_DIGIT_UNITS,
-    Fault,
     Fields,
     Row,
     Study,
     Tool,
-    header_of,
-    in_order,
     number,
     score,
     strength,
-    table_rows,
+    table_study,
     told,
     whole,
 )
@@ -38,10 +35,7 @@ def _knows(header: list[str]) -> bool:
 
 
 def _read(path: Path) -> list[Study]:
-    faults: list[Fault] = []
-    rows = in_order(_row(fields, path) for fields in table_rows(path, faults))
-    left_out = tuple(name for name in header_of(path) if not _used(name))
-    return [Study(TOOL.name, None, rows, left_out, tuple(faults))]
+    return [table_study(TOOL.name, path, _row, _used)]
 
 
 def _used(name: str) -> bool:

@@ -130,6 +130,18 @@ def table_rows(path: Path, faults: list[Fault]) -> Iterator[Fields]:
             yield Fields({name: field.strip() for name, field in zip(names, fields, strict=True)}, number, faults)
 
 
+def table_study(tool: str, path: Path, row: Callable[[Fields, Path], Row], is_used: Callable[[str], bool]) -> Study:
+    """What a table of text says of one media file, which it does not name.
+
+    Args:
+        row: makes ours of one of its rows.
+        is_used: whether a column of this name has a place in our table.
+    """
+    faults: list[Fault] = []
+    rows = in_order(row(fields, path) for fields in table_rows(path, faults))
+    return Study(tool, None, rows, tuple(name for name in header_of(path) if not is_used(name)), tuple(faults))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     """A file of text; what is wrong with it is an InputError."""
